@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The Farthing node: takes signed transfers, mines them, relays blocks and keeps the chain.
+
+pub mod env;

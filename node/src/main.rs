@@ -1,2 +1,2 @@
-//! Entry point.
+//! The `farthing-node` program.
 fn main() {}
