@@ -1,3 +1,4 @@
 //! The Farthing node: takes signed transfers, mines them, relays blocks and keeps the chain.
 
 pub mod env;
+pub mod tasks;
