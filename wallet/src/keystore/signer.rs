@@ -1,0 +1,109 @@
+//! Whoever can sign for an account: a key file today, an agent or a hardware module later.
+
+use farthing::{PublicKey, SignedTransaction, Transaction, hash::BlockId};
+use rand_core::OsRng;
+
+use super::secret::{SecretKey, SecretKeyError};
+use crate::error::{Exit, Explain};
+
+/// Signs for one account.
+pub trait Signer {
+    /// The key that verifies what is signed here.
+    fn public(&self) -> &PublicKey;
+
+    /// Signs a transaction for the network with this genesis.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    fn sign(&self, transaction: Transaction, genesis: &BlockId) -> Result<SignedTransaction, SignError>;
+}
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The transaction names another sender.
+    #[error("the transaction is not this key's: its sender is another account")]
+    OtherSender,
+    /// The key does not sign.
+    #[error("cannot sign")]
+    Key(#[source] SecretKeyError),
+    /// Too large with its signature.
+    #[error("the transfer is too large")]
+    TooLarge(#[source] farthing::tx::TransactionError),
+}
+
+impl Explain for SignError {
+    fn code(&self) -> &'static str {
+        "CANNOT_SIGN"
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Other
+    }
+}
+
+/// Signs with a key that was read from a file.
+#[derive(Debug)]
+pub struct FileSigner {
+    key: SecretKey,
+}
+
+impl FileSigner {
+    /// Takes an opened key.
+    #[must_use]
+    pub const fn new(key: SecretKey) -> Self {
+        Self { key }
+    }
+}
+
+impl Signer for FileSigner {
+    fn public(&self) -> &PublicKey {
+        self.key.public()
+    }
+
+    fn sign(&self, transaction: Transaction, genesis: &BlockId) -> Result<SignedTransaction, SignError> {
+        if transaction.sender_address() != self.key.public().address() {
+            return Err(SignError::OtherSender);
+        }
+        let signature = self.key.sign(&transaction.message(genesis), &mut OsRng).map_err(SignError::Key)?;
+        SignedTransaction::new(transaction, signature).map_err(SignError::TooLarge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use farthing::{Mites, Output, Sender, keys::VerifyingKey, tx::TransactionFields};
+
+    use super::*;
+    use crate::keystore::dev;
+
+    fn transfer(from: &PublicKey) -> Transaction {
+        Transaction::new(TransactionFields {
+            sender: Sender::Key(from.clone()),
+            nonce: 0,
+            fee: Mites::new(1_000),
+            valid_until: None,
+            outputs: vec![Output { to: from.address(), amount: Mites::new(5) }],
+            memo: Vec::new(),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_signature_is_bound_to_its_network() {
+        let signer = FileSigner::new(dev::key(&"alice".parse().unwrap()).unwrap());
+        let genesis = BlockId::from_bytes([1; 32]);
+        let signed = signer.sign(transfer(signer.public()), &genesis).unwrap();
+        let verifier = VerifyingKey::new(signer.public()).unwrap();
+        signed.verify(&genesis, &verifier).unwrap();
+        signed.verify(&BlockId::from_bytes([2; 32]), &verifier).unwrap_err();
+    }
+
+    #[test]
+    fn a_key_does_not_sign_for_another_account() {
+        let signer = FileSigner::new(dev::key(&"alice".parse().unwrap()).unwrap());
+        let other = dev::key(&"bob".parse().unwrap()).unwrap();
+        let error = signer.sign(transfer(other.public()), &BlockId::from_bytes([1; 32])).unwrap_err();
+        assert!(matches!(error, SignError::OtherSender));
+    }
+}

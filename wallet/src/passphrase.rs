@@ -1,0 +1,168 @@
+//! Passphrases: from a terminal without echo or from a file, never from the command line or the environment; wiped
+//! after use.
+
+use std::{fmt, path::Path};
+
+use zeroize::Zeroizing;
+
+use crate::{
+    disk::{self, DiskError},
+    error::{Exit, Explain},
+};
+
+/// A passphrase that is not empty. Its bytes are wiped when it is dropped, and it never shows itself.
+#[derive(Clone)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase(***)")
+    }
+}
+
+/// Why there is no passphrase.
+#[derive(Debug, thiserror::Error)]
+pub enum PassphraseError {
+    /// The file or the answer is empty.
+    #[error("the passphrase is empty")]
+    Empty,
+    /// Too short to guard a key.
+    #[error("the passphrase has {length} characters, a new one needs at least {}", Passphrase::MIN_LENGTH)]
+    TooShort {
+        /// Its length.
+        length: usize,
+    },
+    /// Control characters cannot be typed again elsewhere.
+    #[error("the passphrase contains a control character")]
+    Control,
+    /// Not text.
+    #[error("the passphrase is not valid UTF-8")]
+    NotText,
+    /// The two entries of a new one differ.
+    #[error("the two passphrases differ")]
+    Mismatch,
+    /// No terminal to ask on, and no file given.
+    #[error("a passphrase is needed and there is no terminal to ask for it")]
+    NoTerminal,
+    /// The file cannot be read.
+    #[error("cannot read the passphrase file")]
+    File(#[source] DiskError),
+}
+
+impl Explain for PassphraseError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "PASSPHRASE_EMPTY",
+            Self::TooShort { .. } => "PASSPHRASE_TOO_SHORT",
+            Self::Control | Self::NotText => "PASSPHRASE_NOT_TEXT",
+            Self::Mismatch => "PASSPHRASE_MISMATCH",
+            Self::NoTerminal => "PASSPHRASE_NEEDED",
+            Self::File(_) => "PASSPHRASE_FILE",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn tries(&self) -> Vec<String> {
+        match self {
+            Self::NoTerminal => vec!["--passphrase-file FILE, whose first line is the passphrase".into()],
+            Self::TooShort { .. } => vec!["a few words that nobody else would put together".into()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Passphrase {
+    /// Fewest characters of a new passphrase.
+    pub const MIN_LENGTH: usize = 8;
+    /// Longest passphrase file.
+    const MAX_FILE_BYTES: u64 = 4096;
+
+    /// Takes a text that was typed.
+    ///
+    /// # Errors
+    /// [`PassphraseError::Empty`] and [`PassphraseError::Control`].
+    pub fn new(text: Zeroizing<String>) -> Result<Self, PassphraseError> {
+        if text.is_empty() {
+            return Err(PassphraseError::Empty);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(PassphraseError::Control);
+        }
+        Ok(Self(text))
+    }
+
+    /// Reads the first line of a file, which may be a pipe.
+    ///
+    /// # Errors
+    /// [`PassphraseError::File`], [`PassphraseError::NotText`], [`PassphraseError::Empty`],
+    /// [`PassphraseError::Control`].
+    pub fn from_file(path: &Path) -> Result<Self, PassphraseError> {
+        let bytes = disk::read_any(path, Self::MAX_FILE_BYTES).map_err(PassphraseError::File)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| PassphraseError::NotText)?;
+        let line = text.split('\n').next().unwrap_or_default();
+        Self::new(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
+    }
+
+    /// Passes it through if it is long enough to guard a new key.
+    ///
+    /// # Errors
+    /// [`PassphraseError::TooShort`].
+    pub fn fit_for_a_new_key(self) -> Result<Self, PassphraseError> {
+        let length = self.0.chars().count();
+        if length < Self::MIN_LENGTH { Err(PassphraseError::TooShort { length }) } else { Ok(self) }
+    }
+
+    /// The bytes that the key derivation takes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl PartialEq for Passphrase {
+    /// Compares two entries by the same person; timing gives nothing away here.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_bytes(bytes: &[u8]) -> Result<Passphrase, PassphraseError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        Passphrase::from_file(file.path())
+    }
+
+    #[test]
+    fn only_the_first_line_of_a_file_counts() {
+        assert_eq!(from_bytes(b"correct horse\nbattery\n").unwrap().as_bytes(), b"correct horse");
+        assert_eq!(from_bytes(b"correct horse\r\n").unwrap().as_bytes(), b"correct horse");
+        assert_eq!(from_bytes("p\u{e4}ss wort".as_bytes()).unwrap().as_bytes(), "p\u{e4}ss wort".as_bytes());
+    }
+
+    #[test]
+    fn a_passphrase_that_cannot_be_one_is_refused() {
+        assert_eq!(from_bytes(b"").unwrap_err().code(), "PASSPHRASE_EMPTY");
+        assert_eq!(from_bytes(b"\nsecond line\n").unwrap_err().code(), "PASSPHRASE_EMPTY");
+        assert_eq!(from_bytes(b"a\0b").unwrap_err().code(), "PASSPHRASE_NOT_TEXT");
+        assert_eq!(from_bytes(b"\xff\xfe").unwrap_err().code(), "PASSPHRASE_NOT_TEXT");
+        assert_eq!(Passphrase::from_file(Path::new("/nowhere/at/all")).unwrap_err().code(), "PASSPHRASE_FILE");
+    }
+
+    #[test]
+    fn a_new_passphrase_has_eight_characters() {
+        assert!(from_bytes(b"1234567").unwrap().fit_for_a_new_key().is_err());
+        assert!(from_bytes(b"12345678").unwrap().fit_for_a_new_key().is_ok());
+    }
+
+    #[test]
+    fn it_does_not_show_itself() {
+        assert_eq!(format!("{:?}", from_bytes(b"correct horse").unwrap()), "Passphrase(***)");
+    }
+}
