@@ -1,0 +1,207 @@
+//! A connection that cannot be held for nothing: it must speak HTTP/2 soon and take what it is sent.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use super::slots::Slot;
+use crate::env::{Connection, Io};
+
+/// The connection preface of HTTP/2 (RFC 9113, 3.4) and the header of the SETTINGS frame that must follow. Until a
+/// client has sent these, HTTP/2's own keepalive does not watch it.
+const PREFACE_BYTES: usize = 24 + 9;
+
+/// The stream under a connection, with its slot and its deadlines.
+pub(crate) struct GuardedIo {
+    io: Box<dyn Io>,
+    local: SocketAddr,
+    peer: SocketAddr,
+    _slot: Slot,
+    preface: Option<Preface>,
+    stall: Stall,
+    killed: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+struct Preface {
+    missing: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+/// Runs while a write is pending.
+struct Stall {
+    limit: Duration,
+    timer: Pin<Box<Sleep>>,
+    running: bool,
+}
+
+impl GuardedIo {
+    pub(crate) fn new(
+        connection: Connection,
+        local: SocketAddr,
+        slot: Slot,
+        first_bytes: Duration,
+        write_stall: Duration,
+        kill: CancellationToken,
+    ) -> Self {
+        let peer = connection.peer();
+        Self {
+            io: connection.into_io(),
+            local,
+            peer,
+            _slot: slot,
+            preface: Some(Preface { missing: PREFACE_BYTES, deadline: Box::pin(sleep(first_bytes)) }),
+            stall: Stall { limit: write_stall, timer: Box::pin(sleep(write_stall)), running: false },
+            killed: Box::pin(kill.cancelled_owned()),
+        }
+    }
+
+    /// Watches a write: an error once it has been pending for too long.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.stall.running = false;
+            return outcome;
+        }
+        if !self.stall.running {
+            self.stall.running = true;
+            self.stall.timer.as_mut().reset(Instant::now() + self.stall.limit);
+        }
+        if self.stall.timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")));
+        }
+        Poll::Pending
+    }
+}
+
+impl Connected for GuardedIo {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        TcpConnectInfo { local_addr: Some(self.local), remote_addr: Some(self.peer) }
+    }
+}
+
+impl AsyncRead for GuardedIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.killed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the node stops")));
+        }
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut this.io).poll_read(cx, buffer);
+        let Some(preface) = &mut this.preface else { return outcome };
+        preface.missing = preface.missing.saturating_sub(buffer.filled().len() - before);
+        if preface.missing == 0 {
+            this.preface = None;
+            return outcome;
+        }
+        if preface.deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not speak HTTP/2")));
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for GuardedIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.watch(cx, outcome)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        self.watch(cx, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.watch(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.watch(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+    use crate::server::slots::Slots;
+
+    const FIRST: Duration = Duration::from_secs(3);
+    const STALL: Duration = Duration::from_secs(30);
+
+    fn guarded(kill: &CancellationToken) -> (GuardedIo, DuplexStream) {
+        let (near, far) = duplex(64);
+        let peer = "192.0.2.1:9".parse().unwrap();
+        let slot = Slots::new(1, 1).take("192.0.2.1".parse().unwrap()).unwrap();
+        (GuardedIo::new(Connection::new(near, peer), peer, slot, FIRST, STALL, kill.clone()), far)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_less_than_a_preface_is_dropped_at_the_deadline() {
+        let (mut io, mut client) = guarded(&CancellationToken::new());
+        client.write_all(b"PRI").await.unwrap();
+        let start = Instant::now();
+        let error = io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed(), FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_has_spoken_may_be_silent() {
+        let (mut io, mut client) = guarded(&CancellationToken::new());
+        client.write_all(&[0; PREFACE_BYTES]).await.unwrap();
+        io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+        let (read, _) = tokio::join!(io.read_u8(), async {
+            sleep(FIRST * 10).await;
+            client.write_all(&[7]).await
+        });
+        assert_eq!(read.unwrap(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_dropped_and_a_slow_one_is_not() {
+        let (mut io, mut client) = guarded(&CancellationToken::new());
+        let (written, _) = tokio::join!(io.write_all(&[0; 256]), async {
+            for _ in 0..4 {
+                sleep(STALL - Duration::from_secs(1)).await;
+                client.read_exact(&mut [0; 64]).await.unwrap();
+            }
+        });
+        written.unwrap();
+        let start = Instant::now();
+        let error = io.write_all(&[0; 256]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed(), STALL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_killed_connection_ends_a_pending_read() {
+        let kill = CancellationToken::new();
+        let (mut io, _client) = guarded(&kill);
+        let (read, ()) = tokio::join!(io.read_u8(), async { kill.cancel() });
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    }
+}

@@ -1,0 +1,202 @@
+//! A gRPC listener that strangers may reach: the one place where its limits are set.
+//!
+//! The public API, peers and administration serve their own routes through [`serve`]. The values are those that
+//! were measured to matter (docs/decisions/0003); tonic leaves several of them off when they are not set.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use futures_util::{Stream, stream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tonic::{service::Routes, transport::Server};
+
+use crate::env::{Connection, Listener};
+
+mod guard;
+mod layer;
+mod methods;
+mod slots;
+
+#[cfg(test)]
+mod tests;
+
+pub use methods::{MethodPolicy, MethodTable, UNARY_DEADLINE};
+
+use guard::GuardedIo;
+use layer::PolicyLayer;
+use slots::Slots;
+
+/// The limits of a listener.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// For the log: which listener it is.
+    pub name: &'static str,
+    /// What each method may cost.
+    pub methods: MethodTable,
+    /// Connections in all.
+    pub slots: usize,
+    /// Connections from one /24 or /64; loopback is exempt.
+    pub slots_per_prefix: usize,
+    /// Open calls on one connection.
+    pub max_streams: u32,
+    /// Calls that answer at once, over all connections; more are refused with `RESOURCE_EXHAUSTED`.
+    pub max_short_calls: usize,
+    /// Waits and streams, over all connections.
+    pub max_long_calls: usize,
+    /// How soon a client must have begun to speak HTTP/2.
+    pub first_bytes: Duration,
+    /// How long a client may leave what it is sent unread.
+    pub write_stall: Duration,
+    /// How long calls may go on once the node stops; then their connections are cut.
+    pub drain: Duration,
+    /// How long a connection may last, if limited.
+    pub max_age: Option<Duration>,
+}
+
+impl ServerSettings {
+    /// The public API.
+    pub fn public(methods: MethodTable) -> Self {
+        Self { max_streams: 256, max_age: Some(Duration::from_secs(24 * 60 * 60)), ..Self::for_peers("rpc", methods) }
+    }
+
+    /// Node to node.
+    pub fn peers(methods: MethodTable) -> Self {
+        Self::for_peers("p2p", methods)
+    }
+
+    fn for_peers(name: &'static str, methods: MethodTable) -> Self {
+        Self {
+            name,
+            methods,
+            slots: 128,
+            slots_per_prefix: 4,
+            max_streams: 32,
+            max_short_calls: 512,
+            max_long_calls: 1024,
+            first_bytes: Duration::from_secs(3),
+            write_stall: Duration::from_secs(30),
+            // Within the deadline of the whole node, so that a stop is clean even with deaf clients.
+            drain: Duration::from_secs(4),
+            max_age: None,
+        }
+    }
+
+    fn builder(&self) -> Server {
+        let server = Server::builder()
+            .accept_http1(false)
+            .max_concurrent_streams(self.max_streams)
+            // Unset, tonic passes "no limit" on and so switches hyper's guards off.
+            .http2_max_local_error_reset_streams(Some(64))
+            .http2_max_pending_accept_reset_streams(Some(20))
+            .http2_max_header_list_size(8192)
+            .http2_keepalive_interval(Some(Duration::from_secs(20)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .http2_adaptive_window(Some(false))
+            .initial_stream_window_size(256 * 1024)
+            .initial_connection_window_size(1024 * 1024)
+            .max_frame_size(16 * 1024);
+        match self.max_age {
+            None => server,
+            // Without the grace, idle connections stay open.
+            Some(age) => server.max_connection_age(age).max_connection_age_grace(Duration::from_secs(60)),
+        }
+    }
+}
+
+/// Serves until `stop` is cancelled; then calls may end for [`ServerSettings::drain`], and connections are cut.
+///
+/// # Errors
+/// When the transport fails as a whole. A failure of one connection ends that connection only.
+pub async fn serve(
+    listener: Box<dyn Listener>,
+    routes: Routes,
+    settings: ServerSettings,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    let local = listener.local_addr().map_err(ServeError::Address)?;
+    tracing::info!(listener = settings.name, address = %local, "listening");
+    // Cut as well when this future is dropped: tonic's connections are tasks of their own.
+    let kill = CancellationToken::new();
+    let _cut_on_drop = kill.clone().drop_guard();
+    let policy = PolicyLayer::new(settings.methods.clone(), settings.max_short_calls, settings.max_long_calls);
+    let incoming = Box::pin(incoming(listener, local, settings.clone(), kill.clone()));
+    let serving = settings
+        .builder()
+        .layer(policy)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let deadline = async {
+        stop.cancelled().await;
+        sleep(settings.drain).await;
+        tracing::warn!(listener = settings.name, "calls did not end in time, cutting their connections");
+        kill.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        served = serving => Ok(served?),
+        () = deadline => unreachable!("the deadline branch never ends"),
+    }
+}
+
+/// Why a listener ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The bound address could not be read.
+    #[error("the address of the listener cannot be read")]
+    Address(#[source] io::Error),
+    /// The transport failed.
+    #[error("the gRPC transport failed")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+struct Accepting {
+    listener: Box<dyn Listener>,
+    local: SocketAddr,
+    slots: Slots,
+    settings: ServerSettings,
+    kill: CancellationToken,
+}
+
+/// The accepted connections that got a slot. Ends never; an error in accepting is waited out.
+fn incoming(
+    listener: Box<dyn Listener>,
+    local: SocketAddr,
+    settings: ServerSettings,
+    kill: CancellationToken,
+) -> impl Stream<Item = io::Result<GuardedIo>> {
+    let slots = Slots::new(settings.slots, settings.slots_per_prefix);
+    stream::unfold(Accepting { listener, local, slots, settings, kill }, |mut accepting| async move {
+        loop {
+            match accepting.listener.accept().await {
+                Ok(connection) => {
+                    if let Some(io) = accepting.admit(connection) {
+                        return Some((Ok(io), accepting));
+                    }
+                }
+                Err(error) => {
+                    // Usually "too many open files"; spinning on it would only make it worse.
+                    tracing::warn!(listener = accepting.settings.name, %error, "cannot accept a connection");
+                    sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    })
+}
+
+impl Accepting {
+    fn admit(&self, connection: Connection) -> Option<GuardedIo> {
+        let peer = connection.peer();
+        match self.slots.take(peer.ip()) {
+            Ok(slot) => {
+                let ServerSettings { first_bytes, write_stall, .. } = self.settings;
+                Some(GuardedIo::new(connection, self.local, slot, first_bytes, write_stall, self.kill.clone()))
+            }
+            Err(refusal) => {
+                // At debug level: a stranger decides how often this happens.
+                tracing::debug!(listener = self.settings.name, %peer, %refusal, "connection refused");
+                None
+            }
+        }
+    }
+}
