@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use super::time_ms::TimeMs;
+use farthing::TimeMs;
 
 /// A clock. Timers are tokio's; this answers what time it is.
 pub trait Clock: fmt::Debug + Send + Sync {

@@ -11,14 +11,12 @@ mod clock;
 mod compute;
 mod net;
 mod random;
-mod time_ms;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compute::Compute;
 pub use disk::{Disk, DiskFile, DiskLock, MemDisk, RealDisk};
 pub use net::{Connection, Io, Listener, Net, SystemNet, canonical, prefix};
 pub use random::{Random, SeededRandom, SystemRandom};
-pub use time_ms::TimeMs;
 
 /// The outside world. Cheap to clone.
 #[derive(Clone, Debug)]
