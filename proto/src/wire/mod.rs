@@ -1,4 +1,30 @@
 //! The wire: generated gRPC code, and the one place where wire and domain types are converted.
+//!
+//! One file a type. Reading a message either yields a domain type or an error that names the field's path.
+
+mod account;
+mod account_proof;
+mod block_view;
+mod chain_point;
+mod coinbase;
+mod error;
+mod field;
+mod header;
+mod lookup;
+#[cfg(test)]
+mod samples;
+mod status;
+mod transaction;
+mod transaction_view;
+
+pub use account_proof::{AnchoredProof, AnchoredProofError};
+pub use block_view::{BlockPlace, BlockSummary, block_view, read_block_view};
+pub use chain_point::ChainPoint;
+pub use error::{WireError, WireFault};
+pub use lookup::{AddressLookup, BlockLookup, StreamStart};
+pub use status::{TransactionStanding, TransactionStatus};
+pub use transaction::canonical_transaction;
+pub use transaction_view::{read_transaction_view, transaction_view, transaction_view_with_id};
 
 /// The public API, `farthing.v1`.
 #[allow(
