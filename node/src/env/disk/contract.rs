@@ -71,6 +71,19 @@ fn creation_is_exclusive_and_needs_its_directory() {
 }
 
 #[test]
+fn a_file_opened_for_reading_cannot_be_written() {
+    on_each_disk(|disk, root| {
+        disk.create(&root.join("a")).unwrap().append(b"x").unwrap();
+        let file = disk.open_read(&root.join("a")).unwrap();
+        file.append(b"y").unwrap_err();
+        file.set_len(0).unwrap_err();
+        file.sync_data().unwrap();
+        assert_eq!(read_whole(disk, &root.join("a"), 9).unwrap(), b"x");
+        assert_eq!(disk.open_read(&root.join("b")).unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
 fn a_listing_is_sorted_and_tells_files_from_directories() {
     on_each_disk(|disk, root| {
         disk.create(&root.join("b")).unwrap().append(b"123").unwrap();

@@ -170,8 +170,8 @@ impl MemDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn handle(&self, boot: u64, inode: usize) -> Arc<dyn DiskFile> {
-        Arc::new(MemFile { disk: self.clone(), boot, inode })
+    fn handle(&self, boot: u64, inode: usize, writable: bool) -> Arc<dyn DiskFile> {
+        Arc::new(MemFile { disk: self.clone(), boot, inode, writable })
     }
 }
 
@@ -205,14 +205,20 @@ impl Disk for MemDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let state = self.lock();
         let inode = state.image.file(&normalise(path))?;
-        Ok(self.handle(state.boot, inode))
+        Ok(self.handle(state.boot, inode, true))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let state = self.lock();
+        let inode = state.image.file(&normalise(path))?;
+        Ok(self.handle(state.boot, inode, false))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.lock();
         state.check(FaultOp::Create)?;
         let inode = state.image.create(&normalise(path))?;
-        Ok(self.handle(state.boot, inode))
+        Ok(self.handle(state.boot, inode, true))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -300,9 +306,15 @@ struct MemFile {
     disk: MemDisk,
     boot: u64,
     inode: usize,
+    writable: bool,
 }
 
 impl MemFile {
+    fn writable(&self) -> io::Result<MutexGuard<'_, State>> {
+        // What a real file that is open for reading only says.
+        if self.writable { self.state() } else { Err(rustix::io::Errno::BADF.into()) }
+    }
+
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
         let state = self.disk.lock();
         if state.boot == self.boot {
@@ -325,7 +337,7 @@ impl DiskFile for MemFile {
     }
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.state()?;
+        let mut state = self.writable()?;
         let growth = (offset + bytes.len() as u64).saturating_sub(state.image.len(self.inode));
         let mut fault = state.fault(FaultOp::Write);
         if growth > 0 && state.capacity != u64::MAX && growth > state.free() {
@@ -350,7 +362,7 @@ impl DiskFile for MemFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.state()?;
+        let mut state = self.writable()?;
         state.check(FaultOp::SetLen)?;
         let growth = len.saturating_sub(state.image.len(self.inode));
         if growth > 0 && state.capacity != u64::MAX && growth > state.free() {

@@ -32,6 +32,12 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// `NotFound` if it does not exist.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// Opens an existing file for reading only; writing to it fails.
+    ///
+    /// # Errors
+    /// `NotFound` if it does not exist.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
     /// Creates a file for reading and writing. Its name is durable only after [`Disk::sync_dir`] of its directory.
     ///
     /// # Errors
@@ -237,7 +243,7 @@ pub fn write_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Resul
 /// # Errors
 /// `FileTooLarge` if it is longer, before anything is reserved.
 pub fn read_whole(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = disk.open(path)?;
+    let file = disk.open_read(path)?;
     let len = file.len()?;
     let size = usize::try_from(len).ok().filter(|_| len <= limit).ok_or_else(|| {
         io::Error::new(
