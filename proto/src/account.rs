@@ -1,4 +1,4 @@
-//! An account's committed state and its history chain \[R-ACC\].
+//! An account's committed state and its history chain \[R-ACT\].
 
 use crate::{
     Address, EntryId, Hash, Height, Mites,
@@ -26,13 +26,13 @@ impl Account {
         Self { balance, ..Self::default() }
     }
 
-    /// Links one more id into the history \[R-ACC-04\]. The count cannot overflow before the chain's end.
+    /// Links one more id into the history \[R-ACT-04\]. The count cannot overflow before the chain's end.
     pub fn link(&mut self, id: EntryId, height: Height) {
         self.history = history_link(&self.history, id, height);
         self.entries = self.entries.saturating_add(1);
     }
 
-    /// Hash of this account's leaf in the account tree \[R-ACC-01\].
+    /// Hash of this account's leaf in the account tree \[R-ACT-01\].
     #[must_use]
     pub fn leaf_hash(&self, address: &Address) -> Hash {
         let mut bytes = Vec::with_capacity(56);
@@ -41,13 +41,13 @@ impl Account {
     }
 }
 
-/// The head of a history chain after one more id: `SHA-256(0x50 ‖ history ‖ id ‖ height)` \[R-ACC-04\].
+/// The head of a history chain after one more id: `SHA-256(0x50 ‖ history ‖ id ‖ height)` \[R-ACT-04\].
 #[must_use]
 pub fn history_link(history: &Hash, id: EntryId, height: Height) -> Hash {
     Hash::from_bytes(sha256(&[&[tag::HISTORY], history.as_bytes(), id.as_bytes(), &height.get().to_le_bytes()]))
 }
 
-/// Hash of an inner node of the account tree \[R-ACC-02\].
+/// Hash of an inner node of the account tree \[R-ACT-02\].
 #[must_use]
 pub fn node_hash(bit: u8, left: &Hash, right: &Hash) -> Hash {
     Hash::from_bytes(sha256(&[&[tag::ACCOUNT_NODE, bit], left.as_bytes(), right.as_bytes()]))
@@ -71,7 +71,7 @@ impl Canonical for Account {
     }
 }
 
-/// Root of the account tree, straight from its definition \[R-ACC-03\]: for genesis, and as the model that faster
+/// Root of the account tree, straight from its definition \[R-ACT-03\]: for genesis, and as the model that faster
 /// trees are tested against. `sorted` is strictly sorted by address.
 #[must_use]
 pub fn accounts_root(sorted: &[(Address, Account)]) -> Hash {

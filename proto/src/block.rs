@@ -95,7 +95,7 @@ impl Block {
         self.transactions.iter().fold(fixed, |sum, tx| sum.saturating_add(tx.size_bytes()))
     }
 
-    /// Signature units: what verifying all signatures costs \[R-BLK-04\].
+    /// Signature units: what verifying all signatures costs \[R-BLK-03\].
     #[must_use]
     pub fn signature_units(&self) -> u64 {
         self.transactions.iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.signature().size().signature_units()))

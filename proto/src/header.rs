@@ -10,7 +10,7 @@ use crate::{
 
 /// Size of a header in bytes.
 pub const HEADER_BYTES: usize = 118;
-/// The only version there is \[R-HDR-01\].
+/// The only version there is \[R-HDR-02\].
 pub const HEADER_VERSION: u16 = 1;
 
 /// A block's header.
@@ -38,7 +38,7 @@ impl Header {
         encoded.try_into().expect("a header has 118 bytes")
     }
 
-    /// Double SHA-256 of the header \[R-HDR-02\].
+    /// Double SHA-256 of the header \[R-HDR-06\].
     #[must_use]
     pub fn id(&self) -> BlockId {
         BlockId::from_bytes(sha256(&[&sha256(&[&self.to_bytes()])]))
@@ -53,7 +53,7 @@ impl Header {
     }
 }
 
-/// What a header commits to: `SHA-256(0x40 ‖ accounts_root ‖ chain_root)` \[R-HDR-05\].
+/// What a header commits to: `SHA-256(0x40 ‖ accounts_root ‖ chain_root)` \[R-HDR-07\].
 #[must_use]
 pub fn commitment(accounts_root: &Hash, chain_root: &Hash) -> Hash {
     Hash::from_bytes(sha256(&[&[tag::COMMITMENT], accounts_root.as_bytes(), chain_root.as_bytes()]))

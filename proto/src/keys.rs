@@ -156,7 +156,7 @@ impl PublicKey {
         self.size
     }
 
-    /// The account that this key spends from: SHA-256 of the DER \[R-ADR-01\].
+    /// The account that this key spends from: SHA-256 of the DER \[R-ADR-05\].
     #[must_use]
     pub fn address(&self) -> Address {
         Address::from_bytes(sha256(&[&self.spki]))

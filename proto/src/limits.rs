@@ -6,7 +6,7 @@ pub const MAX_TRANSACTION_BYTES: usize = 4096;
 pub const MAX_OUTPUTS: usize = 64;
 /// Longest memo in bytes \[R-TX-06\].
 pub const MAX_MEMO_BYTES: usize = 256;
-/// Longest coinbase tag in bytes \[R-CB-02\].
+/// Longest coinbase tag in bytes \[R-CB-01\].
 pub const MAX_COINBASE_TAG_BYTES: usize = 64;
 /// Smallest canonical transaction: used to bound counts before reading. Body without memo, one output, shortest
 /// signature.

@@ -1,4 +1,4 @@
-//! Proofs of an account's presence or absence, checked without a node \[R-ACC-05\].
+//! Proofs of an account's presence or absence, checked without a node \[R-PRF\].
 
 use crate::{Account, Address, Hash, account::node_hash};
 

@@ -10,7 +10,7 @@ use crate::BlockId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Bits(u32);
 
-/// Why compact bits name no target \[R-DIF-01\].
+/// Why compact bits name no target \[R-DIF-01 to -04\].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BitsError {
     /// The sign bit is set.
@@ -129,7 +129,7 @@ impl Target {
         Bits(mantissa | u32::try_from(bytes).unwrap_or(u32::MAX) << 24)
     }
 
-    /// Expected number of attempts: `floor(2^256 / (target + 1))` \[R-DIF-05\].
+    /// Expected number of attempts: `floor(2^256 / (target + 1))` \[R-DIF-08\].
     ///
     /// None for targets below 2^128 or so, whose work does not fit; no network can reach them.
     #[must_use]

@@ -176,7 +176,7 @@ impl Transaction {
         self.total
     }
 
-    /// What is signed on the network with this genesis \[R-TX-08\].
+    /// What is signed on the network with this genesis \[R-TX-09\].
     #[must_use]
     pub fn message(&self, genesis: &BlockId) -> Vec<u8> {
         let mut message = Vec::with_capacity(512);
@@ -186,7 +186,7 @@ impl Transaction {
         message
     }
 
-    /// Id of this transaction on the network with this genesis: the digest that is signed \[R-TX-09\].
+    /// Id of this transaction on the network with this genesis: the digest that is signed \[R-TX-10\].
     #[must_use]
     pub fn id(&self, genesis: &BlockId) -> TxId {
         TxId::from_bytes(sha256(&[&self.message(genesis)]))
@@ -286,7 +286,7 @@ impl SignedTransaction {
         &self.signature
     }
 
-    /// Hash of the signed bytes: Merkle leaf, and id between nodes \[R-TX-10\].
+    /// Hash of the signed bytes: Merkle leaf, and id between nodes \[R-TX-11\].
     #[must_use]
     pub const fn wire_id(&self) -> WireId {
         self.wire_id

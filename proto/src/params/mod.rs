@@ -21,7 +21,7 @@ use crate::{
 pub enum Retarget {
     /// Every block has genesis's bits: for networks that sleep.
     None,
-    /// An absolute schedule, `aserti3-2d`: the parent alone decides \[R-DIF-04\].
+    /// An absolute schedule, `aserti3-2d`: the parent alone decides \[R-DIF-07\].
     Asert,
 }
 

@@ -28,22 +28,22 @@ def bad_paths():
     all_leaves = leaves(11)
     good = path(all_leaves, 6, tx_node)
     last = path(all_leaves, 10, tx_node)
-    yield "path one too short", all_leaves[6], 6, 11, good[:-1], "R-PTH-01"
-    yield "path one too long", all_leaves[6], 6, 11, good + [bytes(32)], "R-PTH-01"
-    yield "no path", all_leaves[6], 6, 11, [], "R-PTH-01"
-    yield "index equal to count", all_leaves[6], 11, 11, good, "R-PTH-01"
-    yield "index beyond count", all_leaves[6], 4_000_000_000, 11, good, "R-PTH-01"
-    yield "count zero", all_leaves[6], 0, 0, [], "R-PTH-01"
-    yield "last leaf with a longer path", all_leaves[10], 10, 11, [last[0], bytes(32), *last[1:] * 2], "R-PTH-01"
-    yield "another leaf", all_leaves[7], 6, 11, good, "R-PTH-02"
-    yield "neighbouring index", all_leaves[6], 7, 11, good, "R-PTH-02"
-    yield "count of the same shape of path", all_leaves[6], 6, 12, good, "R-PTH-02"
-    yield "two siblings swapped", all_leaves[6], 6, 11, [good[1], good[0], *good[2:]], "R-PTH-02"
+    yield "path one too short", all_leaves[6], 6, 11, good[:-1], "R-MRK-03"
+    yield "path one too long", all_leaves[6], 6, 11, good + [bytes(32)], "R-MRK-03"
+    yield "no path", all_leaves[6], 6, 11, [], "R-MRK-03"
+    yield "index equal to count", all_leaves[6], 11, 11, good, "R-MRK-03"
+    yield "index beyond count", all_leaves[6], 4_000_000_000, 11, good, "R-MRK-03"
+    yield "count zero", all_leaves[6], 0, 0, [], "R-MRK-03"
+    yield "last leaf with a longer path", all_leaves[10], 10, 11, [last[0], bytes(32), *last[1:] * 2], "R-MRK-03"
+    yield "another leaf", all_leaves[7], 6, 11, good, "R-MRK-04"
+    yield "neighbouring index", all_leaves[6], 7, 11, good, "R-MRK-04"
+    yield "count of the same shape of path", all_leaves[6], 6, 12, good, "R-MRK-04"
+    yield "two siblings swapped", all_leaves[6], 6, 11, [good[1], good[0], *good[2:]], "R-MRK-04"
     one_bit = bytes([good[0][0] ^ 1]) + good[0][1:]
-    yield "sibling changed in one bit", all_leaves[6], 6, 11, [one_bit, *good[1:]], "R-PTH-02"
+    yield "sibling changed in one bit", all_leaves[6], 6, 11, [one_bit, *good[1:]], "R-MRK-04"
     node = tx_node(all_leaves[6], all_leaves[7])
-    yield "an inner node as leaf of a smaller tree", node, 3, 6, good[1:], "R-PTH-02"
-    yield "the tree's root as only leaf", root(all_leaves, tx_node), 0, 1, [], "R-PTH-02"
+    yield "an inner node as leaf of a smaller tree", node, 3, 6, good[1:], "R-MRK-04"
+    yield "the tree's root as only leaf", root(all_leaves, tx_node), 0, 1, [], "R-MRK-04"
 
 
 def vectors():

@@ -47,26 +47,26 @@ def bad_paths():
     nodes = leaves(11)
     good = path(nodes, 6, range_join)
     leaf = nodes[6]
-    yield "path one too short", leaf, 6, 11, good[:-1], "R-RNG-01"
-    yield "path one too long", leaf, 6, 11, [*good, good[-1]], "R-RNG-01"
-    yield "height equal to count", leaf, 11, 11, good, "R-RNG-01"
-    yield "no headers", leaf, 0, 0, [], "R-RNG-01"
+    yield "path one too short", leaf, 6, 11, good[:-1], "R-RNG-04"
+    yield "path one too long", leaf, 6, 11, [*good, good[-1]], "R-RNG-04"
+    yield "height equal to count", leaf, 11, 11, good, "R-RNG-04"
+    yield "no headers", leaf, 0, 0, [], "R-RNG-04"
     yield "a sibling that claims one header more", leaf, 6, 11, [
-        good[0], replace(good[1], count=good[1].count + 1), *good[2:]], "R-RNG-02"
-    yield "a sibling that claims none", leaf, 6, 11, [replace(good[0], count=0), *good[1:]], "R-RNG-02"
-    yield "another count with the same number of siblings", leaf, 6, 12, good, "R-RNG-02"
+        good[0], replace(good[1], count=good[1].count + 1), *good[2:]], "R-RNG-05"
+    yield "a sibling that claims none", leaf, 6, 11, [replace(good[0], count=0), *good[1:]], "R-RNG-05"
+    yield "another count with the same number of siblings", leaf, 6, 12, good, "R-RNG-05"
     yield "a left sibling that ends when the right one begins", leaf, 6, 11, [
-        good[0], replace(good[1], last_time=leaf.first_time), *good[2:]], "R-RNG-03"
+        good[0], replace(good[1], last_time=leaf.first_time), *good[2:]], "R-RNG-06"
     yield "a sibling that ends before it begins", leaf, 6, 11, [
-        *good[:-1], replace(good[-1], last_time=good[-1].first_time - 1)], "R-RNG-03"
-    yield "work beyond u128", leaf, 6, 11, [replace(good[0], work=2**128 - 1), *good[1:]], "R-RNG-03"
+        *good[:-1], replace(good[-1], last_time=good[-1].first_time - 1)], "R-RNG-06"
+    yield "work beyond u128", leaf, 6, 11, [replace(good[0], work=2**128 - 1), *good[1:]], "R-RNG-06"
     yield "work shifted from one sibling to the next", leaf, 6, 11, [
-        replace(good[0], work=good[0].work + 1), replace(good[1], work=good[1].work - 1), *good[2:]], "R-RNG-04"
-    yield "another header", replace(leaf, commit=sha256(b"another")), 6, 11, good, "R-RNG-04"
-    yield "more work claimed for the header", replace(leaf, work=leaf.work + 1), 6, 11, good, "R-RNG-04"
+        replace(good[0], work=good[0].work + 1), replace(good[1], work=good[1].work - 1), *good[2:]], "R-RNG-07"
+    yield "another header", replace(leaf, commit=sha256(b"another")), 6, 11, good, "R-RNG-07"
+    yield "more work claimed for the header", replace(leaf, work=leaf.work + 1), 6, 11, good, "R-RNG-07"
     yield "a later time claimed for the header", replace(
-        leaf, first_time=leaf.first_time + 1, last_time=leaf.last_time + 1), 6, 11, good, "R-RNG-04"
-    yield "a sibling's commit changed", leaf, 6, 11, [replace(good[0], commit=bytes(32)), *good[1:]], "R-RNG-04"
+        leaf, first_time=leaf.first_time + 1, last_time=leaf.last_time + 1), 6, 11, good, "R-RNG-07"
+    yield "a sibling's commit changed", leaf, 6, 11, [replace(good[0], commit=bytes(32)), *good[1:]], "R-RNG-07"
 
 
 def vectors():

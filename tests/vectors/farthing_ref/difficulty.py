@@ -17,11 +17,11 @@ def compact(target):
 def target_of(bits):
     """Decodes canonical bits."""
     size, mantissa = bits >> 24, bits & 0x7FFFFF
-    require(not bits & 0x800000, "R-DIF-01", "CompactNegative")
+    require(not bits & 0x800000, "R-DIF-01", "BitsError::Negative")
     target = mantissa >> 8 * (3 - size) if size <= 3 else mantissa << 8 * (size - 3)
-    require(target > 0, "R-DIF-02", "CompactZero")
-    require(target < 2**256, "R-DIF-03", "CompactOverflow")
-    require(compact(target) == bits, "R-DIF-04", "CompactNotCanonical")
+    require(target > 0, "R-DIF-02", "BitsError::Zero")
+    require(target < 2**256, "R-DIF-03", "BitsError::Overflow")
+    require(compact(target) == bits, "R-DIF-04", "BitsError::NotCanonical")
     return target
 
 

@@ -57,7 +57,7 @@ class Reader:
         return len(self.data) - self.at
 
     def take(self, count):
-        require(self.remaining() >= count, "R-ENC-01", "Truncated", f"{count} bytes needed")
+        require(self.remaining() >= count, "R-ENC-01", "DecodeError::Truncated", f"{count} bytes needed")
         self.at += count
         return self.data[self.at - count:self.at]
 
@@ -76,14 +76,14 @@ class Reader:
     def u64(self):
         return self.integer(8)
 
-    def count(self, most, item_size, rule, error="TooMany"):
+    def count(self, most, item_size, rule, error="DecodeError::TooMany"):
         count = self.u32()
         require(count <= most, rule, error, f"{count} items, at most {most}")
-        require(count * item_size <= self.remaining(), "R-ENC-01", "Truncated", f"{count} items claimed")
+        require(count * item_size <= self.remaining(), "R-ENC-01", "DecodeError::Truncated", f"{count} items claimed")
         return count
 
-    def counted(self, most, rule, error="TooMany"):
+    def counted(self, most, rule, error="DecodeError::TooMany"):
         return self.take(self.count(most, 1, rule, error))
 
     def finish(self):
-        require(self.remaining() == 0, "R-ENC-02", "TrailingBytes", f"{self.remaining()} bytes")
+        require(self.remaining() == 0, "R-ENC-02", "DecodeError::TrailingBytes", f"{self.remaining()} bytes")

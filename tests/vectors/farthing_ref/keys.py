@@ -21,13 +21,13 @@ def encode_key(modulus):
 
 def check_key(spki):
     """Returns the modulus of a well-formed key."""
-    require(len(spki) in PREFIXES, "R-KEY-01", "KeyLength", str(len(spki)))
+    require(len(spki) in PREFIXES, "R-KEY-01", "KeyError::Length", str(len(spki)))
     prefix = PREFIXES[len(spki)]
-    require(spki.startswith(prefix), "R-KEY-02", "KeyPrefix")
-    require(spki.endswith(EXPONENT_DER), "R-KEY-03", "KeyExponent")
+    require(spki.startswith(prefix), "R-KEY-02", "KeyError::Encoding")
     modulus = spki[len(prefix):-len(EXPONENT_DER)]
-    require(modulus[0] & 0x80, "R-KEY-04", "ModulusTooShort")
-    require(modulus[-1] & 1, "R-KEY-05", "ModulusEven")
+    require(modulus[0] & 0x80, "R-KEY-03", "KeyError::ShortModulus")
+    require(modulus[-1] & 1, "R-KEY-04", "KeyError::EvenModulus")
+    require(spki.endswith(EXPONENT_DER), "R-KEY-05", "KeyError::Exponent")
     return int.from_bytes(modulus, "big")
 
 
@@ -39,11 +39,11 @@ def padded_block(message, size):
 def check_signature(spki, message, signature):
     modulus = check_key(spki)
     size = modulus.bit_length() // 8
-    require(len(signature) == size, "R-SIG-01", "SignatureLength", str(len(signature)))
+    require(len(signature) == size, "R-SIG-01", "SignatureError::Length", str(len(signature)))
     number = int.from_bytes(signature, "big")
-    require(number < modulus, "R-SIG-02", "SignatureOutOfRange")
+    require(number < modulus, "R-SIG-02", "SignatureError::OutOfRange")
     recovered = pow(number, EXPONENT, modulus).to_bytes(size, "big")
-    require(recovered == padded_block(message, size), "R-SIG-03", "SignatureMismatch")
+    require(recovered == padded_block(message, size), "R-SIG-03", "SignatureError::Mismatch")
 
 
 def address_of(spki):
@@ -89,7 +89,7 @@ def address_text(address, prefix):
 
 
 def parse_address(text, prefix):
-    syntax = "R-ADR-01", "AddressSyntax"
+    syntax = "R-ADR-01", "ParseAddressError::NotBech32m"
     require(all(33 <= ord(c) <= 126 for c in text), *syntax)
     require(text in (text.lower(), text.upper()), *syntax)
     require(len(text) <= 90, *syntax)
@@ -97,10 +97,10 @@ def parse_address(text, prefix):
     require(one == "1" and 1 <= len(human) <= 83 and len(data) >= 6, *syntax)
     require(all(c in ALPHABET for c in data), *syntax)
     groups = [ALPHABET.index(c) for c in data]
-    require(_polymod(_expand(human) + groups) == BECH32M, "R-ADR-02", "AddressChecksum")
-    require(human == prefix, "R-ADR-03", "AddressPrefix", human)
+    require(_polymod(_expand(human) + groups) == BECH32M, "R-ADR-02", "ParseAddressError::NotBech32m")
+    require(human == prefix, "R-ADR-03", "ParseAddressError::WrongPrefix", human)
     groups = groups[:-6]
-    require(len(groups) == 52 and groups[-1] & 0xF == 0, "R-ADR-04", "AddressLength", str(len(groups)))
+    require(len(groups) == 52 and groups[-1] & 0xF == 0, "R-ADR-04", "ParseAddressError::WrongLength", str(len(groups)))
     number = 0
     for group in groups:
         number = number << 5 | group

@@ -26,7 +26,7 @@ class Block:
 
 def decode_block(data, params, genesis_id):
     """All context-free rules of a block."""
-    require(len(data) <= params.max_block_bytes, "R-BLK-01", "TooLarge", str(len(data)))
+    require(len(data) <= params.max_block_bytes, "R-BLK-01", "DecodeError::TooLarge", str(len(data)))
     header = check_header(data[:118], params)
     reader = Reader(data)
     reader.take(118)
@@ -36,7 +36,7 @@ def decode_block(data, params, genesis_id):
     block = Block(header, coinbase, transactions)
     require(tx_root(block.leaves()) == header.tx_root, "R-BLK-02", "WrongTxRoot")
     for transaction in transactions:
-        require(len(transaction.signed_bytes()) <= 4096, "R-TX-01", "TooLarge")
+        require(len(transaction.signed_bytes()) <= 4096, "R-TX-01", "DecodeError::TooLarge")
         check_fields(transaction)
     units = sum(t.signature_units() for t in transactions)
     require(units <= params.max_signature_units, "R-BLK-03", "TooManySignatureUnits", str(units))

@@ -40,7 +40,7 @@ class Header:
 def decode_header(data):
     reader = Reader(data)
     version = reader.u16()
-    require(version == 1, "R-HDR-02", "UnknownVersion", str(version))
+    require(version == 1, "R-HDR-02", "DecodeError::UnknownVersion", str(version))
     header = Header(reader.take(32), reader.take(32), reader.take(32), reader.u64(), reader.u32(), reader.u64())
     reader.finish()
     return header
@@ -119,7 +119,7 @@ class Params:
 
 def _ranged(reader, size, low, high, rule):
     value = reader.integer(size)
-    require(low <= value <= high, rule, "OutOfRange", str(value))
+    require(low <= value <= high, rule, "ParamsError::OutOfRange", str(value))
     return value
 
 
@@ -140,8 +140,8 @@ def decode_params(data):
     """Reads and range-checks parameters. The targets depend on a later field: they come after the last byte."""
     reader = Reader(data)
     params = Params(
-        name=_text(reader, 32, rb"[a-z0-9-]+", "R-PAR-01", "BadName"),
-        prefix=_text(reader, 16, rb"[a-z]+", "R-PAR-02", "BadPrefix"),
+        name=_text(reader, 32, rb"[a-z0-9-]+", "R-PAR-01", "ParamsError::Name"),
+        prefix=_text(reader, 16, rb"[a-z]+", "R-PAR-02", "ParsePrefixError"),
         genesis_time_ms=_ranged(reader, 8, 0, 2**48 - 1, "R-PAR-03"),
         genesis_bits=reader.u32(),
         limit_bits=reader.u32(),
@@ -157,20 +157,20 @@ def decode_params(data):
         halving_interval=_ranged(reader, 8, 1, 2**32, "R-PAR-15"),
         allocations=_allocations(reader))
     reader.finish()
-    limit = _target(params.limit_bits, "R-PAR-05", "BadLimitBits")
+    limit = _target(params.limit_bits, "R-PAR-05", "ParamsError::Target")
     most = 2**239 - 1 if params.retarget == 1 else target_of(0x207FFFFF)
-    require(limit <= most, "R-PAR-05", "BadLimitBits")
-    target = _target(params.genesis_bits, "R-PAR-04", "BadGenesisBits")
-    require(2**160 <= target <= limit, "R-PAR-04", "BadGenesisBits")
+    require(limit <= most, "R-PAR-05", "ParamsError::Target")
+    target = _target(params.genesis_bits, "R-PAR-04", "ParamsError::Target")
+    require(2**160 <= target <= limit, "R-PAR-04", "ParamsError::Target")
     subsidies = sum(params.halving_interval * (params.initial_subsidy >> k) for k in range(64))
-    require(subsidies + sum(a for _, a in params.allocations) < 2**63, "R-PAR-17", "SupplyTooLarge")
+    require(subsidies + sum(a for _, a in params.allocations) < 2**63, "R-PAR-17", "ParamsError::Supply")
     assert params.canonical() == data, "one value, one encoding"
     return params
 
 
 def _retarget(reader):
     choice = reader.u8()
-    require(choice < len(RETARGETS), "R-PAR-07", "UnknownChoice", str(choice))
+    require(choice < len(RETARGETS), "R-PAR-07", "DecodeError::UnknownChoice", str(choice))
     return choice
 
 
@@ -178,8 +178,8 @@ def _allocations(reader):
     allocations = []
     for _ in range(reader.count(10_000, 40, "R-PAR-16")):
         address, amount = reader.take(32), reader.u64()
-        require(not allocations or allocations[-1][0] < address, "R-PAR-16", "AllocationOrder")
-        require(amount > 0, "R-PAR-16", "ZeroAllocation")
+        require(not allocations or allocations[-1][0] < address, "R-PAR-16", "ParamsError::AllocationOrder")
+        require(amount > 0, "R-PAR-16", "ParamsError::EmptyAllocation")
         allocations.append((address, amount))
     return tuple(allocations)
 

@@ -53,38 +53,38 @@ class Transaction:
 
 def read_transaction(reader):
     version = reader.u8()
-    require(version == 1, "R-TX-02", "UnknownVersion", str(version))
+    require(version == 1, "R-TX-02", "DecodeError::UnknownVersion", str(version))
     public_key = sender_address = None
     choice = reader.u8()
-    require(choice in (0, 1), "R-ENC-04", "UnknownChoice", str(choice))
+    require(choice in (0, 1), "R-ENC-04", "DecodeError::UnknownChoice", str(choice))
     if choice == 0:
-        public_key = reader.counted(550, "R-KEY-01", "KeyLength")
+        public_key = reader.counted(550, "R-KEY-01", "KeyError::Length")
         keys.check_key(public_key)
     else:
         sender_address = reader.take(32)
     nonce, fee, valid_until = reader.u64(), reader.u64(), reader.u64()
     count = reader.count(64, 40, "R-TX-04")
-    require(count >= 1, "R-TX-04", "TooFew")
+    require(count >= 1, "R-TX-04", "TransactionError::OutputCount")
     outputs = []
     for _ in range(count):
         to, amount = reader.take(32), reader.u64()
-        require(amount > 0, "R-TX-05", "ZeroAmount")
+        require(amount > 0, "R-TX-05", "TransactionError::ZeroAmount")
         outputs.append((to, amount))
     memo = reader.counted(256, "R-TX-06")
-    signature = reader.counted(512, "R-TX-08", "SignatureLength")
-    require(len(signature) in keys.SIGNATURE_UNITS, "R-TX-08", "SignatureLength", str(len(signature)))
+    signature = reader.counted(512, "R-TX-08", "SignatureError::Length")
+    require(len(signature) in keys.SIGNATURE_UNITS, "R-TX-08", "SignatureError::Length", str(len(signature)))
     return Transaction(nonce, fee, tuple(outputs), public_key, sender_address, valid_until, memo, version, signature)
 
 
 def check_fields(transaction):
     """The rules over several fields, which come after the last byte."""
-    require((transaction.public_key is not None) == (transaction.nonce == 0), "R-TX-03", "SenderForm")
-    require(transaction.spent() <= U64_MAX, "R-TX-07", "AmountOverflow")
+    require((transaction.public_key is not None) == (transaction.nonce == 0), "R-TX-03", "TransactionError::SenderForm")
+    require(transaction.spent() <= U64_MAX, "R-TX-07", "TransactionError::Overflow")
 
 
 def decode_transaction(data, genesis_id):
     """All context-free rules of one transaction."""
-    require(len(data) <= 4096, "R-TX-01", "TooLarge", str(len(data)))
+    require(len(data) <= 4096, "R-TX-01", "DecodeError::TooLarge", str(len(data)))
     reader = Reader(data)
     transaction = read_transaction(reader)
     reader.finish()

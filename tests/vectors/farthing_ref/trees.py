@@ -57,8 +57,8 @@ def tx_root(leaves):
 
 
 def check_inclusion(leaf, index, count, siblings, expected):
-    top = walk(leaf, index, count, siblings, tx_node, "R-PTH-01")
-    require(sha256(b"\x12", u32(count), top) == expected, "R-PTH-02", "WrongTxRoot")
+    top = walk(leaf, index, count, siblings, tx_node, "R-MRK-03")
+    require(sha256(b"\x12", u32(count), top) == expected, "R-MRK-04", "WrongTxRoot")
 
 
 # Accounts.
@@ -120,13 +120,14 @@ def prove_account(accounts, key):
 
 def check_account_proof(expected, key, leaf_address, account, steps):
     """Returns whether the account of `key` is present."""
-    wrong_root = "R-PRF-04", "WrongAccountsRoot"
+    wrong_root = "R-PRF-04", "ProofError::WrongRoot"
     if leaf_address is None:
-        require(not steps and expected == ZERO, "R-PRF-01", "WrongAccountsRoot")
+        require(not steps, "R-PRF-01", "ProofError::StepsWithoutLeaf")
+        require(expected == ZERO, "R-PRF-01", "ProofError::WrongRoot")
         return False
     bits = [bit for bit, _ in steps]
-    require(all(a < b for a, b in pairwise(bits)), "R-PRF-02", "StepOrder")
-    require(all(bit_of(leaf_address, b) == bit_of(key, b) for b in bits), "R-PRF-03", "LeafOffPath")
+    require(all(a < b for a, b in pairwise(bits)), "R-PRF-02", "ProofError::BitOrder")
+    require(all(bit_of(leaf_address, b) == bit_of(key, b) for b in bits), "R-PRF-03", "ProofError::LeafOffPath")
     value = account_leaf(leaf_address, account)
     for bit, sibling in reversed(steps):
         pair = (sibling, value) if bit_of(key, bit) else (value, sibling)
@@ -154,9 +155,9 @@ def range_leaf(block_id, work, time_ms):
 
 
 def range_join(left, right):
-    require(left.first_time <= left.last_time < right.first_time <= right.last_time, "R-RNG-03", "RangeOrder")
+    require(left.first_time <= left.last_time < right.first_time <= right.last_time, "R-RNG-06", "RangeOrder")
     count, work = left.count + right.count, left.work + right.work
-    require(count < 2**64 and work < 2**128, "R-RNG-03", "RangeOverflow")
+    require(count < 2**64 and work < 2**128, "R-RNG-06", "RangeOverflow")
     commit = sha256(b"\x31", left.canonical(), right.canonical())
     return RangeNode(commit, count, work, left.first_time, right.last_time)
 
@@ -180,9 +181,9 @@ def sibling_counts(index, count):
 
 
 def check_ancestry(leaf, index, count, siblings, expected):
-    require(index < count, "R-RNG-01", "PathShape")
+    require(index < count, "R-RNG-04", "PathShape")
     shape = sibling_counts(index, count)
-    require(len(siblings) == len(shape), "R-RNG-01", "PathShape")
-    require([s.count for s in siblings] == shape, "R-RNG-02", "RangeCount")
-    top = walk(leaf, index, count, siblings, range_join, "R-RNG-01")
-    require(sha256(b"\x32", top.canonical()) == expected, "R-RNG-04", "WrongChainRoot")
+    require(len(siblings) == len(shape), "R-RNG-04", "PathShape")
+    require([s.count for s in siblings] == shape, "R-RNG-05", "RangeCount")
+    top = walk(leaf, index, count, siblings, range_join, "R-RNG-04")
+    require(sha256(b"\x32", top.canonical()) == expected, "R-RNG-07", "WrongChainRoot")
