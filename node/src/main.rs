@@ -1,2 +1,52 @@
 //! The `farthing-node` program.
-fn main() {}
+
+use std::{
+    env::{args_os, vars_os},
+    error::Error,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use farthing_node::{
+    config::{ConfigError, Invocation, load},
+    env::RealDisk,
+    logging, run,
+    tasks::Chain,
+};
+
+#[expect(clippy::disallowed_methods, reason = "the environment enters here, and goes to the configuration")]
+fn main() -> ExitCode {
+    let config = match load(args_os(), vars_os(), &RealDisk) {
+        Ok(Invocation::Run(config)) => config,
+        Ok(Invocation::Print(text)) => return print(&text),
+        Ok(Invocation::Verify(_) | Invocation::Reindex(_)) => {
+            return fail(&io::Error::other("this build keeps no chain yet, so there is nothing to check"), 1);
+        }
+        Err(ConfigError::Usage(error)) => {
+            // clap's own form: colours, suggestions, help on stdout.
+            let _ = error.print();
+            return ExitCode::from(ConfigError::Usage(error).exit_code());
+        }
+        Err(error) => return fail(&error, error.exit_code()),
+    };
+    if let Err(error) = logging::init(&config.log_filter, config.log_format) {
+        return fail(&error, 2);
+    }
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, error.exit_code()),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(error: &(dyn Error + 'static), code: u8) -> ExitCode {
+    // If stderr is gone there is nobody to tell.
+    let _ = writeln!(io::stderr(), "farthing-node: {}", Chain(error));
+    ExitCode::from(code)
+}
