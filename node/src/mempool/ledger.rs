@@ -1,0 +1,26 @@
+//! What the mempool asks of the chain. A trait, so that the pool is tested without a chain.
+
+use std::{fmt, sync::Arc};
+
+use farthing::{Account, Address, Height, TxId, keys::VerifyingKey};
+
+/// The ledger at one tip: a snapshot.
+pub trait Confirmed: Send + Sync {
+    /// Height of the tip.
+    fn height(&self) -> Height;
+
+    /// An account's committed state.
+    fn account(&self, address: &Address) -> Option<Account>;
+}
+
+/// The chain as the mempool sees it.
+pub trait Ledger: fmt::Debug + Send + Sync + 'static {
+    /// The present tip.
+    fn confirmed(&self) -> Arc<dyn Confirmed>;
+
+    /// The key of an account that has sent a transaction on the best chain. May read the disk.
+    fn verifying_key(&self, address: &Address) -> Option<VerifyingKey>;
+
+    /// Whether a transaction is on the best chain. May read the disk.
+    fn is_mined(&self, id: &TxId) -> bool;
+}

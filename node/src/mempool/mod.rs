@@ -1,0 +1,23 @@
+//! The mempool: transfers that wait to be mined.
+//!
+//! [`pool`] decides, without clock, threads or disk; [`Mempool`] is the handle that everybody holds. A transfer is
+//! acknowledged, and told to peers, only after the journal has it on disk.
+
+mod drop_reason;
+mod handle;
+mod journal;
+mod ledger;
+mod limits;
+mod rejection;
+mod types;
+
+pub use drop_reason::DropReason;
+pub use handle::Mempool;
+pub use journal::{JournalEntry, JournalError, LoadedEntry, MemoryJournal, PoolJournal};
+pub use ledger::{Confirmed, Ledger};
+pub use limits::PoolLimits;
+pub use rejection::{Rejection, RejectionKind};
+pub use types::{
+    AccountPending, Admitted, Announcement, Listed, Page, PageCursor, PoolStats, PoolStatus, Pooled, SessionId, Source,
+    TemplateLimits,
+};
