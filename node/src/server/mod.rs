@@ -1,7 +1,7 @@
 //! A gRPC listener that strangers may reach: the one place where its limits are set.
 //!
 //! The public API, peers and administration serve their own routes through [`serve`]. The values are those that
-//! were measured to matter (docs/decisions/0003); tonic leaves several of them off when they are not set.
+//! were measured to matter (docs/decisions/0002); tonic leaves several of them off when they are not set.
 
 use std::{io, net::SocketAddr, time::Duration};
 
