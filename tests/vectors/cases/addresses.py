@@ -33,7 +33,7 @@ def bad_texts():
     yield "a letter that is not ASCII", shown[:at] + "\u00e9" + shown[at + 1:], "R-ADR-01"
     yield "five checksum characters and no data", "far1qqqqq", "R-ADR-01"
     yield "hex instead", address.hex(), "R-ADR-01"
-    yield "more than 90 characters", keys.text_of_groups(groups * 2, "far"), "R-ADR-01"
+    yield "65 bytes, more than 90 characters", keys.text_of_groups(groups * 2, "far"), "R-ADR-04"
     yield "one character changed", shown[:at] + other + shown[at + 1:], "R-ADR-02"
     yield "two neighbours swapped", shown[:at] + shown[at + 1] + shown[at] + shown[at + 2:], "R-ADR-02"
     yield "last character missing", shown[:-1], "R-ADR-02"

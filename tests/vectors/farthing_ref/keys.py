@@ -92,7 +92,6 @@ def parse_address(text, prefix):
     syntax = "R-ADR-01", "ParseAddressError::NotBech32m"
     require(all(33 <= ord(c) <= 126 for c in text), *syntax)
     require(text in (text.lower(), text.upper()), *syntax)
-    require(len(text) <= 90, *syntax)
     human, one, data = text.lower().rpartition("1")
     require(one == "1" and 1 <= len(human) <= 83 and len(data) >= 6, *syntax)
     require(all(c in ALPHABET for c in data), *syntax)
@@ -100,7 +99,8 @@ def parse_address(text, prefix):
     require(_polymod(_expand(human) + groups) == BECH32M, "R-ADR-02", "ParseAddressError::NotBech32m")
     require(human == prefix, "R-ADR-03", "ParseAddressError::WrongPrefix", human)
     groups = groups[:-6]
-    require(len(groups) == 52 and groups[-1] & 0xF == 0, "R-ADR-04", "ParseAddressError::WrongLength", str(len(groups)))
+    require(len(groups) == 52, "R-ADR-04", "ParseAddressError::WrongLength", str(len(groups)))
+    require(groups[-1] & 0xF == 0, "R-ADR-04", "ParseAddressError::NotBech32m", "stray bits")
     number = 0
     for group in groups:
         number = number << 5 | group

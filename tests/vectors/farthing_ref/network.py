@@ -124,16 +124,16 @@ def _ranged(reader, size, low, high, rule):
 
 
 def _text(reader, most, pattern, rule, error):
-    data = reader.counted(most, rule, error)
+    data = reader.counted(most, rule)
     require(re.fullmatch(pattern, data), rule, error)
     return data.decode()
 
 
-def _target(bits, rule, error):
+def _target(bits, rule):
     try:
         return target_of(bits)
     except Broken as broken:
-        raise Broken(rule, error, str(broken)) from None
+        raise Broken(rule, "ParamsError::Bits", str(broken)) from None
 
 
 def decode_params(data):
@@ -157,10 +157,10 @@ def decode_params(data):
         halving_interval=_ranged(reader, 8, 1, 2**32, "R-PAR-15"),
         allocations=_allocations(reader))
     reader.finish()
-    limit = _target(params.limit_bits, "R-PAR-05", "ParamsError::Target")
+    limit = _target(params.limit_bits, "R-PAR-05")
     most = 2**239 - 1 if params.retarget == 1 else target_of(0x207FFFFF)
     require(limit <= most, "R-PAR-05", "ParamsError::Target")
-    target = _target(params.genesis_bits, "R-PAR-04", "ParamsError::Target")
+    target = _target(params.genesis_bits, "R-PAR-04")
     require(2**160 <= target <= limit, "R-PAR-04", "ParamsError::Target")
     subsidies = sum(params.halving_interval * (params.initial_subsidy >> k) for k in range(64))
     require(subsidies + sum(a for _, a in params.allocations) < 2**63, "R-PAR-17", "ParamsError::Supply")

@@ -58,7 +58,7 @@ def read_transaction(reader):
     choice = reader.u8()
     require(choice in (0, 1), "R-ENC-04", "DecodeError::UnknownChoice", str(choice))
     if choice == 0:
-        public_key = reader.counted(550, "R-KEY-01", "KeyError::Length")
+        public_key = reader.counted(550, "R-KEY-01")
         keys.check_key(public_key)
     else:
         sender_address = reader.take(32)
@@ -71,7 +71,7 @@ def read_transaction(reader):
         require(amount > 0, "R-TX-05", "TransactionError::ZeroAmount")
         outputs.append((to, amount))
     memo = reader.counted(256, "R-TX-06")
-    signature = reader.counted(512, "R-TX-08", "SignatureError::Length")
+    signature = reader.counted(512, "R-TX-08")
     require(len(signature) in keys.SIGNATURE_UNITS, "R-TX-08", "SignatureError::Length", str(len(signature)))
     return Transaction(nonce, fee, tuple(outputs), public_key, sender_address, valid_until, memo, version, signature)
 
