@@ -94,6 +94,8 @@ impl Target {
     pub const HARDEST: Self = Self(U256::from_limbs([0, 0, 1 << 32, 0]));
     /// The easiest target of a network that adjusts its difficulty: 2^239 - 1, or ASERT's product would overflow.
     pub const EASIEST_ADJUSTING: Self = Self(U256::from_limbs([u64::MAX, u64::MAX, u64::MAX, (1 << 47) - 1]));
+    /// The easiest target of any network, that of bits 0x207fffff.
+    pub const EASIEST: Self = Self(U256::from_limbs([0, 0, 0, 0x007f_ffff << 40]));
 
     /// Takes a number that is not zero.
     #[must_use]
@@ -216,6 +218,8 @@ mod tests {
     fn the_bounds_are_what_their_names_say() {
         assert_eq!(Target::HARDEST.0, U256::ONE << 160);
         assert_eq!(Target::EASIEST_ADJUSTING.0, (U256::ONE << 239) - U256::ONE);
+        assert_eq!(Target::EASIEST.to_bits(), Bits::from_compact(0x207f_ffff));
+        assert_eq!(Bits::from_compact(0x207f_ffff).target(), Ok(Target::EASIEST));
     }
 
     #[test]

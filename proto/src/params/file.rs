@@ -205,6 +205,7 @@ mod tests {
             ("retarget = \"daily\"", "expected \"none\" or \"asert\""),
             ("limit_bits = \"xyz\"", "eight hex digits"),
             ("retarget = \"asert\"", "at most 2^239 - 1"),
+            ("limit_bits = \"21008000\"", "at most 0x207fffff"),
             ("reward_delay = 10001", "reward_delay is 10001, expected 0 to 10000"),
             ("initial_subsidy_far = \"1,5\"", "',' is not part of an amount"),
             ("initial_subsidy_far = \"5000\"\nhalving_interval = 4294967296", "expected less than 2^63"),

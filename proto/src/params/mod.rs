@@ -222,6 +222,9 @@ fn check_targets(fields: &ParamsFields) -> Result<(), ParamsError> {
     if fields.retarget == Retarget::Asert && limit > Target::EASIEST_ADJUSTING {
         return error("limit_bits", fields.limit_bits, "at most 2^239 - 1 with retarget = \"asert\"");
     }
+    if limit > Target::EASIEST {
+        return error("limit_bits", fields.limit_bits, "at most 0x207fffff");
+    }
     if limit < Target::HARDEST {
         return error("limit_bits", fields.limit_bits, "at least 2^160");
     }
