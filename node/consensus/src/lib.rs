@@ -20,7 +20,7 @@ pub use blocks::{CheckedBlock, check_block, check_block_owned, check_commitment}
 pub use difficulty::required_bits;
 pub use error::{BlockError, HeaderError, TxError};
 pub use execution::{AccountView, Applied, Execution, Executor, Touch, execute, expected_coinbase_amount};
-pub use fork_choice::prefer;
+pub use fork_choice::{prefer, tie_break_after_ms};
 pub use headers::{HeaderContext, check_header, check_header_alone};
 pub use signatures::check_signature;
 pub use state::{apply_touches, undo_touches};

@@ -1,0 +1,146 @@
+//! The writer's task: one command after the other, off the async threads; retries and ties on time.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use farthing::Params;
+use farthing_consensus::HeaderContext;
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Chain, ChainView, VerifiedCache,
+    events::Origin,
+    handle::{Command, Shared},
+    headers::HeaderTree,
+    keys::KeyCache,
+    rejection::{BlockRejection, ChainError, HeaderRejection},
+    writer::Writer,
+};
+use crate::{env::Env, store::Store, tasks::Tasks};
+
+/// Commands that may wait; each holds a block at most.
+const COMMANDS: usize = 16;
+/// Changes of the tip that a follower may be behind.
+const CHANGES: usize = 64;
+/// Parsed keys that are kept; about 2 KiB each.
+const PARSED_KEYS: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
+/// Transactions whose signature is remembered as good; about 100 bytes each.
+const VERIFIED: NonZeroUsize = NonZeroUsize::new(200_000).expect("not zero");
+/// How often blocks from the future are looked at.
+const RETRY_FUTURE: Duration = Duration::from_secs(1);
+
+/// Starts the chain at what the store recovered: the view of its tip, and side tips that may be heavier.
+pub fn start(
+    params: Arc<Params>,
+    env: Env,
+    store: Arc<dyn Store>,
+    view: ChainView,
+    candidates: Vec<HeaderContext>,
+    tasks: &Tasks,
+) -> Chain {
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let shared = Arc::new(Shared {
+        params,
+        env,
+        store,
+        view: watch::Sender::new(Arc::new(view)),
+        changes: broadcast::Sender::new(CHANGES),
+        headers: Mutex::new(HeaderTree::default()),
+        keys: KeyCache::new(PARSED_KEYS),
+        verified: VerifiedCache::new(VERIFIED),
+    });
+    let writer = Writer::new(Arc::clone(&shared), candidates);
+    tasks.spawn("chain", run(writer, inbox, tasks.token().clone()));
+    Chain { shared, commands }
+}
+
+async fn run(
+    mut writer: Writer,
+    mut inbox: mpsc::Receiver<Command>,
+    stop: CancellationToken,
+) -> Result<(), ChainError> {
+    writer = on_thread(writer, |writer| writer.choose_branch(Origin::Local)).await?;
+    loop {
+        let timer = next_timer(&writer);
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            command = inbox.recv() => command,
+            () = sleep(timer.unwrap_or_default()), if timer.is_some() => {
+                writer = on_thread(writer, |writer| {
+                    writer.retry_future();
+                    writer.choose_branch(Origin::Local)
+                }).await?;
+                continue;
+            }
+        };
+        let Some(command) = next else { return Ok(()) };
+        writer = obey(writer, command).await?;
+    }
+}
+
+fn next_timer(writer: &Writer) -> Option<Duration> {
+    let retry = (!writer.future.is_empty()).then_some(RETRY_FUTURE);
+    [retry, writer.tie_deadline()].into_iter().flatten().min()
+}
+
+/// Runs one command and answers it. Only a fault that the process must stop for comes back as an error.
+async fn obey(writer: Writer, command: Command) -> Result<Writer, ChainError> {
+    let compute = writer.shared.env.compute().clone();
+    let mut writer = writer;
+    // Whoever asked may have gone; the work was done all the same.
+    let (writer, fault) = compute
+        .run_blocking(move || {
+            let fault = match command {
+                Command::Block(block, origin, answer) => {
+                    let result = writer.take_block(*block, origin);
+                    let fault = result.as_ref().err().and_then(fatal);
+                    let _ = answer.send(result);
+                    fault
+                }
+                Command::Headers(headers, max_missing, answer) => {
+                    let result = writer.take_headers(&headers, max_missing);
+                    let fault = match &result {
+                        Err(HeaderRejection::Chain(error)) if error.is_fatal() => Some(error.clone()),
+                        _ => None,
+                    };
+                    let _ = answer.send(result);
+                    fault
+                }
+            };
+            (writer, fault)
+        })
+        .await;
+    fault.map_or(Ok(writer), Err)
+}
+
+async fn on_thread(
+    mut writer: Writer,
+    work: impl FnOnce(&mut Writer) -> Result<(), BlockRejection> + Send + 'static,
+) -> Result<Writer, ChainError> {
+    let compute = writer.shared.env.compute().clone();
+    let (writer, fault) = compute
+        .run_blocking(move || {
+            let fault = work(&mut writer).err();
+            (writer, fault)
+        })
+        .await;
+    match fault.as_ref().and_then(fatal) {
+        Some(error) => Err(error),
+        None => Ok(writer),
+    }
+}
+
+fn fatal(rejection: &BlockRejection) -> Option<ChainError> {
+    match rejection {
+        BlockRejection::Chain(error) if error.is_fatal() => Some(error.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,108 @@
+//! What followers of the chain are told.
+
+use std::{fmt, sync::Arc};
+
+use farthing::{Block, BlockId, Height, TxId, Work};
+use tokio::sync::broadcast;
+
+use super::ChainView;
+
+/// Names a session with a peer while it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    /// Takes a number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session {}", self.0)
+    }
+}
+
+/// Where a block came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// This node mined it.
+    Mined,
+    /// A peer sent it.
+    Peer(SessionId),
+    /// This node had it already: found at start, or tried again.
+    Local,
+}
+
+/// What became of a block that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is on the best chain.
+    Connected,
+    /// It is kept on a side branch.
+    SideBranch,
+    /// It was known before.
+    AlreadyKnown,
+}
+
+/// A block of the chain with what is often asked of it.
+#[derive(Debug)]
+pub struct ChainBlock {
+    /// Its id.
+    pub id: BlockId,
+    /// Its height.
+    pub height: Height,
+    /// The block.
+    pub block: Arc<Block>,
+    /// Ids of its transactions, in order.
+    pub tx_ids: Vec<TxId>,
+    /// Work from genesis up to and with it.
+    pub total_work: Work,
+}
+
+/// The best chain has a new tip.
+#[derive(Debug)]
+pub struct TipChange {
+    /// Blocks that left the best chain, the old tip first.
+    pub undone: Vec<Arc<ChainBlock>>,
+    /// Blocks that joined it, the lowest first.
+    pub applied: Vec<Arc<ChainBlock>>,
+    /// The ledger at the new tip.
+    pub view: Arc<ChainView>,
+    /// Where the block that caused the change came from.
+    pub origin: Origin,
+}
+
+/// A follower fell too far behind: it must start again from the present view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{missed} changes of the tip were missed")]
+pub struct Lagged {
+    /// How many changes it did not see.
+    pub missed: u64,
+}
+
+/// Changes of the tip, in order.
+#[derive(Debug)]
+pub struct TipChanges(pub(super) broadcast::Receiver<Arc<TipChange>>);
+
+impl TipChanges {
+    /// The next change; none once the chain has stopped.
+    ///
+    /// # Errors
+    /// [`Lagged`] if changes were missed; the next call continues behind them.
+    pub async fn next(&mut self) -> Result<Option<Arc<TipChange>>, Lagged> {
+        match self.0.recv().await {
+            Ok(change) => Ok(Some(change)),
+            Err(broadcast::error::RecvError::Closed) => Ok(None),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Err(Lagged { missed }),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The handle that everybody holds.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use farthing::{Address, Block, BlockId, Header, Params, VerifyingKey};
+use farthing_consensus::HeaderContext;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::{
+    ChainView, VerifiedCache,
+    events::{Accepted, Origin, TipChange, TipChanges},
+    headers::{HeaderTree, HeadersAccepted},
+    keys::KeyCache,
+    rejection::{BlockRejection, ChainError, HeaderRejection},
+};
+use crate::{env::Env, store::Store};
+
+/// What the writer and all handles share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) params: Arc<Params>,
+    pub(super) env: Env,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) view: watch::Sender<Arc<ChainView>>,
+    pub(super) changes: broadcast::Sender<Arc<TipChange>>,
+    pub(super) headers: Mutex<HeaderTree>,
+    pub(super) keys: KeyCache,
+    pub(super) verified: VerifiedCache,
+}
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    Block(Box<Block>, Origin, oneshot::Sender<Result<Accepted, BlockRejection>>),
+    Headers(Vec<Header>, usize, oneshot::Sender<Result<HeadersAccepted, HeaderRejection>>),
+}
+
+/// Access to the chain. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    pub(super) shared: Arc<Shared>,
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+impl Chain {
+    /// The network.
+    #[must_use]
+    pub fn params(&self) -> &Arc<Params> {
+        &self.shared.params
+    }
+
+    /// The ledger at the tip: a snapshot.
+    #[must_use]
+    pub fn view(&self) -> Arc<ChainView> {
+        self.shared.view.borrow().clone()
+    }
+
+    /// A view that can be waited on; it skips views when it is slow.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<ChainView>> {
+        self.shared.view.subscribe()
+    }
+
+    /// Every change of the tip from now on, in order.
+    #[must_use]
+    pub fn subscribe(&self) -> TipChanges {
+        TipChanges(self.shared.changes.subscribe())
+    }
+
+    /// Signatures that need not be verified again.
+    #[must_use]
+    pub fn verified(&self) -> &VerifiedCache {
+        &self.shared.verified
+    }
+
+    /// Takes a block. Returns once it is on disk, connected or on a side branch.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub async fn submit_block(&self, block: Block, origin: Origin) -> Result<Accepted, BlockRejection> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Block(Box::new(block), origin, answer);
+        self.commands.send(command).await.map_err(|_| ChainError::Stopping)?;
+        answered.await.map_err(|_| ChainError::Stopping)?
+    }
+
+    /// Takes headers, the lowest first, each the child of the one before. Names at most `max_missing` blocks whose
+    /// bodies should be fetched.
+    ///
+    /// # Errors
+    /// Why a header is not taken; those before it are.
+    pub async fn accept_headers(
+        &self,
+        headers: Vec<Header>,
+        max_missing: usize,
+    ) -> Result<HeadersAccepted, HeaderRejection> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Headers(headers, max_missing, answer);
+        self.commands.send(command).await.map_err(|_| ChainError::Stopping)?;
+        answered.await.map_err(|_| ChainError::Stopping)?
+    }
+
+    /// The known header with the most work, its body here or not.
+    #[must_use]
+    pub fn best_header(&self) -> HeaderContext {
+        let tip = self.view().tip.clone();
+        let headers = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        headers.best().filter(|best| best.total_work() > tip.total_work()).cloned().unwrap_or(tip)
+    }
+
+    /// At most `max` blocks on the way to `last` whose bodies are not here, the lowest first.
+    #[must_use]
+    pub fn missing_bodies(&self, last: &BlockId, max: usize) -> Vec<BlockId> {
+        let headers = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut path = headers.path_to(last);
+        path.truncate(max);
+        path
+    }
+
+    /// The key of an account that has sent a transaction on the best chain. May read the disk.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn verifying_key_blocking(&self, address: Address) -> Result<Option<VerifyingKey>, ChainError> {
+        self.shared.keys.of_account(&self.view(), &*self.shared.store, address)
+    }
+
+    /// The same off the async threads.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn verifying_key(&self, address: Address) -> Result<Option<VerifyingKey>, ChainError> {
+        let chain = self.clone();
+        self.shared.env.compute().run_blocking(move || chain.verifying_key_blocking(address)).await
+    }
+}

@@ -1,0 +1,32 @@
+//! The chain: one writer, snapshots for readers, events for followers.
+//!
+//! Only the [`writer`] changes anything; it commits to the store before it publishes. Everybody else holds a
+//! [`Chain`] handle.
+
+mod actor;
+mod candidates;
+mod entries;
+mod events;
+mod handle;
+mod headers;
+mod keys;
+mod reads;
+mod rejection;
+mod reorg;
+mod signatures;
+mod verified;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use actor::start;
+pub use entries::{AccountEntry, EntryCause, EntryCursor};
+pub use events::{Accepted, ChainBlock, Lagged, Origin, SessionId, TipChange, TipChanges};
+pub use handle::Chain;
+pub use headers::HeadersAccepted;
+pub use reads::MinedAt;
+pub use rejection::{BlockRejection, ChainError, HeaderRejection};
+pub use verified::VerifiedCache;
+
+pub use crate::ledger::ChainView;

@@ -1,0 +1,169 @@
+//! Why the chain refuses something.
+
+use farthing::{BlockId, TimeMs, WireId};
+use farthing_consensus::{BlockError, HeaderError, TxError};
+
+use crate::{ledger::LedgerError, store::StoreError};
+
+/// A fault of the node itself, not of what it was given.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ChainError {
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[from] std::sync::Arc<StoreError>),
+    /// Memory and disk disagree: the process must stop and check itself at the next start.
+    #[error("the chain's state is inconsistent: {0}")]
+    Inconsistent(String),
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+impl From<StoreError> for ChainError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(std::sync::Arc::new(error))
+    }
+}
+
+impl ChainError {
+    /// True if the process must stop.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_fatal(),
+            Self::Inconsistent(_) => true,
+            Self::Stopping => false,
+        }
+    }
+}
+
+/// Why a block is not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BlockRejection {
+    /// Its parent, or the parent's body, is not here.
+    #[error("the parent {missing} is not known; fetch it first")]
+    Orphan {
+        /// The parent.
+        missing: BlockId,
+    },
+    /// Its header breaks a rule.
+    #[error("block {id}: {error}")]
+    Header {
+        /// The block.
+        id: BlockId,
+        /// The rule.
+        error: HeaderError,
+    },
+    /// Its body breaks a rule.
+    #[error("block {id}: {error}")]
+    Block {
+        /// The block.
+        id: BlockId,
+        /// The rule.
+        error: BlockError,
+    },
+    /// A signature does not hold.
+    #[error("block {id}: transaction {transaction} ({wire_id}): {error}")]
+    Signature {
+        /// The block.
+        id: BlockId,
+        /// Index of the transaction, from 0.
+        transaction: usize,
+        /// Which it is.
+        wire_id: WireId,
+        /// The rule.
+        error: TxError,
+    },
+    /// It, or a block before it, was found invalid earlier.
+    #[error("block {id} is known to be invalid, or stands on one that is")]
+    KnownInvalid {
+        /// The block.
+        id: BlockId,
+    },
+    /// Its time is ahead of this node's clock; it is kept and tried again.
+    #[error("block {id} is ahead of this node's clock; it is tried again at {retry_at}")]
+    FromFuture {
+        /// The block.
+        id: BlockId,
+        /// When.
+        retry_at: TimeMs,
+    },
+    /// The node itself failed.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+impl BlockRejection {
+    /// True if whoever sent the block sent something that can never be right.
+    #[must_use]
+    pub const fn is_senders_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::Header { .. } | Self::Block { .. } | Self::Signature { .. } | Self::KnownInvalid { .. }
+        )
+    }
+
+    /// True if no body can ever make this block id valid.
+    #[must_use]
+    pub(super) fn condemns_id(&self) -> bool {
+        match self {
+            Self::Header { error, .. } => !error.is_temporary(),
+            Self::Block { error, .. } => error.condemns_id(),
+            Self::Signature { .. } | Self::KnownInvalid { .. } => true,
+            Self::Orphan { .. } | Self::FromFuture { .. } | Self::Chain(_) => false,
+        }
+    }
+
+    /// The rejection of a block that cannot be applied.
+    pub(super) fn from_ledger(id: BlockId, error: LedgerError) -> Self {
+        match error {
+            LedgerError::Block(error) => Self::Block { id, error },
+            other => Self::Chain(ChainError::Inconsistent(other.to_string())),
+        }
+    }
+}
+
+impl From<StoreError> for BlockRejection {
+    fn from(error: StoreError) -> Self {
+        Self::Chain(error.into())
+    }
+}
+
+/// Why headers are not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum HeaderRejection {
+    /// The first header's parent is not known.
+    #[error("the parent {missing} of the first header is not known")]
+    Orphan {
+        /// The parent.
+        missing: BlockId,
+    },
+    /// A header breaks a rule.
+    #[error("header {at} ({id}): {error}")]
+    Invalid {
+        /// Index in the list.
+        at: usize,
+        /// Its id.
+        id: BlockId,
+        /// The rule.
+        error: HeaderError,
+    },
+    /// A header stands on a block that was found invalid.
+    #[error("header {id} is known to be invalid, or stands on one that is")]
+    KnownInvalid {
+        /// The header.
+        id: BlockId,
+    },
+    /// As many headers wait for their bodies as this node keeps.
+    #[error("{0} headers already wait for their bodies")]
+    Full(usize),
+    /// The node itself failed.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+impl From<StoreError> for HeaderRejection {
+    fn from(error: StoreError) -> Self {
+        Self::Chain(error.into())
+    }
+}

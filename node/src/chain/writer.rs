@@ -1,0 +1,250 @@
+//! The only writer: decides what becomes of a block, commits it, publishes it. Synchronous; the actor calls it.
+
+use std::{
+    collections::VecDeque,
+    num::NonZeroUsize,
+    sync::{Arc, PoisonError},
+};
+
+use farthing::{Block, BlockId, Header, TimeMs};
+use farthing_consensus::{CheckedBlock, HeaderContext, HeaderError, check_block_owned, check_header, check_header_alone};
+use lru::LruCache;
+use tracing::{info, warn};
+
+use super::{
+    ChainView,
+    candidates::Candidates,
+    events::{Accepted, ChainBlock, Origin, TipChange},
+    handle::Shared,
+    headers::{HeadersAccepted, MAX_WAITING_HEADERS},
+    rejection::{BlockRejection, ChainError, HeaderRejection},
+    signatures,
+};
+use crate::{
+    ledger::{Applied, NewKey},
+    store::{BestChange, CheckpointView, Commit, LogPlace, NewBlock},
+};
+
+/// Ids of invalid blocks that are remembered.
+const INVALID_IDS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+/// Blocks from the future that are kept, at most.
+const MAX_FUTURE_BLOCKS: usize = 16;
+
+/// A block whose time had not come.
+#[derive(Debug)]
+pub(super) struct FutureBlock {
+    pub(super) block: Block,
+    pub(super) origin: Origin,
+    pub(super) retry_at: TimeMs,
+}
+
+/// The writer's own state; all else is in [`Shared`].
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) view: Arc<ChainView>,
+    pub(super) candidates: Candidates,
+    pub(super) invalid: LruCache<BlockId, ()>,
+    pub(super) future: VecDeque<FutureBlock>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, candidates: Vec<HeaderContext>) -> Self {
+        let now = shared.env.clock().elapsed();
+        let mut known = Candidates::default();
+        for candidate in candidates {
+            known.insert(candidate, now);
+        }
+        let view = shared.view.borrow().clone();
+        Self { shared, view, candidates: known, invalid: LruCache::new(INVALID_IDS), future: VecDeque::new() }
+    }
+
+    /// Takes a block: checks it, keeps it, and makes it the tip if it leads the heaviest branch.
+    pub(super) fn take_block(&mut self, block: Block, origin: Origin) -> Result<Accepted, BlockRejection> {
+        let id = block.id();
+        let taken = self.take_unless_known(id, block, origin);
+        if let Err(rejection) = &taken
+            && rejection.condemns_id()
+        {
+            self.condemn(id);
+        }
+        taken
+    }
+
+    fn take_unless_known(&mut self, id: BlockId, block: Block, origin: Origin) -> Result<Accepted, BlockRejection> {
+        if self.invalid.contains(&id) || self.invalid.contains(&block.header.previous) {
+            return Err(BlockRejection::KnownInvalid { id });
+        }
+        if self.shared.store.header(&id)?.is_some() {
+            return Ok(Accepted::AlreadyKnown);
+        }
+        let parent = self.shared.store.header(&block.header.previous)?;
+        let parent = parent.ok_or(BlockRejection::Orphan { missing: block.header.previous })?;
+        let now = self.shared.env.clock().now();
+        let context = match check_header(&self.shared.params, &parent, &block.header, now) {
+            Ok(context) => context,
+            Err(HeaderError::TimeTooFarAhead { retry_at, .. }) => return Err(self.keep_for_later(id, block, origin, retry_at)),
+            Err(error) => return Err(BlockRejection::Header { id, error }),
+        };
+        let block = check_block_owned(&self.shared.params, block).map_err(|error| BlockRejection::Block { id, error })?;
+        if parent.id() == self.view.tip.id() {
+            self.extend(&block, context, origin)?;
+            return Ok(Accepted::Connected);
+        }
+        self.keep_on_side(&block, &context)?;
+        self.choose_branch(origin)?;
+        Ok(if self.view.tip.id() == id { Accepted::Connected } else { Accepted::SideBranch })
+    }
+
+    fn keep_for_later(&mut self, id: BlockId, block: Block, origin: Origin, retry_at: TimeMs) -> BlockRejection {
+        let known = self.future.iter().any(|kept| kept.block.id() == id);
+        if !known && self.future.len() < MAX_FUTURE_BLOCKS {
+            self.future.push_back(FutureBlock { block, origin, retry_at });
+        }
+        BlockRejection::FromFuture { id, retry_at }
+    }
+
+    /// Tries the blocks again whose time has come.
+    pub(super) fn retry_future(&mut self) {
+        let now = self.shared.env.clock().now();
+        let (due, kept): (VecDeque<_>, _) = self.future.drain(..).partition(|block| block.retry_at <= now);
+        self.future = kept;
+        for FutureBlock { block, origin, .. } in due {
+            let id = block.id();
+            if let Err(rejection) = self.take_block(block, origin) {
+                info!(%id, %rejection, "a block from the future was tried again");
+            }
+        }
+    }
+
+    /// Connects a block to the tip.
+    fn extend(&mut self, block: &CheckedBlock, context: HeaderContext, origin: Origin) -> Result<(), BlockRejection> {
+        let id = context.id();
+        let before = Arc::clone(&self.view);
+        let applied = before
+            .apply(&self.shared.params, block, &context)
+            .map_err(|error| BlockRejection::from_ledger(id, error))?;
+        signatures::verify(&self.shared, &before, block)?;
+        let Applied { mut view, effects, new_keys, range_nodes } = applied;
+        let kept = Arc::new(block.block().clone());
+        let new_block = NewBlock {
+            block: Arc::clone(&kept),
+            id,
+            height: context.height(),
+            total_work: context.total_work(),
+        };
+        let places = self.shared.store.commit(Commit {
+            blocks: vec![new_block],
+            effects: vec![(id, effects)],
+            best: Some(BestChange { undone: Vec::new(), applied: vec![id] }),
+        })?;
+        set_key_places(&mut view, &new_keys, block.block(), places.first().copied());
+        self.shared.store.put_range(before.range.count(), &range_nodes)?;
+        let applied = Arc::new(self.shared.chain_block(&context, kept));
+        self.publish(Vec::new(), vec![applied], view, origin);
+        Ok(())
+    }
+
+    /// Stores a block that does not extend the tip.
+    fn keep_on_side(&mut self, block: &CheckedBlock, context: &HeaderContext) -> Result<(), BlockRejection> {
+        let new_block = NewBlock {
+            block: Arc::new(block.block().clone()),
+            id: context.id(),
+            height: context.height(),
+            total_work: context.total_work(),
+        };
+        self.shared.store.commit(Commit { blocks: vec![new_block], effects: Vec::new(), best: None })?;
+        self.forget_header(&context.id());
+        self.candidates.insert(*context, self.shared.env.clock().elapsed());
+        Ok(())
+    }
+
+    /// Makes a view the present one. Everything in it is on disk.
+    pub(super) fn publish(
+        &mut self,
+        undone: Vec<Arc<ChainBlock>>,
+        applied: Vec<Arc<ChainBlock>>,
+        view: ChainView,
+        origin: Origin,
+    ) {
+        let view = Arc::new(view);
+        self.view = Arc::clone(&view);
+        self.candidates.remove(&view.tip.id());
+        for block in &applied {
+            self.forget_header(&block.id);
+        }
+        self.shared.store.maybe_checkpoint(CheckpointView { tip: view.tip, accounts: view.accounts.clone() });
+        self.shared.view.send_replace(Arc::clone(&view));
+        // Nobody listening is fine.
+        let _ = self.shared.changes.send(Arc::new(TipChange { undone, applied, view, origin }));
+    }
+
+    /// Takes headers without bodies.
+    pub(super) fn take_headers(
+        &mut self,
+        headers: &[Header],
+        max_missing: usize,
+    ) -> Result<HeadersAccepted, HeaderRejection> {
+        let mut last = self.view.tip;
+        for (at, header) in headers.iter().enumerate() {
+            last = self.take_header(at, header)?;
+        }
+        let tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missing_bodies = tree.path_to(&last.id());
+        missing_bodies.truncate(max_missing);
+        Ok(HeadersAccepted { last, missing_bodies })
+    }
+
+    fn take_header(&mut self, at: usize, header: &Header) -> Result<HeaderContext, HeaderRejection> {
+        let id = header.id();
+        if self.invalid.contains(&id) || self.invalid.contains(&header.previous) {
+            return Err(HeaderRejection::KnownInvalid { id });
+        }
+        if let Some(known) = self.shared.header(&id)? {
+            return Ok(known);
+        }
+        let invalid = |error| HeaderRejection::Invalid { at, id, error };
+        check_header_alone(&self.shared.params, header).map_err(invalid)?;
+        let parent = self.shared.header(&header.previous)?;
+        let parent = parent.ok_or(HeaderRejection::Orphan { missing: header.previous })?;
+        let now = self.shared.env.clock().now();
+        let context = check_header(&self.shared.params, &parent, header, now).map_err(invalid)?;
+        let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        if tree.len() >= MAX_WAITING_HEADERS {
+            tree.prune(self.view.tip.total_work());
+        }
+        if tree.len() >= MAX_WAITING_HEADERS {
+            return Err(HeaderRejection::Full(tree.len()));
+        }
+        tree.insert(context);
+        Ok(context)
+    }
+
+    fn forget_header(&self, id: &BlockId) {
+        self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Remembers that a block can never be valid, nor what stands on it.
+    pub(super) fn condemn(&mut self, id: BlockId) {
+        warn!(%id, "a block is invalid; what stands on it is forgotten");
+        let branch = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_branch(id);
+        for id in branch {
+            self.candidates.remove(&id);
+            self.invalid.put(id, ());
+        }
+    }
+
+    /// The error of a state that cannot be.
+    pub(super) fn inconsistent(what: &str, id: &BlockId) -> ChainError {
+        ChainError::Inconsistent(format!("{what} of block {id} is not in the store"))
+    }
+}
+
+/// Notes where the keys stand that a block carries.
+pub(super) fn set_key_places(view: &mut ChainView, new_keys: &[NewKey], block: &Block, at: Option<LogPlace>) {
+    for key in new_keys {
+        if let Some(place) = at.and_then(|at| at.of_transaction(block, key.transaction)) {
+            view.set_key_place(&key.address, place);
+        }
+    }
+}
