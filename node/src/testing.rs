@@ -1,6 +1,9 @@
 //! What unit tests share: the dev network's keys, signed transfers, mined blocks, a chain in memory.
 
-use std::{sync::{Arc, LazyLock}, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use farthing::{
     Address, Block, Coinbase, Hash, Header, Height, Mites, Network, Output, Params, PublicKey, Sender, Signature,
@@ -105,7 +108,7 @@ pub(crate) fn solve(mut block: Block) -> Block {
 pub(crate) struct TestChain {
     pub(crate) chain: Chain,
     pub(crate) clock: ManualClock,
-    pub(crate) tasks: Tasks,
+    _tasks: Tasks,
 }
 
 impl TestChain {
@@ -117,7 +120,7 @@ impl TestChain {
         let (store, _) = MemoryStore::new(&params);
         let view = ChainView::genesis(&params);
         let chain = chain::start(params, env, Arc::new(store), view, Vec::new(), &tasks);
-        Self { chain, clock, tasks }
+        Self { chain, clock, _tasks: tasks }
     }
 
     pub(crate) fn now(&self) -> TimeMs {

@@ -25,7 +25,8 @@ impl Candidates {
         self.0.remove(&context.header().previous);
         self.0.insert(context.id(), Candidate { context, since });
         if self.0.len() > MAX_CANDIDATES
-            && let Some(weakest) = self.0.values().min_by_key(|c| (c.context.total_work(), c.context.id())).map(|c| c.context.id())
+            && let Some(weakest) =
+                self.0.values().min_by_key(|c| (c.context.total_work(), c.context.id())).map(|c| c.context.id())
         {
             self.0.remove(&weakest);
         }

@@ -68,7 +68,8 @@ impl HeaderTree {
         let mut gone = vec![id];
         let mut at = 0;
         while let Some(parent) = gone.get(at).copied() {
-            let children = self.waiting.values().filter(|child| child.header().previous == parent).map(|child| child.id());
+            let children =
+                self.waiting.values().filter(|child| child.header().previous == parent).map(|child| child.id());
             gone.extend(children.collect::<Vec<_>>());
             self.remove(&parent);
             at += 1;
@@ -78,13 +79,11 @@ impl HeaderTree {
 
     /// The waiting headers from the first behind a known body up to `last`, the lowest first.
     pub(super) fn path_to(&self, last: &BlockId) -> Vec<BlockId> {
-        let mut path: Vec<BlockId> = std::iter::successors(self.waiting.get(last), |context| {
-            self.waiting.get(&context.header().previous)
-        })
-        .map(|context| context.id())
-        .collect();
+        let mut path: Vec<BlockId> =
+            std::iter::successors(self.waiting.get(last), |context| self.waiting.get(&context.header().previous))
+                .map(|context| context.id())
+                .collect();
         path.reverse();
         path
     }
 }
-

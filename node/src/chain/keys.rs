@@ -1,6 +1,9 @@
 //! Keys of accounts: parsed ones in a bounded cache, the rest by their place in the log.
 
-use std::{num::NonZeroUsize, sync::{Mutex, PoisonError}};
+use std::{
+    num::NonZeroUsize,
+    sync::{Mutex, PoisonError},
+};
 
 use farthing::{Address, PublicKey, VerifyingKey};
 use lru::LruCache;

@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use farthing::{
-    Block, BlockId, Header, Height, RangeNode, TxId,
-    range::AncestryProof,
-};
+use farthing::{Block, BlockId, Header, Height, RangeNode, TxId, range::AncestryProof};
 use farthing_consensus::HeaderContext;
 
 use super::{Chain, ChainBlock, handle::Shared, rejection::ChainError};

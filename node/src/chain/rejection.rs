@@ -97,10 +97,7 @@ impl BlockRejection {
     /// True if whoever sent the block sent something that can never be right.
     #[must_use]
     pub const fn is_senders_fault(&self) -> bool {
-        matches!(
-            self,
-            Self::Header { .. } | Self::Block { .. } | Self::Signature { .. } | Self::KnownInvalid { .. }
-        )
+        matches!(self, Self::Header { .. } | Self::Block { .. } | Self::Signature { .. } | Self::KnownInvalid { .. })
     }
 
     /// True if no body can ever make this block id valid.

@@ -173,8 +173,7 @@ impl Writer {
         let id = context.id();
         let store = &self.shared.store;
         let block = store.block(&id)?.ok_or_else(|| Self::inconsistent("the body", &id))?;
-        let checked =
-            check_block(&self.shared.params, &block).map_err(|error| BlockRejection::Block { id, error })?;
+        let checked = check_block(&self.shared.params, &block).map_err(|error| BlockRejection::Block { id, error })?;
         let applied = view
             .apply(&self.shared.params, &checked, context)
             .map_err(|error| BlockRejection::from_ledger(id, error))?;

@@ -5,7 +5,11 @@ use std::collections::HashMap;
 use farthing::{Address, PublicKey, Sender, SignedTransaction};
 use farthing_consensus::{CheckedBlock, check_signature};
 
-use super::{ChainView, handle::Shared, rejection::{BlockRejection, ChainError}};
+use super::{
+    ChainView,
+    handle::Shared,
+    rejection::{BlockRejection, ChainError},
+};
 
 /// Checks every signature of a block that was executed on `before`.
 pub(super) fn verify(shared: &Shared, before: &ChainView, block: &CheckedBlock) -> Result<(), BlockRejection> {
@@ -26,7 +30,8 @@ pub(super) fn verify(shared: &Shared, before: &ChainView, block: &CheckedBlock) 
             None => shared.keys.of_account(before, &*shared.store, address)?,
         };
         // The block was executed, so the account has sent a transaction before, and that carried its key.
-        let key = key.ok_or_else(|| ChainError::Inconsistent(format!("no key of account {address} is in the store")))?;
+        let key =
+            key.ok_or_else(|| ChainError::Inconsistent(format!("no key of account {address} is in the store")))?;
         Ok::<_, ChainError>(check_signature(&shared.params, signed, &key))
     });
     for ((transaction, signed), verdict) in open.iter().zip(verdicts) {

@@ -1,6 +1,9 @@
 //! Signatures that were verified already, so that a transfer is verified once: in the mempool, not again in its block.
 
-use std::{num::NonZeroUsize, sync::{Arc, Mutex, MutexGuard, PoisonError}};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use farthing::WireId;
 use lru::LruCache;

@@ -7,7 +7,9 @@ use std::{
 };
 
 use farthing::{Block, BlockId, Header, TimeMs};
-use farthing_consensus::{CheckedBlock, HeaderContext, HeaderError, check_block_owned, check_header, check_header_alone};
+use farthing_consensus::{
+    CheckedBlock, HeaderContext, HeaderError, check_block_owned, check_header, check_header_alone,
+};
 use lru::LruCache;
 use tracing::{info, warn};
 
@@ -83,10 +85,13 @@ impl Writer {
         let now = self.shared.env.clock().now();
         let context = match check_header(&self.shared.params, &parent, &block.header, now) {
             Ok(context) => context,
-            Err(HeaderError::TimeTooFarAhead { retry_at, .. }) => return Err(self.keep_for_later(id, block, origin, retry_at)),
+            Err(HeaderError::TimeTooFarAhead { retry_at, .. }) => {
+                return Err(self.keep_for_later(id, block, origin, retry_at));
+            }
             Err(error) => return Err(BlockRejection::Header { id, error }),
         };
-        let block = check_block_owned(&self.shared.params, block).map_err(|error| BlockRejection::Block { id, error })?;
+        let block =
+            check_block_owned(&self.shared.params, block).map_err(|error| BlockRejection::Block { id, error })?;
         if parent.id() == self.view.tip.id() {
             self.extend(&block, context, origin)?;
             return Ok(Accepted::Connected);
@@ -127,12 +132,8 @@ impl Writer {
         signatures::verify(&self.shared, &before, block)?;
         let Applied { mut view, effects, new_keys, range_nodes } = applied;
         let kept = Arc::new(block.block().clone());
-        let new_block = NewBlock {
-            block: Arc::clone(&kept),
-            id,
-            height: context.height(),
-            total_work: context.total_work(),
-        };
+        let new_block =
+            NewBlock { block: Arc::clone(&kept), id, height: context.height(), total_work: context.total_work() };
         let places = self.shared.store.commit(Commit {
             blocks: vec![new_block],
             effects: vec![(id, effects)],

@@ -1,5 +1,10 @@
 //! The handle that everybody holds.
-#![expect(clippy::unimplemented, unused_variables, clippy::unused_async, reason = "the interface lands before its insides")]
+#![expect(
+    clippy::unimplemented,
+    unused_variables,
+    clippy::unused_async,
+    reason = "the interface lands before its insides"
+)]
 
 use std::sync::Arc;
 

@@ -199,10 +199,7 @@ impl Rejection {
 
     /// True if the refusal may end without a new tip, so that it is not worth remembering.
     pub(crate) const fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::KeyUnknown { .. } | Self::SourceLimited { .. } | Self::JournalFailed(_) | Self::Stopping
-        )
+        matches!(self, Self::KeyUnknown { .. } | Self::SourceLimited { .. } | Self::JournalFailed(_) | Self::Stopping)
     }
 }
 

@@ -243,8 +243,7 @@ impl Store for MemoryStore {
 /// Reads the key out of a transaction's canonical bytes and holds it against the address that it must have.
 pub(super) fn key_in_transaction(bytes: &[u8], place: &LogPlace, address: &Address) -> Result<PublicKey, StoreError> {
     let corrupt = |reason: String| StoreError::CorruptKey { place: *place, reason };
-    let transaction =
-        SignedTransaction::decode(&mut Reader::new(bytes)).map_err(|error| corrupt(error.to_string()))?;
+    let transaction = SignedTransaction::decode(&mut Reader::new(bytes)).map_err(|error| corrupt(error.to_string()))?;
     match transaction.transaction().sender() {
         Sender::Key(key) if key.address() == *address => Ok(key.clone()),
         Sender::Key(key) => Err(corrupt(format!("the key of {} is there, expected that of {address}", key.address()))),

@@ -17,7 +17,9 @@ mod types;
 
 pub use error::StoreError;
 pub use memory::MemoryStore;
-pub use types::{AccountEffect, AccountMeta, BestChange, CheckpointView, Commit, Effects, LogPlace, NewBlock, Recovered};
+pub use types::{
+    AccountEffect, AccountMeta, BestChange, CheckpointView, Commit, Effects, LogPlace, NewBlock, Recovered,
+};
 
 /// A key and its value.
 pub type KeyAndValue = (Vec<u8>, Vec<u8>);

@@ -230,9 +230,8 @@ mod tests {
             positions: vec![0, u32::from(n)],
         };
         let meta = AccountMeta { key: LogPlace::new(3, 77), last_touch: Height::new(9) };
-        let effects = Effects {
-            accounts: vec![effect(1, None), effect(2, Some((Account::with_balance(Mites::new(5)), meta)))],
-        };
+        let effects =
+            Effects { accounts: vec![effect(1, None), effect(2, Some((Account::with_balance(Mites::new(5)), meta)))] };
         let read = Effects::from_canonical(&effects.to_canonical()).unwrap();
         assert_eq!(read, effects);
         assert_eq!(read.of(&Address::from_bytes([2; 32])), Some(&effects.accounts[1]));

@@ -120,8 +120,5 @@ async fn a_block_without_its_parent_names_what_is_missing() {
     grow(&other, 1).await;
     let block = mine(&dev(), &other.chain.view(), Vec::new(), 1);
     let rejection = take(&test, &block).await.unwrap_err();
-    assert!(
-        matches!(rejection, BlockRejection::Orphan { missing } if missing == block.header.previous),
-        "{rejection}"
-    );
+    assert!(matches!(rejection, BlockRejection::Orphan { missing } if missing == block.header.previous), "{rejection}");
 }
