@@ -147,18 +147,18 @@ impl KeyFile {
             return Err(ImportError::LegacyEncryption);
         }
         match (self.private.label.as_str(), passphrase) {
-            (pem::PRIVATE, _) => self.from_pkcs8(der),
+            (pem::PRIVATE, _) => self.read_pkcs8(der),
             (pem::ENCRYPTED, Some(passphrase)) => {
                 let plain = sealed::decrypt(der, passphrase)?;
-                self.from_pkcs8(plain.as_bytes())
+                self.read_pkcs8(plain.as_bytes())
             }
-            ("RSA PRIVATE KEY", _) => self.from_pkcs1(der),
-            ("OPENSSH PRIVATE KEY", _) => self.from_openssh(passphrase),
+            ("RSA PRIVATE KEY", _) => self.read_pkcs1(der),
+            ("OPENSSH PRIVATE KEY", _) => self.read_openssh(passphrase),
             (label, _) => Err(ImportError::NotRsa(label.to_owned())),
         }
     }
 
-    fn from_pkcs8(&self, der: &[u8]) -> Result<SecretKey, ImportError> {
+    fn read_pkcs8(&self, der: &[u8]) -> Result<SecretKey, ImportError> {
         let info = PrivateKeyInfo::try_from(der).map_err(|error| self.damaged(&error))?;
         if info.algorithm.oid != pkcs1::ALGORITHM_OID {
             let name = match info.algorithm.oid.to_string().as_str() {
@@ -169,10 +169,10 @@ impl KeyFile {
             };
             return Err(ImportError::NotRsa(name));
         }
-        self.from_pkcs1(info.private_key)
+        self.read_pkcs1(info.private_key)
     }
 
-    fn from_pkcs1(&self, der: &[u8]) -> Result<SecretKey, ImportError> {
+    fn read_pkcs1(&self, der: &[u8]) -> Result<SecretKey, ImportError> {
         // The version tells a key of several primes, which the parser refuses without saying why.
         if der.get(..7).is_some_and(|start| start[0] == 0x30 && start[1] == 0x82 && start[4..] == [0x02, 0x01, 0x01]) {
             return Err(SecretKeyError::MultiPrime.into());
@@ -186,7 +186,7 @@ impl KeyFile {
         })?)
     }
 
-    fn from_openssh(&self, passphrase: Option<&Passphrase>) -> Result<SecretKey, ImportError> {
+    fn read_openssh(&self, passphrase: Option<&Passphrase>) -> Result<SecretKey, ImportError> {
         let mut key = ssh_key::PrivateKey::from_bytes(&self.private.der).map_err(|error| self.damaged(&error))?;
         if let (Some(passphrase), true) = (passphrase, key.is_encrypted()) {
             if let ssh_key::Kdf::Bcrypt { rounds, .. } = key.kdf()

@@ -1,0 +1,81 @@
+//! One room a command.
+
+pub mod balance;
+pub mod contact;
+pub mod history;
+pub mod key;
+pub mod send;
+pub mod status;
+
+use crate::{
+    cli::{Cli, Command, ContactCommand, KeyCommand},
+    context::Context,
+    error::{Exit, Explain, Result},
+    session,
+};
+
+/// Why a command line without a command does nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("no command given, and there is no terminal for an interactive session")]
+struct NoCommand;
+
+impl Explain for NoCommand {
+    fn code(&self) -> &'static str {
+        "NO_COMMAND"
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn tries(&self) -> Vec<String> {
+        vec!["farthing-wallet --help".into()]
+    }
+}
+
+/// Runs what the command line says.
+///
+/// # Errors
+/// Whatever stops the command, with its exit code.
+pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
+    match &cli.command {
+        None if context.is_interactive() => session::run(context),
+        None => Err(NoCommand.into()),
+        Some(Command::Init(new)) => key::init(context, &cli.global, new),
+        Some(Command::Key(command)) => run_key(context, command),
+        Some(Command::Address { name }) => key::address(context, name.as_ref()),
+        Some(Command::Contact(ContactCommand::Add { name, address })) => contact::add(context, name, address),
+        Some(Command::Contact(ContactCommand::Remove { name })) => contact::remove(context, name),
+        Some(Command::Contact(ContactCommand::List)) => contact::list(context),
+        Some(Command::Balance { account }) => balance::run(context, account.as_deref()),
+        Some(Command::Send(arguments)) => send::run(context, arguments),
+        Some(Command::History { account, limit }) => history::run(context, account.as_deref(), *limit),
+        Some(Command::Resubmit) => send::resubmit(context),
+        Some(Command::Status) => status::run(context),
+    }
+}
+
+fn run_key(context: &mut Context, command: &KeyCommand) -> Result<()> {
+    match command {
+        KeyCommand::New(new) => key::new(context, new),
+        KeyCommand::Import { file, name, dev, file_passphrase_file, no_passphrase } => {
+            let request = key::Import {
+                file: file.as_deref(),
+                name: name.as_ref(),
+                dev: dev.as_ref(),
+                file_passphrase: file_passphrase_file.as_deref(),
+                plain: *no_passphrase,
+            };
+            key::import(context, &request)
+        }
+        KeyCommand::Export { name, public, plain, out } => {
+            let form = match (public, plain) {
+                (true, _) => key::Form::Public,
+                (_, true) => key::Form::Plain,
+                _ => key::Form::Sealed,
+            };
+            key::export(context, name, form, out.as_deref())
+        }
+        KeyCommand::List => key::list(context),
+    }
+}

@@ -1,0 +1,349 @@
+//! `send` and `resubmit`.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use farthing::{
+    Address, Mites, SignedTransaction, TxId,
+    amount::ParseAmountError,
+    wire::{TransactionStanding, TransactionStatus},
+};
+use serde::Serialize;
+
+use crate::{
+    cli,
+    client::NodeClient,
+    context::Context,
+    error::{Exit, Explain, Result},
+    keystore::{KeyEntry, Signer},
+    outbox,
+    transfer::{self, Fate, Plan, Wish},
+};
+
+/// What is wrong with the words of a transfer.
+#[derive(Debug, thiserror::Error)]
+pub enum WordsError {
+    /// Not an amount.
+    #[error("{text:?} is not an amount")]
+    Amount {
+        /// What was given.
+        text: String,
+        /// Why.
+        #[source]
+        source: ParseAmountError,
+    },
+    /// Nothing to send.
+    #[error("the amount is zero; send at least 0.00000001 far")]
+    Zero,
+    /// Too long.
+    #[error("the memo has {0} bytes, at most 256 are allowed")]
+    Memo(usize),
+}
+
+impl Explain for WordsError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Amount { .. } | Self::Zero => "BAD_AMOUNT",
+            Self::Memo(_) => "BAD_MEMO",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn tries(&self) -> Vec<String> {
+        match self {
+            Self::Memo(_) => vec!["a shorter memo".into()],
+            _ => vec!["an amount in far, such as 12.5".into()],
+        }
+    }
+}
+
+/// Reads an amount that a person wrote.
+///
+/// # Errors
+/// [`WordsError::Amount`].
+pub fn parse_amount(text: &str) -> Result<Mites, WordsError> {
+    text.parse().map_err(|source| WordsError::Amount { text: text.chars().take(60).collect(), source })
+}
+
+/// Reads an amount to be sent.
+///
+/// # Errors
+/// [`WordsError::Amount`] and [`WordsError::Zero`].
+pub fn parse_payment(text: &str) -> Result<Mites, WordsError> {
+    let amount = parse_amount(text)?;
+    if amount.is_zero() { Err(WordsError::Zero) } else { Ok(amount) }
+}
+
+/// A transfer as it is shown once it was handed in.
+#[derive(Debug, Serialize)]
+struct SentView {
+    transaction_id: String,
+    state: &'static str,
+    from: String,
+    to: String,
+    amount: String,
+    amount_mites: String,
+    fee: String,
+    fee_mites: String,
+    nonce: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_height: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_id: Option<String>,
+    confirmations: u64,
+    /// Whether the sender's proven history contains it.
+    verified: bool,
+}
+
+impl SentView {
+    fn new(context: &Context, transfer: &SignedTransaction, status: &TransactionStatus, verified: bool) -> Self {
+        let transaction = transfer.transaction();
+        let to = transaction.outputs().first().map(|output| context.wallet.show(&output.to)).unwrap_or_default();
+        let amount = outbox::paid(transfer);
+        let mut view = Self {
+            transaction_id: status.id.to_string(),
+            state: state(&status.standing),
+            from: context.wallet.show(&transaction.sender_address()),
+            to,
+            amount: amount.to_string(),
+            amount_mites: amount.get().to_string(),
+            fee: transaction.fee().to_string(),
+            fee_mites: transaction.fee().get().to_string(),
+            nonce: transaction.nonce(),
+            block_height: None,
+            block_id: None,
+            confirmations: 0,
+            verified,
+        };
+        if let TransactionStanding::Mined { block_id, height, confirmations, .. } = &status.standing {
+            view.block_height = Some(height.get());
+            view.block_id = Some(block_id.to_string());
+            view.confirmations = *confirmations;
+        }
+        view
+    }
+}
+
+impl fmt::Display for SentView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.transaction_id, self.state)?;
+        if let Some(height) = self.block_height {
+            write!(f, " in block {height}, confirmations: {}", self.confirmations)?;
+        }
+        if self.verified {
+            f.write_str(" (verified: in the sender's proven history)")?;
+        }
+        Ok(())
+    }
+}
+
+const fn state(standing: &TransactionStanding) -> &'static str {
+    match standing {
+        TransactionStanding::Pending => "pending",
+        TransactionStanding::Queued => "queued",
+        TransactionStanding::Mined { .. } => "mined",
+        TransactionStanding::Dropped { .. } => "dropped",
+    }
+}
+
+/// Sends money.
+///
+/// # Errors
+/// Everything that can stand between a wish and its confirmation.
+pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
+    let wish = Wish {
+        amount: parse_payment(&arguments.amount)?,
+        fee: arguments.fee.as_deref().map(parse_amount).transpose()?,
+        memo: read_memo(arguments.memo.as_deref())?,
+        to: context.wallet.find(&arguments.to)?,
+    };
+    let payer = context.wallet.own_key(arguments.from.as_ref())?;
+    let client = context.connect()?;
+    let _sending = context.wallet.lock_sending()?;
+    look_after_outbox(context, &client)?;
+    let network = Arc::clone(context.settings.network());
+    let plan = Plan::make(&client, &network, &payer.public, wish)?;
+    describe(context, &payer, &plan)?;
+    context.confirm("nothing was sent", "Send it?", arguments.yes)?;
+    let signer = context.unlock(&payer.name)?;
+    let transfer = plan.sign(&signer, &network)?;
+    let status = hand_in(context, &client, &transfer)?;
+    if arguments.wait == 0 {
+        let view = SentView::new(context, &transfer, &status, false);
+        return Ok(context.output.data(&view)?);
+    }
+    drop(_sending);
+    let timeout = Duration::from_secs(arguments.timeout);
+    let status = wait(context, &client, &transfer, arguments.wait, timeout)?;
+    let view = SentView::new(context, &transfer, &status, true);
+    Ok(context.output.data(&view)?)
+}
+
+fn read_memo(memo: Option<&str>) -> Result<Vec<u8>, WordsError> {
+    let memo = memo.unwrap_or_default().as_bytes();
+    if memo.len() > farthing::limits::MAX_MEMO_BYTES { Err(WordsError::Memo(memo.len())) } else { Ok(memo.to_vec()) }
+}
+
+/// Hands a transfer in; from here on an interruption says what was sent.
+///
+/// # Errors
+/// [`transfer::TransferError`].
+pub fn hand_in(context: &mut Context, client: &NodeClient, signed: &SignedTransaction) -> Result<TransactionStatus> {
+    let outbox = context.wallet.outbox();
+    let id = signed.transaction().id(context.wallet.network().genesis_id());
+    let parting = context.output.parting();
+    parting.set(Some(format!("the transfer {id} was handed in or about to be; farthing-wallet resubmit makes sure")));
+    let status = transfer::submit(client, &outbox, signed)?;
+    parting.set(Some(format!("the transfer {id} is submitted and may be mined; farthing-wallet history will show it")));
+    Ok(status)
+}
+
+/// Waits for confirmations, saying so.
+///
+/// # Errors
+/// [`transfer::TransferError`] and [`crate::verify::VerifyError`].
+pub fn wait(
+    context: &mut Context,
+    client: &NodeClient,
+    signed: &SignedTransaction,
+    wanted: u64,
+    timeout: Duration,
+) -> Result<TransactionStatus> {
+    let id = signed.transaction().id(context.wallet.network().genesis_id());
+    let blocks = if wanted == 1 { "1 confirmation".to_owned() } else { format!("{wanted} confirmations") };
+    context.output.note(format_args!("submitted {id}; waiting for {blocks} ..."));
+    let status = transfer::wait(context, client, signed, wanted, timeout)?;
+    context.output.parting().set(None);
+    Ok(status)
+}
+
+/// Says what a plan will do.
+///
+/// # Errors
+/// Those of contacts and keystore.
+pub fn describe(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<()> {
+    let transaction = plan.transaction();
+    let prefix = |address: &Address| context.wallet.show(address);
+    let mut lines = Vec::new();
+    for output in transaction.outputs() {
+        let name = context.wallet.name_of(&output.to)?.map(|name| format!("{name}, ")).unwrap_or_default();
+        lines.push(format!("  to      {name}{}", prefix(&output.to)));
+        lines.push(format!("  amount  {} far", output.amount));
+    }
+    let opening = if plan.opening.is_zero() {
+        String::new()
+    } else {
+        format!(" (of it {} far to open the recipient's new account)", plan.opening)
+    };
+    lines.insert(0, format!("  from    {}, {}", payer.name, prefix(&transaction.sender_address())));
+    lines.push(format!("  fee     {} far{opening}", transaction.fee()));
+    if !transaction.memo().is_empty() {
+        lines.push(format!("  memo    {:?} (public for ever)", String::from_utf8_lossy(transaction.memo())));
+    }
+    lines.push(format!("  left    {} far", plan.left));
+    context.output.note(lines.join("\n"));
+    Ok(())
+}
+
+/// Looks after transfers of earlier commands before a new one is made, so that nothing is paid twice unnoticed.
+///
+/// # Errors
+/// Those of the outbox and the node.
+pub fn look_after_outbox(context: &mut Context, client: &NodeClient) -> Result<Vec<(TxId, SignedTransaction, Fate)>> {
+    let network = Arc::clone(context.settings.network());
+    let fates = transfer::reconcile(client, &network, &context.wallet.outbox())?;
+    for (id, signed, fate) in &fates {
+        let what = format!("an earlier transfer of {} far ({id})", outbox::paid(signed));
+        match fate {
+            Fate::Waiting(TransactionStanding::Mined { .. }) | Fate::Settled => {}
+            Fate::Waiting(standing) => context.output.note(format_args!("note: {what} is {}", state(standing))),
+            Fate::Resubmitted => {
+                context.output.note(format_args!("note: {what} was unknown to the node and is submitted again"))
+            }
+            Fate::Gone(reason) => context.output.warn(format_args!("{what} will not be mined: {reason}")),
+        }
+    }
+    Ok(fates)
+}
+
+#[derive(Serialize)]
+struct Resubmitted {
+    transaction_id: String,
+    amount: String,
+    fate: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ResubmittedList {
+    transfers: Vec<Resubmitted>,
+}
+
+impl fmt::Display for ResubmittedList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.transfers.iter().try_for_each(|t| writeln!(f, "{} {} far: {}", t.transaction_id, t.amount, t.fate))
+    }
+}
+
+/// Submits again what the node does not know, and says what became of the rest.
+///
+/// # Errors
+/// Those of the outbox and the node.
+pub fn resubmit(context: &mut Context) -> Result<()> {
+    let client = context.connect()?;
+    let _sending = context.wallet.lock_sending()?;
+    let network = Arc::clone(context.settings.network());
+    let fates = transfer::reconcile(&client, &network, &context.wallet.outbox())?;
+    if fates.is_empty() {
+        context.output.note("the outbox is empty: every transfer of this wallet is settled");
+    }
+    let view = |(id, signed, fate): &(TxId, SignedTransaction, Fate)| Resubmitted {
+        transaction_id: id.to_string(),
+        amount: outbox::paid(signed).to_string(),
+        fate: match fate {
+            Fate::Waiting(standing) => state(standing),
+            Fate::Resubmitted => "resubmitted",
+            Fate::Settled => "settled",
+            Fate::Gone(_) => "dropped",
+        },
+        reason: if let Fate::Gone(reason) = fate { Some(reason.clone()) } else { None },
+    };
+    Ok(context.output.data(&ResubmittedList { transfers: fates.iter().map(view).collect() })?)
+}
+
+/// Plans, signs and hands in a transfer without asking: the caller has asked.
+///
+/// # Errors
+/// As [`run`].
+pub fn pay(context: &mut Context, client: &NodeClient, signer: &dyn Signer, wish: Wish) -> Result<SignedTransaction> {
+    let _sending = context.wallet.lock_sending()?;
+    let network = Arc::clone(context.settings.network());
+    let transfer = Plan::make(client, &network, signer.public(), wish)?.sign(signer, &network)?;
+    hand_in(context, client, &transfer)?;
+    Ok(transfer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payment_is_an_exact_amount_above_zero() {
+        assert_eq!(parse_payment("12.5").unwrap(), Mites::new(1_250_000_000));
+        assert!(matches!(parse_payment("0.0"), Err(WordsError::Zero)));
+        for text in ["", "-1", "1e3", "1,5", "1.123456789", "1 far"] {
+            let error = parse_payment(text).unwrap_err();
+            assert_eq!((error.code(), error.exit()), ("BAD_AMOUNT", Exit::Usage), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_memo_is_measured_in_bytes() {
+        assert_eq!(read_memo(Some(&"x".repeat(256))).unwrap().len(), 256);
+        assert!(matches!(read_memo(Some(&"ä".repeat(129))), Err(WordsError::Memo(258))));
+        assert_eq!(read_memo(None).unwrap(), Vec::<u8>::new());
+    }
+}

@@ -1,0 +1,253 @@
+//! What every command works with: the wallet, the output, and the person at the terminal, if any.
+
+use std::path::PathBuf;
+
+use crate::{
+    cli::Global,
+    client::NodeClient,
+    config::{ConfigFile, Settings},
+    error::{Exit, Explain, Result},
+    keystore::{FileSigner, KeystoreError},
+    name::Name,
+    output::Output,
+    passphrase::{Passphrase, PassphraseError},
+    terminal::Terminal,
+    wallet::Wallet,
+};
+
+/// How often a passphrase may be typed wrongly.
+const TRIES: usize = 3;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The person said no.
+    #[error("{0}: you said no")]
+    Declined(&'static str),
+    /// Nobody is there to ask.
+    #[error("{0}: there is no terminal to ask for a confirmation")]
+    NoTerminal(&'static str),
+    /// The input ended.
+    #[error("the input ended")]
+    Ended,
+    /// The terminal is broken.
+    #[error("cannot read from the terminal")]
+    Io(#[source] std::io::Error),
+}
+
+impl Explain for AskError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Declined(_) => "DECLINED",
+            Self::NoTerminal(_) => "CONFIRMATION_NEEDED",
+            Self::Ended | Self::Io(_) => "NO_INPUT",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Declined(_) | Self::NoTerminal(_) | Self::Ended => Exit::Declined,
+            Self::Io(_) => Exit::Other,
+        }
+    }
+
+    fn tries(&self) -> Vec<String> {
+        match self {
+            Self::NoTerminal(_) => vec!["--yes, if you are sure".into()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Everything at hand.
+pub struct Context {
+    /// Network, node and folder.
+    pub settings: Settings,
+    /// The wallet on that network.
+    pub wallet: Wallet,
+    /// Where results go.
+    pub output: Output,
+    /// Who answers.
+    pub terminal: Box<dyn Terminal>,
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Context {
+    /// Opens the wallet that the flags name.
+    ///
+    /// # Errors
+    /// [`crate::config::ConfigError`].
+    pub fn open(
+        global: &Global,
+        output: Output,
+        terminal: Box<dyn Terminal>,
+        variable: impl Fn(&str) -> Option<PathBuf>,
+    ) -> Result<Self, (Output, crate::error::Error)> {
+        let opened = Settings::resolve(&global.choices(), variable)
+            .and_then(|settings| Wallet::open(&settings).map(|wallet| (settings, wallet)));
+        match opened {
+            Ok((settings, wallet)) => {
+                Ok(Self { settings, wallet, output, terminal, passphrase_file: global.passphrase_file() })
+            }
+            Err(error) => Err((output, error.into())),
+        }
+    }
+
+    /// Connects to the node and makes sure that it is of the wallet's network.
+    ///
+    /// # Errors
+    /// [`crate::client::NodeError`] and [`crate::client::OtherNetwork`].
+    pub fn connect(&mut self) -> Result<NodeClient> {
+        let url = self.settings.node();
+        if !url.is_local() {
+            self.output.warn(format_args!(
+                "the connection to {url} is not encrypted: others on the way can see which accounts you ask about"
+            ));
+        }
+        let client = NodeClient::connect(url)?;
+        client.check_network(self.wallet.network())?;
+        Ok(client)
+    }
+
+    /// Whether someone can be asked.
+    #[must_use]
+    pub fn is_interactive(&self) -> bool {
+        self.terminal.is_interactive()
+    }
+
+    /// Asks for a line; none at the end of input.
+    ///
+    /// # Errors
+    /// [`AskError::Io`].
+    pub fn ask(&mut self, question: &str) -> Result<Option<String>, AskError> {
+        self.output.prompt(question);
+        let line = self.terminal.line().map_err(AskError::Io)?;
+        if line.is_none() {
+            self.output.note("");
+        }
+        Ok(line.map(|line| line.trim().to_owned()))
+    }
+
+    /// Asks until the answer is yes or no; an empty answer is the default.
+    ///
+    /// # Errors
+    /// [`AskError::Ended`] and [`AskError::Io`].
+    pub fn ask_yes_no(&mut self, question: &str, default: bool) -> Result<bool, AskError> {
+        let choice = if default { "[Y/n]" } else { "[y/N]" };
+        loop {
+            let answer = self.ask(&format!("{question} {choice} "))?.ok_or(AskError::Ended)?;
+            match answer.to_lowercase().as_str() {
+                "" => return Ok(default),
+                "y" | "yes" => return Ok(true),
+                "n" | "no" => return Ok(false),
+                _ => self.output.note("please answer yes or no"),
+            }
+        }
+    }
+
+    /// Goes on only if the person agrees, or agreed beforehand with `--yes`.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub fn confirm(&mut self, what: &'static str, question: &str, yes: bool) -> Result<(), AskError> {
+        if yes {
+            return Ok(());
+        }
+        if !self.is_interactive() {
+            return Err(AskError::NoTerminal(what));
+        }
+        if self.ask_yes_no(question, false)? { Ok(()) } else { Err(AskError::Declined(what)) }
+    }
+
+    /// The passphrase of something that exists: from `--passphrase-file`, or typed once.
+    ///
+    /// # Errors
+    /// [`PassphraseError`].
+    pub fn passphrase(&mut self, prompt: &str) -> Result<Passphrase, PassphraseError> {
+        Asker { file: self.passphrase_file.as_ref(), terminal: self.terminal.as_mut() }.once(prompt)
+    }
+
+    /// The passphrase of a new key: from `--passphrase-file`, or typed twice; long enough. On development networks an
+    /// empty answer on the terminal means none.
+    ///
+    /// # Errors
+    /// [`PassphraseError`].
+    pub fn new_passphrase(&mut self, name: &Name) -> Result<Option<Passphrase>, PassphraseError> {
+        let none_allowed = self.wallet.network().is_dev();
+        if let Some(file) = &self.passphrase_file {
+            return Passphrase::from_file(file)?.fit_for_a_new_key().map(Some);
+        }
+        let hint = if none_allowed { " (empty for none: development network)" } else { "" };
+        for _ in 0..TRIES {
+            let mut asker = Asker { file: None, terminal: self.terminal.as_mut() };
+            let first = match asker.once(&format!("New passphrase for {name}{hint}: ")) {
+                Err(PassphraseError::Empty) if none_allowed => return Ok(None),
+                other => other.and_then(Passphrase::fit_for_a_new_key),
+            };
+            let problem = match first {
+                Ok(first) if asker.once("The same again: ").is_ok_and(|second| second == first) => {
+                    return Ok(Some(first));
+                }
+                Ok(_) => PassphraseError::Mismatch,
+                Err(error @ (PassphraseError::TooShort { .. } | PassphraseError::Empty | PassphraseError::Control)) => {
+                    error
+                }
+                Err(error) => return Err(error),
+            };
+            self.output.note(problem);
+        }
+        Err(PassphraseError::Mismatch)
+    }
+
+    /// Opens a key of this wallet for signing; a typed passphrase may be wrong twice.
+    ///
+    /// # Errors
+    /// [`KeystoreError`].
+    pub fn unlock(&mut self, name: &Name) -> Result<FileSigner, KeystoreError> {
+        let keys = self.wallet.keys();
+        let tries = if self.passphrase_file.is_none() && self.is_interactive() { TRIES } else { 1 };
+        let mut attempt = 1;
+        loop {
+            match keys.unlock(name, &mut || self.passphrase(&format!("Passphrase for {name}: "))) {
+                Err(error) if error.exit() == Exit::WrongPassphrase && attempt < tries => {
+                    self.output.note("that passphrase does not open the key; once more");
+                    attempt += 1;
+                }
+                other => return other.map(FileSigner::new),
+            }
+        }
+    }
+
+    /// Writes the choice of network and node into `config.toml`, if there is none yet, so that later commands need no
+    /// flags; tells whether it did.
+    ///
+    /// # Errors
+    /// [`crate::config::ConfigError`].
+    pub fn remember_choices(&self, global: &Global) -> Result<bool> {
+        let choices = global.choices();
+        // A file's path may be relative to where the command was started.
+        let network = choices.network.map(|network| match std::fs::canonicalize(&network) {
+            Ok(path) if farthing::params::Network::by_name(&network).is_none() => path.to_string_lossy().into_owned(),
+            _ => network,
+        });
+        let file = ConfigFile { network, node: choices.node };
+        Ok(file.create(self.settings.root())?)
+    }
+}
+
+struct Asker<'a> {
+    file: Option<&'a PathBuf>,
+    terminal: &'a mut dyn Terminal,
+}
+
+impl Asker<'_> {
+    fn once(&mut self, prompt: &str) -> Result<Passphrase, PassphraseError> {
+        if let Some(file) = self.file {
+            return Passphrase::from_file(file);
+        }
+        if !self.terminal.is_interactive() {
+            return Err(PassphraseError::NoTerminal);
+        }
+        Passphrase::new(self.terminal.secret(prompt).map_err(|_| PassphraseError::NoTerminal)?)
+    }
+}

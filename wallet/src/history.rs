@@ -1,0 +1,120 @@
+//! Fetches an account's history and proves it entry by entry.
+
+use farthing::{Address, EntryId, Hash, Height, Params, wire::v1};
+
+use crate::{
+    client::NodeClient,
+    error::Result,
+    verify::{self, Entry, HistoryWalk, VerifiedAccount, VerifyError},
+};
+
+/// Entries a page: the most that a node gives.
+const PAGE: u32 = 100;
+/// How often a walk begins anew because the chain changed under it.
+const TRIES: usize = 4;
+/// Pages of entries newer than the proven account that a busy chain may put before the ones sought.
+const SPARE_PAGES: u64 = 100;
+/// How far back a transfer is looked for; its sender can hardly have done more since it was mined.
+const SEARCH_ENTRIES: u64 = 10_000;
+
+/// An account and the newest part of its history, proven.
+#[derive(Debug)]
+pub struct History {
+    /// The account that the history leads to.
+    pub account: VerifiedAccount,
+    /// The newest first.
+    pub entries: Vec<Entry>,
+    /// Whether that is everything; then it was also found to add up to the balance.
+    pub complete: bool,
+}
+
+/// Fetches and proves at most `limit` entries, the newest first.
+///
+/// # Errors
+/// [`VerifyError`] and [`crate::client::NodeError`].
+pub fn fetch(client: &NodeClient, network: &Params, address: &Address, limit: u64) -> Result<History> {
+    search(client, network, address, limit, &|_| false)
+}
+
+/// Proves that an id is in an account's history at that height.
+///
+/// # Errors
+/// [`VerifyError::NotInHistory`], and those of [`fetch`].
+pub fn contains(
+    client: &NodeClient,
+    network: &Params,
+    address: &Address,
+    id: EntryId,
+    height: Height,
+) -> Result<VerifiedAccount> {
+    let is_it = |entry: &Entry| entry.id == id;
+    let found = search(client, network, address, SEARCH_ENTRIES, &is_it)?;
+    match found.entries.last() {
+        Some(last) if is_it(last) && last.height == height => Ok(found.account),
+        _ => Err(VerifyError::NotInHistory.into()),
+    }
+}
+
+fn search(
+    client: &NodeClient,
+    network: &Params,
+    address: &Address,
+    limit: u64,
+    stop: &dyn Fn(&Entry) -> bool,
+) -> Result<History> {
+    let mut attempt = 1;
+    loop {
+        let account = verify::account(network, address, &client.account(address)?)?;
+        match walk(client, network, account, limit, stop) {
+            Err(error) if error.code() == "VERIFICATION_FAILED" && attempt < TRIES => attempt += 1,
+            other => return other,
+        }
+    }
+}
+
+fn walk(
+    client: &NodeClient,
+    network: &Params,
+    account: VerifiedAccount,
+    limit: u64,
+    stop: &dyn Fn(&Entry) -> bool,
+) -> Result<History> {
+    let mut walk = HistoryWalk::new(network, &account);
+    let newest = walk.left();
+    let mut entries = Vec::new();
+    let mut token = String::new();
+    // An entry is proven once the one below it is known, which states the chain's head before it.
+    let mut upper: Option<v1::AccountEntry> = None;
+    let mut pages = 0;
+    while walk.left() > 0 && (entries.len() as u64) < limit {
+        // A node that sends pages without end must not keep us.
+        pages += 1;
+        if pages > newest + SPARE_PAGES {
+            return Err(VerifyError::BrokenHistory { entry: walk.left() }.into());
+        }
+        let page = client.account_entries(&account.address, PAGE, token)?;
+        let is_last = page.next_page_token.is_empty() || page.entries.is_empty();
+        token = page.next_page_token;
+        // The chain may have grown since the account was proven.
+        for message in page.entries.into_iter().filter(|message| message.entry <= newest) {
+            if let Some(upper) = upper.replace(message.clone()) {
+                entries.push(walk.step(upper, verify::stated_head(&message)?)?);
+                if entries.len() as u64 == limit || entries.last().is_some_and(stop) {
+                    return Ok(History { account, entries, complete: false });
+                }
+            }
+        }
+        if is_last {
+            let oldest = upper.take().ok_or(VerifyError::BrokenHistory { entry: walk.left() })?;
+            entries.push(walk.step(oldest, Hash::ZERO)?);
+            if walk.left() > 0 {
+                return Err(VerifyError::BrokenHistory { entry: walk.left() }.into());
+            }
+        }
+    }
+    let complete = walk.left() == 0;
+    if complete {
+        walk.finish()?;
+    }
+    Ok(History { account, entries, complete })
+}

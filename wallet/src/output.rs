@@ -1,0 +1,222 @@
+//! The only room that prints: data on stdout, everything else on stderr; with `--json`, one object of a stated schema
+//! a line.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::Serialize;
+
+use crate::error::{Error, Exit, Explain};
+
+/// Version of the JSON that commands print; raised when a field changes its meaning or goes.
+pub const SCHEMA: u32 = 1;
+
+/// Why nothing could be printed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the result")]
+pub struct OutputError(#[source] io::Error);
+
+impl Explain for OutputError {
+    fn code(&self) -> &'static str {
+        "OUTPUT"
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Other
+    }
+}
+
+#[derive(Serialize)]
+struct Envelope<'a, T> {
+    schema: u32,
+    #[serde(flatten)]
+    data: &'a T,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    error: crate::error::Report,
+}
+
+/// What an interruption should say, set while something is under way that the person must know about.
+#[derive(Debug, Clone, Default)]
+pub struct Parting(Arc<Mutex<Option<String>>>);
+
+impl Parting {
+    /// What to say if the person interrupts from now on.
+    pub fn set(&self, text: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Where results and remarks go.
+pub struct Output {
+    json: bool,
+    data: Box<dyn Write + Send>,
+    remarks: Box<dyn Write + Send>,
+    parting: Parting,
+}
+
+impl Output {
+    /// Prints to this process's stdout and stderr.
+    #[must_use]
+    pub fn standard(json: bool) -> Self {
+        Self::to(json, Box::new(io::stdout()), Box::new(io::stderr()))
+    }
+
+    /// Prints elsewhere.
+    #[must_use]
+    pub fn to(json: bool, data: Box<dyn Write + Send>, remarks: Box<dyn Write + Send>) -> Self {
+        Self { json, data, remarks, parting: Parting::default() }
+    }
+
+    /// Whether results are JSON.
+    #[must_use]
+    pub const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// What an interruption says; shared with whoever handles it.
+    #[must_use]
+    pub fn parting(&self) -> Parting {
+        self.parting.clone()
+    }
+
+    /// Prints a command's result: its text, or its JSON.
+    ///
+    /// # Errors
+    /// [`OutputError`], for example when the reader went away.
+    pub fn data<T: Serialize + Display>(&mut self, data: &T) -> Result<(), OutputError> {
+        let text = if self.json {
+            serde_json::to_string(&Envelope { schema: SCHEMA, data }).map_err(|error| OutputError(error.into()))?
+        } else {
+            data.to_string()
+        };
+        let written = match text.as_str() {
+            "" => Ok(()),
+            text => writeln!(self.data, "{}", text.trim_end_matches('\n')),
+        };
+        written.and_then(|()| self.data.flush()).map_err(OutputError)
+    }
+
+    /// Says something to the person, on stderr.
+    pub fn note(&mut self, text: impl Display) {
+        // Nobody is left to tell when stderr fails.
+        let _ = writeln!(self.remarks, "{text}");
+    }
+
+    /// Says something that the person should not overlook.
+    pub fn warn(&mut self, text: impl Display) {
+        self.note(format_args!("warning: {text}"));
+    }
+
+    /// Asks, leaving the cursor behind the question.
+    pub fn prompt(&mut self, text: impl Display) {
+        let _ = write!(self.remarks, "{text}").and_then(|()| self.remarks.flush());
+    }
+
+    /// Prints an error: in words, or as JSON, always on stderr.
+    pub fn error(&mut self, error: &Error) {
+        let report = error.report();
+        if self.json {
+            let data = &Failure { error: report };
+            let text = serde_json::to_string(&Envelope { schema: SCHEMA, data }).expect("texts are valid JSON");
+            self.note(text);
+        } else {
+            self.note(report);
+        }
+    }
+
+    /// Says goodbye after an interruption, on stderr, from whichever thread handles it.
+    pub fn interrupted(parting: &Parting) {
+        let mut stderr = io::stderr();
+        let _ = writeln!(stderr, "\ninterrupted");
+        if let Some(text) = parting.take() {
+            let _ = writeln!(stderr, "{text}");
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! An output that keeps what was printed.
+
+    use super::*;
+
+    /// What was printed so far.
+    #[derive(Clone, Default)]
+    pub(crate) struct Printed(Arc<Mutex<Vec<u8>>>);
+
+    impl Printed {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Printed {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// An output, what it printed as data, and what it remarked.
+    pub(crate) fn output(json: bool) -> (Output, Printed, Printed) {
+        let (data, remarks) = (Printed::default(), Printed::default());
+        (Output::to(json, Box::new(data.clone()), Box::new(remarks.clone())), data, remarks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Weather {
+        degrees: String,
+    }
+
+    impl Display for Weather {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            writeln!(f, "it is {} degrees", self.degrees)
+        }
+    }
+
+    #[test]
+    fn data_and_remarks_do_not_mix() {
+        let (mut output, data, remarks) = testing::output(false);
+        output.note("looking out of the window");
+        output.data(&Weather { degrees: "12.5".into() }).unwrap();
+        assert_eq!(data.text(), "it is 12.5 degrees\n");
+        assert_eq!(remarks.text(), "looking out of the window\n");
+    }
+
+    #[test]
+    fn json_names_its_schema() {
+        let (mut output, data, _) = testing::output(true);
+        output.data(&Weather { degrees: "12.5".into() }).unwrap();
+        assert_eq!(data.text(), "{\"schema\":1,\"degrees\":\"12.5\"}\n");
+    }
+
+    #[test]
+    fn an_error_is_json_too_but_on_stderr() {
+        let (mut output, data, remarks) = testing::output(true);
+        output.error(&OutputError(io::Error::other("full")).into());
+        let value: serde_json::Value = serde_json::from_str(&remarks.text()).unwrap();
+        assert_eq!((&value["schema"], &value["error"]["code"]), (&1.into(), &"OUTPUT".into()));
+        assert_eq!(value["error"]["why"], "full");
+        assert_eq!(data.text(), "");
+    }
+}

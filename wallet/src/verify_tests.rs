@@ -1,0 +1,207 @@
+//! Honest answers pass; every lie that a node could tell about an account is noticed.
+
+use farthing::Output;
+use farthing::{
+    Coinbase, Sender, Transaction, account::accounts_root, header::commitment, params::Network, proof::AccountProof,
+    tx::TransactionFields, wire::transaction_view,
+};
+
+use super::*;
+use crate::keystore::{FileSigner, Signer as _, dev};
+
+fn network() -> &'static Params {
+    Network::Dev.params()
+}
+
+fn alice() -> FileSigner {
+    FileSigner::new(dev::key(&"alice".parse().unwrap()).unwrap())
+}
+
+/// A state of one account, committed to by a header with work on the development network.
+fn anchored(address: Address, account: Account) -> AnchoredProof {
+    let chain_root = Hash::from_bytes([9; 32]);
+    let root = accounts_root(&[(address, account)]);
+    let mut header = Header {
+        previous: *network().genesis_id(),
+        commitment: commitment(&root, &chain_root),
+        tx_root: Hash::ZERO,
+        time: TimeMs::new(1_800_000_000_000),
+        bits: network().genesis_bits,
+        nonce: 0,
+    };
+    while !header.has_work() {
+        header.nonce += 1;
+    }
+    let proof = AccountProof { leaf: Some((address, account)), steps: Vec::new() };
+    AnchoredProof { header, height: Height::new(1), chain_root, proof }
+}
+
+fn answer(asked: &Address, anchored: &AnchoredProof, stated: Option<Account>) -> v1::GetAccountResponse {
+    v1::GetAccountResponse {
+        address: asked.to_bytes().to_vec().into(),
+        exists: stated.is_some(),
+        account: Some((&stated.unwrap_or_default()).into()),
+        proof: Some(anchored.into()),
+        ..v1::GetAccountResponse::default()
+    }
+}
+
+fn state(balance: u64) -> Account {
+    Account::with_balance(Mites::new(balance))
+}
+
+#[test]
+fn an_honest_answer_is_believed_and_says_what_was_checked() {
+    let address = alice().public().address();
+    let proof = anchored(address, state(5));
+    let verified = account(network(), &address, &answer(&address, &proof, Some(state(5)))).unwrap();
+    assert_eq!(verified.account, Some(state(5)));
+    let evidence = verified.evidence();
+    assert_eq!(evidence.header_id, proof.header.id().to_string());
+    assert!(evidence.not_verified.iter().any(|what| what.contains("most work")));
+}
+
+#[test]
+fn an_absent_account_is_proven_absent() {
+    let proof = anchored(Address::from_bytes([1; 32]), state(5));
+    let address = Address::from_bytes([0x81; 32]);
+    let verified = account(network(), &address, &answer(&address, &proof, None)).unwrap();
+    assert_eq!((verified.account, verified.state().balance), (None, Mites::ZERO));
+}
+
+#[test]
+fn lies_about_the_account_are_noticed() {
+    let address = alice().public().address();
+    let proof = anchored(address, state(5));
+    let honest = answer(&address, &proof, Some(state(5)));
+    let code = |answer: &v1::GetAccountResponse| {
+        let error = account(network(), &address, answer).unwrap_err();
+        assert_eq!(error.exit(), Exit::Verification);
+        error
+    };
+    let richer = answer(&address, &proof, Some(state(6)));
+    assert!(matches!(code(&richer), VerifyError::Contradiction("the account's state")));
+    let hidden = answer(&address, &proof, None);
+    assert!(matches!(code(&hidden), VerifyError::Contradiction("whether it exists")));
+    let without = v1::GetAccountResponse { proof: None, ..honest.clone() };
+    assert!(matches!(code(&without), VerifyError::NoProof));
+    let other = v1::GetAccountResponse { address: vec![0; 32].into(), ..honest };
+    assert!(matches!(code(&other), VerifyError::Contradiction("the address")));
+    let mut forged = proof.clone();
+    forged.proof.leaf = Some((address, state(6)));
+    let forged = answer(&address, &forged, Some(state(6)));
+    assert!(matches!(code(&forged), VerifyError::Proof(AnchoredProofError::WrongCommitment { .. })));
+}
+
+#[test]
+fn a_header_without_work_or_with_an_easy_target_proves_nothing() {
+    let address = alice().public().address();
+    let mut lazy = anchored(address, state(5));
+    while lazy.header.has_work() {
+        lazy.header.nonce += 1;
+    }
+    let error = account(network(), &address, &answer(&address, &lazy, Some(state(5)))).unwrap_err();
+    assert!(matches!(error, VerifyError::NoWork(_)));
+    let easy = anchored(address, state(5));
+    let main = Network::Main.params();
+    let error = account(main, &address, &answer(&address, &easy, Some(state(5)))).unwrap_err();
+    assert!(matches!(error, VerifyError::TargetTooEasy(_)));
+}
+
+#[test]
+fn only_the_real_genesis_may_stand_at_height_zero() {
+    let address = alice().public().address();
+    let mut proof = anchored(address, state(5));
+    proof.height = Height::GENESIS;
+    let error = account(network(), &address, &answer(&address, &proof, Some(state(5)))).unwrap_err();
+    assert!(matches!(error, VerifyError::OtherGenesis(_)));
+}
+
+/// Alice's history: a reward of 7 and a transfer of 2 far to bob, on top of her allocation.
+fn history() -> (VerifiedAccount, Vec<v1::AccountEntry>) {
+    let signer = alice();
+    let address = signer.public().address();
+    let coinbase = Coinbase { height: Height::new(1), to: address, amount: Mites::new(7), tag: b"x".to_vec() };
+    let transaction = Transaction::new(TransactionFields {
+        sender: Sender::Key(signer.public().clone()),
+        nonce: 0,
+        fee: Mites::new(3),
+        valid_until: None,
+        outputs: vec![Output { to: Address::from_bytes([4; 32]), amount: Mites::new(2) }],
+        memo: Vec::new(),
+    });
+    let transfer = signer.sign(transaction.unwrap(), network().genesis_id()).unwrap();
+    let allocation = network().allocations.iter().find(|one| one.address == address).unwrap().amount.get();
+    let mut account = state(allocation + 7 - 5);
+    let mut entries = Vec::new();
+    let causes = [
+        (EntryId::from(coinbase.id(network().genesis_id())), v1::account_entry::Cause::Coinbase((&coinbase).into())),
+        (
+            EntryId::from(transfer.transaction().id(network().genesis_id())),
+            v1::account_entry::Cause::Transaction(transaction_view(network(), &transfer)),
+        ),
+    ];
+    for (number, (id, cause)) in (1..).zip(causes) {
+        account.link(id, Height::new(number));
+        entries.push(v1::AccountEntry {
+            entry: number,
+            height: number,
+            id: id.as_bytes().to_vec().into(),
+            id_hex: hex::encode(id.as_bytes()),
+            history: account.history.to_bytes().to_vec().into(),
+            cause: Some(cause),
+            time_ms: 0,
+        });
+    }
+    entries.reverse();
+    let anchored = anchored(address, account);
+    (VerifiedAccount { address, account: Some(account), header: anchored.header, height: Height::new(2) }, entries)
+}
+
+fn walk(account: &VerifiedAccount, entries: &[v1::AccountEntry]) -> Result<Vec<Entry>, VerifyError> {
+    let mut walk = HistoryWalk::new(network(), account);
+    let mut proven = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let before = entries.get(at + 1).map_or(Ok(Hash::ZERO), stated_head)?;
+        proven.push(walk.step(entry.clone(), before)?);
+    }
+    walk.finish()?;
+    Ok(proven)
+}
+
+#[test]
+fn an_honest_history_adds_up_to_the_balance() {
+    let (account, entries) = history();
+    let proven = walk(&account, &entries).unwrap();
+    assert_eq!(proven.len(), 2);
+    assert_eq!(proven[0].change(&account.address), (Mites::ZERO, Mites::new(5)));
+    assert_eq!(proven[1].change(&account.address), (Mites::new(7), Mites::ZERO));
+}
+
+#[test]
+fn a_changed_hidden_or_swapped_entry_breaks_the_chain() {
+    let (account, honest) = history();
+    let broken = |entries: &[v1::AccountEntry]| {
+        assert!(matches!(walk(&account, entries), Err(VerifyError::BrokenHistory { .. })));
+    };
+    broken(&honest[1..]);
+    broken(&[honest[1].clone(), honest[0].clone()]);
+    let mut moved = honest.clone();
+    moved[0].height += 1;
+    broken(&moved);
+    let mut richer = honest.clone();
+    if let Some(v1::account_entry::Cause::Coinbase(coinbase)) = &mut richer[1].cause {
+        coinbase.amount_mites += 1;
+    }
+    broken(&richer);
+    let mut renamed = honest.clone();
+    renamed[1].history = vec![5; 32].into();
+    broken(&renamed);
+}
+
+#[test]
+fn a_history_that_does_not_add_up_is_refused() {
+    let (mut account, entries) = history();
+    account.account.as_mut().unwrap().balance = Mites::new(1);
+    assert!(matches!(walk(&account, &entries), Err(VerifyError::BalanceMismatch { .. })));
+}

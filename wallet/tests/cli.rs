@@ -1,0 +1,15 @@
+//! Runs the built wallet as a person or a script would.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+#[path = "cli/fake_node.rs"]
+mod fake_node;
+#[path = "cli/harness.rs"]
+mod harness;
+#[path = "cli/keys.rs"]
+mod keys;
+#[path = "cli/node.rs"]
+mod node;
+#[path = "cli/offline.rs"]
+mod offline;
+#[path = "cli/session.rs"]
+mod session;

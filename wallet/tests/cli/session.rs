@@ -1,0 +1,188 @@
+//! The interactive session and the questions that other commands ask, with a person whose answers are known.
+
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use clap::Parser as _;
+use farthing_wallet::{cli::Cli, commands, context::Context, error::Result, output::Output, terminal::Terminal};
+use zeroize::Zeroizing;
+
+use crate::{
+    fake_node::{Behaviour, FakeNode},
+    harness::Wallet,
+};
+
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Someone who types these lines and then Ctrl-D.
+struct Person {
+    lines: VecDeque<String>,
+    secrets: VecDeque<String>,
+}
+
+impl Terminal for Person {
+    fn is_interactive(&self) -> bool {
+        true
+    }
+
+    fn line(&mut self) -> io::Result<Option<String>> {
+        Ok(self.lines.pop_front())
+    }
+
+    fn secret(&mut self, _prompt: &str) -> io::Result<Zeroizing<String>> {
+        self.secrets.pop_front().map(Zeroizing::new).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Runs a command line in this process with such a person; gives the outcome and all that was printed.
+fn with_person(
+    wallet: &Wallet,
+    node: &str,
+    arguments: &[&str],
+    lines: &[&str],
+    secrets: &[&str],
+) -> (Result<()>, String) {
+    let folder = wallet.path("wallet").display().to_string();
+    let global = ["farthing-wallet", "--network", wallet.network(), "--node", node, "--wallet-dir", &folder];
+    let cli = Cli::try_parse_from(global.iter().chain(arguments)).unwrap();
+    let printed = Printed::default();
+    let output = Output::to(false, Box::new(printed.clone()), Box::new(printed.clone()));
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let person = Person { lines: owned(lines), secrets: owned(secrets) };
+    let nothing = |_: &str| None::<PathBuf>;
+    let mut context =
+        Context::open(&cli.global, output, Box::new(person), nothing).map_err(|(_, error)| error).unwrap();
+    let outcome = commands::run(&mut context, &cli);
+    let text = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
+    (outcome, text)
+}
+
+fn alice_address() -> String {
+    Wallet::new().json(&["key", "import", "--dev", "alice"])["address"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_flow_of_name_recipient_and_amount_ends_with_a_mined_transfer() {
+    let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+    let lines = ["alice", "bob", "12.5", "y", "quit"];
+    let (outcome, text) = with_person(&wallet, &node.url, &[], &lines, &[]);
+    outcome.unwrap();
+    assert!(text.contains("Hello alice. Your address is dfar1"), "{text}");
+    assert!(text.contains("amount  12.5 far"), "{text}");
+    assert!(text.contains("Mined in block 2 (verified"), "{text}");
+    assert!(text.ends_with("bye\n"), "{text}");
+    assert_eq!(node.state().submissions, 1);
+}
+
+#[test]
+fn a_new_name_gets_a_key_and_money_from_a_development_account() {
+    let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+    let lines = ["erin", "y", "y"];
+    let (outcome, text) = with_person(&wallet, &node.url, &[], &lines, &["", ""]);
+    outcome.unwrap();
+    assert!(text.contains("1000 far have arrived"), "{text}");
+    assert!(text.contains("Hello erin."), "{text}");
+    assert_eq!(wallet.json(&["key", "list"])["keys"][0]["name"], "erin");
+    assert_eq!(node.state().submissions, 1);
+}
+
+#[test]
+fn bad_input_is_explained_and_asked_again() {
+    let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+    let lines = [
+        "A!",
+        "help",
+        "alice",
+        "dfar1nonsense",
+        "frank",
+        "",
+        "bob",
+        "many",
+        "bob",
+        "balance",
+        "2000000",
+        "bob",
+        "1",
+        "maybe",
+        "n",
+        "history",
+        "contacts",
+        "status",
+    ];
+    let (outcome, text) = with_person(&wallet, &node.url, &[], &lines, &[]);
+    outcome.unwrap();
+    for expected in [
+        "error[BAD_NAME]",
+        "Answer the questions",
+        "error[BAD_ADDRESS]",
+        "There is no contact named frank",
+        "error[BAD_AMOUNT]",
+        "alice        1000000 far",
+        "error[INSUFFICIENT_FUNDS]",
+        "please answer yes or no",
+        "Nothing was sent.",
+        "no contacts yet",
+        "fake-node/1",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert_eq!(node.state().submissions, 0);
+}
+
+#[test]
+fn a_new_contact_is_remembered() {
+    let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+    let address = farthing::params::Network::Dev.params().prefix.format(&farthing::Address::from_bytes([8; 32]));
+    let (outcome, text) = with_person(&wallet, &node.url, &[], &["alice", "frank", &address, "1", "y"], &[]);
+    outcome.unwrap();
+    assert!(text.contains("Remembered frank.") && text.contains("Mined in block"), "{text}");
+    assert_eq!(wallet.json(&["contact", "list"])["contacts"][0]["address"], address);
+}
+
+#[test]
+fn a_lie_during_the_session_is_reported_and_the_session_goes_on() {
+    let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+    node.state().behaviour = Behaviour::Boasts;
+    let (outcome, text) = with_person(&wallet, &node.url, &[], &["alice", "bob", "1", "quit"], &[]);
+    outcome.unwrap();
+    assert!(text.contains("error[VERIFICATION_FAILED]") && text.ends_with("bye\n"), "{text}");
+}
+
+#[test]
+fn a_no_sends_nothing_and_has_its_own_exit_code() {
+    let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+    wallet.ok(&["key", "import", "--dev", "alice"]);
+    let (outcome, _) = with_person(&wallet, &node.url, &["send", "alice", "1"], &["n"], &[]);
+    let error = outcome.unwrap_err();
+    assert_eq!((error.code(), error.exit().code()), ("DECLINED", 3));
+    assert_eq!(node.state().submissions, 0);
+}
+
+#[test]
+fn a_new_passphrase_is_typed_twice_and_a_known_one_may_be_mistyped() {
+    let wallet = Wallet::on("test");
+    let node = "http://127.0.0.1:1";
+    let secrets = ["short", "correct horse", "correct house", "correct horse", "correct horse"];
+    let (outcome, text) = with_person(&wallet, node, &["key", "new", "a"], &[], &secrets);
+    outcome.unwrap();
+    assert!(text.contains("needs at least 8") && text.contains("the two passphrases differ"), "{text}");
+    let (outcome, _) = with_person(&wallet, node, &["key", "export", "a", "--plain"], &[], &["correct horse"]);
+    outcome.unwrap();
+    let (outcome, _) = with_person(&wallet, node, &["key", "export", "a", "--plain"], &[], &["wrong horse"]);
+    assert_eq!(outcome.unwrap_err().exit().code(), 4);
+}
