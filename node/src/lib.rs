@@ -8,6 +8,7 @@ pub mod logging;
 pub mod mempool;
 pub mod node;
 pub mod ready;
+pub mod run;
 pub mod server;
 pub mod signals;
 pub mod store;

@@ -10,7 +10,8 @@ use std::{
 use farthing_node::{
     config::{ConfigError, Invocation, load},
     env::RealDisk,
-    logging, run,
+    logging,
+    run::run,
     tasks::Chain,
 };
 

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::Read as _,
+    io::{BufRead as _, BufReader, Read as _},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -128,6 +128,27 @@ async fn an_open_stream_does_not_keep_a_node_from_stopping_in_time() {
     node.signal(Signal::TERM);
     assert_eq!(node.wait(PATIENCE).code(), Some(0));
     assert!(start.elapsed() < DRAIN, "took {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_draining_node_at_once() {
+    let directory = directory();
+    let path = directory.path().join("ready.json");
+    let mut node = Process::node(directory.path(), &path);
+    let url = format!("http://{}", ready(&path)["rpc"].as_str().expect("an address"));
+    let channel = Endpoint::from_shared(url).expect("a URL").connect().await.expect("the node listens");
+    let request = HealthCheckRequest { service: String::new() };
+    let mut watch = HealthClient::new(channel).watch(request).await.expect("it answers").into_inner();
+    watch.message().await.expect("a first status");
+    node.signal(Signal::TERM);
+    let stderr = BufReader::new(node.child.stderr.take().expect("piped"));
+    let drains = stderr.lines().any(|line| line.expect("UTF-8").contains("a second signal stops at once"));
+    assert!(drains, "the log says that the node drains");
+    let start = Instant::now();
+    node.signal(Signal::INT);
+    assert_eq!(node.wait(PATIENCE).code(), Some(130));
+    // The open stream alone would have kept it for four seconds.
+    assert!(start.elapsed() < Duration::from_secs(3), "took {:?}", start.elapsed());
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! A connection that cannot be held for nothing: it must speak HTTP/2 soon and take what it is sent.
 
 use std::{
+    collections::BTreeMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -30,6 +32,7 @@ pub(crate) struct GuardedIo {
     _slot: Slot,
     preface: Option<Preface>,
     stall: Stall,
+    unsent: Arc<Unsent>,
     killed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -61,6 +64,7 @@ impl GuardedIo {
             peer,
             _slot: slot,
             preface: Some(Preface { missing: PREFACE_BYTES, deadline: Box::pin(sleep(first_bytes)) }),
+            unsent: Arc::default(),
             stall: Stall { limit: write_stall, timer: Box::pin(sleep(write_stall)), running: false },
             killed: Box::pin(kill.cancelled_owned()),
         }
@@ -83,11 +87,75 @@ impl GuardedIo {
     }
 }
 
-impl Connected for GuardedIo {
-    type ConnectInfo = TcpConnectInfo;
+/// What each call knows of its connection.
+#[derive(Clone, Debug)]
+pub(crate) struct CallOrigin {
+    tcp: TcpConnectInfo,
+    unsent: Arc<Unsent>,
+}
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        TcpConnectInfo { local_addr: Some(self.local), remote_addr: Some(self.peer) }
+impl CallOrigin {
+    /// In the form from which tonic's `Request::remote_addr` reads it.
+    pub(crate) fn tcp(&self) -> TcpConnectInfo {
+        self.tcp.clone()
+    }
+
+    /// The client's address.
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.tcp.remote_addr.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip())
+    }
+
+    /// Notes that an answer waits to be sent, until the guard is dropped.
+    pub(crate) fn sending(&self) -> Sending {
+        let mut waiting = self.unsent.lock();
+        let id = waiting.next;
+        waiting.next += 1;
+        waiting.since.insert(id, Instant::now());
+        Sending { unsent: Arc::clone(&self.unsent), id }
+    }
+}
+
+/// The whole answers of a connection that are not sent yet. A client can keep them here by never opening its
+/// flow-control window, at which no write is ever pending.
+#[derive(Debug, Default)]
+struct Unsent(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    next: u64,
+    /// Ids grow with time, so the first entry is the oldest.
+    since: BTreeMap<u64, Instant>,
+}
+
+impl Unsent {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        self.lock().since.first_key_value().map(|(_, since)| *since)
+    }
+}
+
+/// An answer that waits to be sent.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    unsent: Arc<Unsent>,
+    id: u64,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.unsent.lock().since.remove(&self.id);
+    }
+}
+
+impl Connected for GuardedIo {
+    type ConnectInfo = CallOrigin;
+
+    fn connect_info(&self) -> CallOrigin {
+        let tcp = TcpConnectInfo { local_addr: Some(self.local), remote_addr: Some(self.peer) };
+        CallOrigin { tcp, unsent: Arc::clone(&self.unsent) }
     }
 }
 
@@ -96,6 +164,10 @@ impl AsyncRead for GuardedIo {
         let this = &mut *self;
         if this.killed.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the node stops")));
+        }
+        // Looked at whenever the connection is polled, which HTTP/2's keepalive does every 20 s at least.
+        if this.unsent.oldest().is_some_and(|since| since.elapsed() > this.stall.limit) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answers")));
         }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.io).poll_read(cx, buffer);
@@ -147,7 +219,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::server::slots::Slots;
+    use crate::server::slots::{Share, Slots};
 
     const FIRST: Duration = Duration::from_secs(3);
     const STALL: Duration = Duration::from_secs(30);
@@ -155,7 +227,7 @@ mod tests {
     fn guarded(kill: &CancellationToken) -> (GuardedIo, DuplexStream) {
         let (near, far) = duplex(64);
         let peer = "192.0.2.1:9".parse().unwrap();
-        let slot = Slots::new(1, 1).take("192.0.2.1".parse().unwrap()).unwrap();
+        let slot = Slots::new(Share { total: 1, per_prefix: 1 }, true).take("192.0.2.1".parse().unwrap()).unwrap();
         (GuardedIo::new(Connection::new(near, peer), peer, slot, FIRST, STALL, kill.clone()), far)
     }
 
@@ -195,6 +267,24 @@ mod tests {
         let error = io.write_all(&[0; 256]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed(), STALL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_take_an_answer_is_dropped_and_one_that_does_is_not() {
+        let (mut io, mut client) = guarded(&CancellationToken::new());
+        client.write_all(&[0; PREFACE_BYTES + 2]).await.unwrap();
+        io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+        let origin = io.connect_info();
+        let taken = origin.sending();
+        sleep(STALL / 2).await;
+        let left = origin.sending();
+        drop(taken);
+        sleep(STALL - Duration::from_secs(1)).await;
+        io.read_u8().await.unwrap();
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(io.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(left);
+        io.read_u8().await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    net::{IpAddr, Ipv4Addr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -16,15 +17,16 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
-use super::methods::{MethodPolicy, MethodTable};
+use super::{
+    guard::{CallOrigin, Sending},
+    methods::{MethodPolicy, MethodTable},
+    slots::{Slot, SlotRefusal, Slots},
+};
 
 /// The domain of error reasons.
 const ERROR_DOMAIN: &str = "farthing";
@@ -43,14 +45,13 @@ pub(crate) struct PolicyLayer {
 struct Gate {
     methods: MethodTable,
     /// Calls that answer at once.
-    short: Arc<Semaphore>,
+    short: Slots,
     /// Waits and streams, which would otherwise crowd out the short ones.
-    long: Arc<Semaphore>,
+    long: Slots,
 }
 
 impl PolicyLayer {
-    pub(crate) fn new(methods: MethodTable, max_short: usize, max_long: usize) -> Self {
-        let (short, long) = (Arc::new(Semaphore::new(max_short)), Arc::new(Semaphore::new(max_long)));
+    pub(crate) fn new(methods: MethodTable, short: Slots, long: Slots) -> Self {
         Self { gate: Arc::new(Gate { methods, short, long }) }
     }
 }
@@ -83,8 +84,13 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (policy, permit) = match self.gate.admit(request.uri().path()) {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let origin = request.extensions().get::<CallOrigin>().cloned();
+        if let Some(origin) = &origin {
+            request.extensions_mut().insert(origin.tcp());
+        }
+        let ip = origin.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), CallOrigin::ip);
+        let (policy, slot) = match self.gate.admit(request.uri().path(), ip) {
             Ok(admitted) => admitted,
             Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
         };
@@ -101,24 +107,27 @@ where
                     Err(_) => return Ok(late(deadline).into_http()),
                 },
             };
-            Ok(response.map(|body| Body::new(PermitBody { body, _permit: permit })))
+            // A stream that its client does not read is its handler's to end; a whole answer is nobody's any more.
+            let sending = origin.filter(|_| !policy.long).map(|origin| origin.sending());
+            Ok(response.map(|body| Body::new(CountedBody { body, _slot: slot, _sending: sending })))
         })
     }
 }
 
 impl Gate {
-    fn admit(&self, path: &str) -> Result<(MethodPolicy, OwnedSemaphorePermit), Status> {
+    fn admit(&self, path: &str, ip: IpAddr) -> Result<(MethodPolicy, Slot), Status> {
         let policy = self.methods.get(path).ok_or_else(|| Status::unimplemented("unknown method"))?;
-        let permits = if policy.long { &self.long } else { &self.short };
-        let permit = Arc::clone(permits).try_acquire_owned().map_err(|_| shed())?;
-        Ok((*policy, permit))
+        let slots = if policy.long { &self.long } else { &self.short };
+        let slot = slots.take(ip).map_err(shed)?;
+        Ok((*policy, slot))
     }
 }
 
-fn shed() -> Status {
+fn shed(refusal: SlotRefusal) -> Status {
     let mut details = ErrorDetails::with_error_info("OVERLOADED", ERROR_DOMAIN, HashMap::new());
     details.set_retry_info(Some(RETRY_AFTER));
-    Status::with_error_details(Code::ResourceExhausted, "the node has as many calls as it can serve", details)
+    let message = format!("too many calls at the same time: {refusal}");
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 fn late(deadline: Duration) -> Status {
@@ -213,12 +222,13 @@ impl HttpBody for BoundedBody {
 }
 
 /// A response body that holds its call's place until it has been sent.
-struct PermitBody {
+struct CountedBody {
     body: Body,
-    _permit: OwnedSemaphorePermit,
+    _slot: Slot,
+    _sending: Option<Sending>,
 }
 
-impl HttpBody for PermitBody {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = Status;
 

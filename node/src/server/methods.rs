@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use prost::{DecodeError, Message as _};
+use prost_types::FileDescriptorSet;
+
 /// Deadline of a method that answers at once.
 pub const UNARY_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -63,8 +66,41 @@ impl MethodTable {
         self
     }
 
+    /// The methods of a descriptor set that have no policy, for the test that none was forgotten.
+    ///
+    /// # Errors
+    /// If the bytes are no descriptor set.
+    pub fn missing(&self, descriptors: &[u8]) -> Result<Vec<String>, DecodeError> {
+        let set = FileDescriptorSet::decode(descriptors)?;
+        let mut missing = Vec::new();
+        for file in &set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    if self.get(&path).is_none() {
+                        missing.push(path);
+                    }
+                }
+            }
+        }
+        Ok(missing)
+    }
+
     /// The policy of a path.
     pub fn get(&self, path: &str) -> Option<&MethodPolicy> {
         self.0.get(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forgotten_method_is_found_by_the_descriptors() {
+        let table = MethodTable::new();
+        assert_eq!(table.missing(tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap(), Vec::<String>::new());
+        let missing = table.missing(farthing::wire::PEER_DESCRIPTORS).unwrap();
+        assert!(missing.contains(&"/farthing.peer.v1.PeerService/Handshake".to_owned()), "{missing:?}");
     }
 }

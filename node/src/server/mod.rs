@@ -18,9 +18,12 @@ mod methods;
 mod slots;
 
 #[cfg(test)]
+mod attack_tests;
+#[cfg(test)]
 mod tests;
 
 pub use methods::{MethodPolicy, MethodTable, UNARY_DEADLINE};
+pub use slots::Share;
 
 use guard::GuardedIo;
 use layer::PolicyLayer;
@@ -33,19 +36,19 @@ pub struct ServerSettings {
     pub name: &'static str,
     /// What each method may cost.
     pub methods: MethodTable,
-    /// Connections in all.
-    pub slots: usize,
-    /// Connections from one /24 or /64; loopback is exempt.
-    pub slots_per_prefix: usize,
+    /// Connections.
+    pub connections: Share,
     /// Open calls on one connection.
     pub max_streams: u32,
     /// Calls that answer at once, over all connections; more are refused with `RESOURCE_EXHAUSTED`.
-    pub max_short_calls: usize,
+    pub short_calls: Share,
     /// Waits and streams, over all connections.
-    pub max_long_calls: usize,
+    pub long_calls: Share,
+    /// Whether only the totals hold for the own machine, so that local clusters work.
+    pub exempt_loopback: bool,
     /// How soon a client must have begun to speak HTTP/2.
     pub first_bytes: Duration,
-    /// How long a client may leave what it is sent unread.
+    /// How long a client may leave what it is sent unread, or a whole answer untaken.
     pub write_stall: Duration,
     /// How long calls may go on once the node stops; then their connections are cut.
     pub drain: Duration,
@@ -68,17 +71,22 @@ impl ServerSettings {
         Self {
             name,
             methods,
-            slots: 128,
-            slots_per_prefix: 4,
+            connections: Share { total: 128, per_prefix: 4 },
             max_streams: 32,
-            max_short_calls: 512,
-            max_long_calls: 1024,
+            short_calls: Share { total: 512, per_prefix: 128 },
+            long_calls: Share { total: 1024, per_prefix: 128 },
+            exempt_loopback: true,
             first_bytes: Duration::from_secs(3),
             write_stall: Duration::from_secs(30),
             // Within the deadline of the whole node, so that a stop is clean even with deaf clients.
             drain: Duration::from_secs(4),
             max_age: None,
         }
+    }
+
+    fn policy(&self) -> PolicyLayer {
+        let slots = |share| Slots::new(share, self.exempt_loopback);
+        PolicyLayer::new(self.methods.clone(), slots(self.short_calls), slots(self.long_calls))
     }
 
     fn builder(&self) -> Server {
@@ -118,7 +126,7 @@ pub async fn serve(
     // Cut as well when this future is dropped: tonic's connections are tasks of their own.
     let kill = CancellationToken::new();
     let _cut_on_drop = kill.clone().drop_guard();
-    let policy = PolicyLayer::new(settings.methods.clone(), settings.max_short_calls, settings.max_long_calls);
+    let policy = settings.policy();
     let incoming = Box::pin(incoming(listener, local, settings.clone(), kill.clone()));
     let serving = settings
         .builder()
@@ -165,7 +173,7 @@ fn incoming(
     settings: ServerSettings,
     kill: CancellationToken,
 ) -> impl Stream<Item = io::Result<GuardedIo>> {
-    let slots = Slots::new(settings.slots, settings.slots_per_prefix);
+    let slots = Slots::new(settings.connections, settings.exempt_loopback);
     stream::unfold(Accepting { listener, local, slots, settings, kill }, |mut accepting| async move {
         loop {
             match accepting.listener.accept().await {

@@ -1,4 +1,4 @@
-//! How many connections a listener holds, in all and from one network.
+//! How much of something (connections, calls) is taken, in all and by one network, so that no network takes it all.
 
 use std::{
     collections::BTreeMap,
@@ -8,47 +8,57 @@ use std::{
 
 use crate::env::prefix;
 
-/// Counts connections. Clones share the count.
+/// How much there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// In all.
+    pub total: usize,
+    /// For one /24, or /64 of IPv6.
+    pub per_prefix: usize,
+}
+
+/// Counts what is taken. Clones share the count.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
-    total: usize,
-    per_prefix: usize,
+    share: Share,
+    exempt_loopback: bool,
     taken: Arc<Mutex<Taken>>,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     total: usize,
-    /// Only prefixes with a connection are in it, so it is as small as the number of slots.
+    /// Only prefixes that hold something are in it, so it has at most as many entries as there are slots.
     prefixes: BTreeMap<[u8; 8], usize>,
 }
 
-/// Why a connection got no slot.
+/// Why there is no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SlotRefusal {
-    #[error("all {limit} connections are taken")]
+    #[error("all {limit} are taken")]
     AllTaken { limit: usize },
-    #[error("its network has {limit} connections already")]
+    #[error("its network has {limit} already")]
     PrefixFull { limit: usize },
 }
 
 impl Slots {
-    pub(crate) fn new(total: usize, per_prefix: usize) -> Self {
-        Self { total, per_prefix, taken: Arc::default() }
+    /// With `exempt_loopback` only the total holds for the own machine, so that local clusters work.
+    pub(crate) fn new(share: Share, exempt_loopback: bool) -> Self {
+        Self { share, exempt_loopback, taken: Arc::default() }
     }
 
-    /// Takes a slot. Loopback is exempt from the limit per network, so that local clusters work.
+    /// Takes a slot.
     pub(crate) fn take(&self, peer: IpAddr) -> Result<Slot, SlotRefusal> {
         let peer = peer.to_canonical();
         let mut taken = self.lock();
-        if taken.total >= self.total {
-            return Err(SlotRefusal::AllTaken { limit: self.total });
+        if taken.total >= self.share.total {
+            return Err(SlotRefusal::AllTaken { limit: self.share.total });
         }
-        let prefix = (!peer.is_loopback()).then(|| prefix(peer));
+        let prefix = (!(self.exempt_loopback && peer.is_loopback())).then(|| prefix(peer));
         if let Some(prefix) = prefix {
             let count = taken.prefixes.entry(prefix).or_default();
-            if *count >= self.per_prefix {
-                return Err(SlotRefusal::PrefixFull { limit: self.per_prefix });
+            if *count >= self.share.per_prefix {
+                return Err(SlotRefusal::PrefixFull { limit: self.share.per_prefix });
             }
             *count += 1;
         }
@@ -61,7 +71,7 @@ impl Slots {
     }
 }
 
-/// One connection's place, free again when dropped.
+/// One place, free again when dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
     slots: Slots,
@@ -93,7 +103,7 @@ mod tests {
 
     #[test]
     fn one_network_gets_its_share_and_another_still_gets_in() {
-        let slots = Slots::new(10, 2);
+        let slots = Slots::new(Share { total: 10, per_prefix: 2 }, true);
         let _a = slots.take(ip("192.0.2.1")).unwrap();
         let b = slots.take(ip("::ffff:192.0.2.2")).unwrap();
         assert_eq!(slots.take(ip("192.0.2.3")).unwrap_err(), SlotRefusal::PrefixFull { limit: 2 });
@@ -104,7 +114,7 @@ mod tests {
 
     #[test]
     fn loopback_counts_only_towards_the_total() {
-        let slots = Slots::new(3, 1);
+        let slots = Slots::new(Share { total: 3, per_prefix: 1 }, true);
         let held: Vec<Slot> = (0..3).map(|_| slots.take(ip("127.0.0.1")).unwrap()).collect();
         assert_eq!(slots.take(ip("::1")).unwrap_err(), SlotRefusal::AllTaken { limit: 3 });
         assert_eq!(slots.take(ip("192.0.2.1")).unwrap_err(), SlotRefusal::AllTaken { limit: 3 });

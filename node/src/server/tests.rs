@@ -19,7 +19,7 @@ use tonic_types::StatusExt as _;
 use super::{MethodPolicy, MethodTable, ServeError, ServerSettings, serve};
 use crate::env::{Net as _, SystemNet};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
 /// Answers at once, or never when asked for the service "never".
@@ -45,14 +45,14 @@ impl Health for Service {
     }
 }
 
-struct Running {
-    address: SocketAddr,
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
     stop: CancellationToken,
     ended: JoinHandle<Result<(), ServeError>>,
     service: Service,
 }
 
-async fn start(change: impl FnOnce(&mut ServerSettings)) -> Running {
+pub(super) async fn start(change: impl FnOnce(&mut ServerSettings)) -> Running {
     let mut settings = ServerSettings::public(MethodTable::new());
     change(&mut settings);
     let listener = SystemNet.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
@@ -74,22 +74,22 @@ impl Running {
         self.try_channel().await.unwrap()
     }
 
-    async fn client(&self) -> HealthClient<Channel> {
+    pub(super) async fn client(&self) -> HealthClient<Channel> {
         HealthClient::new(self.channel().await)
     }
 
     #[expect(clippy::disallowed_methods, reason = "a client from outside")]
-    async fn socket(&self) -> TcpStream {
+    pub(super) async fn socket(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 }
 
-fn ask(service: &str) -> HealthCheckRequest {
+pub(super) fn ask(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
 }
 
 /// Waits until the server closes the socket.
-async fn closed(socket: &mut TcpStream) {
+pub(super) async fn closed(socket: &mut TcpStream) {
     let mut rest = Vec::new();
     match timeout(PATIENCE, socket.read_to_end(&mut rest)).await.expect("the server closes the socket") {
         Ok(_) => {}
@@ -110,7 +110,7 @@ async fn a_silent_socket_is_dropped_at_the_deadline_and_a_talking_client_is_not(
 
 #[tokio::test]
 async fn the_slot_cap_refuses_one_more_and_a_freed_slot_is_given_again() {
-    let server = start(|settings| settings.slots = 2).await;
+    let server = start(|settings| settings.connections.total = 2).await;
     let mut first = server.client().await;
     first.check(ask("")).await.unwrap();
     let second = server.socket().await;
@@ -168,7 +168,7 @@ async fn a_method_without_a_policy_is_not_served() {
 
 #[tokio::test]
 async fn more_calls_than_the_node_can_serve_are_shed_with_a_retry_time() {
-    let server = start(|settings| settings.max_short_calls = 1).await;
+    let server = start(|settings| settings.short_calls.total = 1).await;
     let (mut busy, mut other) = (server.client().await, server.client().await);
     let service = server.service.clone();
     tokio::select! {
@@ -184,7 +184,7 @@ async fn more_calls_than_the_node_can_serve_are_shed_with_a_retry_time() {
 
 #[tokio::test]
 async fn streams_do_not_crowd_out_short_calls() {
-    let server = start(|settings| (settings.max_short_calls, settings.max_long_calls) = (1, 1)).await;
+    let server = start(|settings| (settings.short_calls.total, settings.long_calls.total) = (1, 1)).await;
     let mut client = server.client().await;
     let stream = client.watch(ask("")).await.unwrap();
     assert_eq!(client.clone().watch(ask("")).await.unwrap_err().code(), Code::ResourceExhausted);

@@ -1,0 +1,84 @@
+//! The life of the process: builds the runtime, starts the node, waits for its end or a signal.
+
+use std::io;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{
+    config::Config,
+    env::Env,
+    node::{Node, StartError},
+    signals::{Signals, StopSignal},
+    tasks::TaskFailure,
+};
+
+/// Why the program ended other than by one request to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The system gives no threads or signal handlers.
+    #[error("the runtime cannot be set up")]
+    Runtime(#[source] io::Error),
+    /// The node did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The node stopped because a part of it failed.
+    #[error(transparent)]
+    Failed(#[from] TaskFailure),
+    /// A second signal came while the node drained.
+    #[error("stopped at once by a second signal, {}", .0.name())]
+    Interrupted(StopSignal),
+}
+
+impl RunError {
+    /// The exit code: as the shell has it after a signal, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted(signal) => signal.exit_code(),
+            Self::Runtime(_) | Self::Start(_) | Self::Failed(_) => 1,
+        }
+    }
+}
+
+/// Runs a node until it fails or SIGTERM or SIGINT asks it to stop; a second signal ends it at once.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn run(config: Config) -> Result<(), RunError> {
+    let env = Env::system().map_err(RunError::Runtime)?;
+    let runtime = Builder::new_multi_thread().enable_all().thread_name("async").build().map_err(RunError::Runtime)?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::new().map_err(RunError::Runtime)?;
+        tokio::select! {
+            biased;
+            node = Node::start(config, env) => until_stopped(node?, signals).await,
+            signal = signals.next() => {
+                tracing::info!(signal = signal.name(), "stopped while starting");
+                Ok(())
+            }
+        }
+    });
+    // Every task had its deadline; what still blocks a thread now would block for ever.
+    Runtime::shutdown_background(runtime);
+    outcome
+}
+
+async fn until_stopped(node: Node, mut signals: Signals) -> Result<(), RunError> {
+    let tasks = node.tasks().clone();
+    let mut ended = Box::pin(node.wait());
+    tokio::select! {
+        biased;
+        outcome = &mut ended => return Ok(outcome?),
+        signal = signals.next() => {
+            tracing::info!(signal = signal.name(), "stopping; a second signal stops at once");
+            tasks.stop();
+        }
+    }
+    tokio::select! {
+        biased;
+        outcome = &mut ended => {
+            tracing::info!("stopped");
+            Ok(outcome?)
+        }
+        signal = signals.next() => Err(RunError::Interrupted(signal)),
+    }
+}

@@ -1,0 +1,174 @@
+//! Clients that speak HTTP/2 only as far as it hurts, over raw sockets.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+
+use super::tests::{PATIENCE, ask, closed, start};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut bytes = vec![length[1], length[2], length[3], kind, flags];
+    bytes.extend_from_slice(&stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// A request's headers, each a literal that is not indexed (RFC 7541, 6.2.2).
+fn request_headers() -> Vec<u8> {
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/grpc.health.v1.Health/Check"),
+        (":authority", "node"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ];
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// The next frame: its kind and payload; none when the server has closed.
+async fn next_frame(socket: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let mut header = [0; 9];
+    socket.read_exact(&mut header).await.ok()?;
+    let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+    let mut payload = vec![0; length as usize];
+    socket.read_exact(&mut payload).await.ok()?;
+    Some((header[3], payload))
+}
+
+/// Writes the same bytes made for stream after stream until the server has had enough, and tells after how many.
+async fn flood(mut socket: TcpStream, limit: u32, attack: impl Fn(u32) -> Vec<u8>) -> Option<u32> {
+    socket.write_all(PREFACE).await.unwrap();
+    socket.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    let (mut read, mut write) = socket.into_split();
+    let drained = async {
+        let mut everything = Vec::new();
+        // Ends when the server closes; a reset says the same.
+        let _ = read.read_to_end(&mut everything).await;
+    };
+    let writing = async {
+        for turn in 0..limit {
+            write.write_all(&attack(turn)).await.map_err(|_| turn)?;
+        }
+        Ok::<(), u32>(())
+    };
+    timeout(PATIENCE, async {
+        tokio::pin!(drained);
+        tokio::select! {
+            biased;
+            () = &mut drained => Some(0),
+            written = writing => match written {
+                Err(turn) => Some(turn),
+                // All written into buffers; the server may still close on reading it.
+                Ok(()) => timeout(Duration::from_secs(2), drained).await.is_ok().then_some(limit),
+            },
+        }
+    })
+    .await
+    .expect("the flood ends")
+}
+
+#[tokio::test]
+async fn the_limits_are_announced_to_the_client() {
+    let server = start(|_| ()).await;
+    let mut socket = server.socket().await;
+    socket.write_all(PREFACE).await.unwrap();
+    socket.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    let (kind, payload) = next_frame(&mut socket).await.unwrap();
+    assert_eq!(kind, SETTINGS);
+    let setting = |id: u16| {
+        let found = payload.chunks(6).find(|entry| entry[..2] == id.to_be_bytes())?;
+        Some(u32::from_be_bytes(found[2..].try_into().unwrap()))
+    };
+    assert_eq!(setting(3), Some(256), "concurrent streams");
+    assert_eq!(setting(4), Some(256 * 1024), "window of a stream");
+    assert_eq!(setting(5).unwrap_or(16 * 1024), 16 * 1024, "largest frame");
+    assert_eq!(setting(6), Some(8192), "header list");
+}
+
+#[tokio::test]
+async fn a_rapid_reset_is_cut_off_and_others_are_served() {
+    let server = start(|_| ()).await;
+    let mut honest = server.client().await;
+    let headers = request_headers();
+    let cut = flood(server.socket().await, 50_000, |turn| {
+        let stream = 2 * turn + 1;
+        [frame(HEADERS, END_HEADERS, stream, &headers), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
+    })
+    .await;
+    assert!(cut.is_some(), "the server took 50,000 resets");
+    honest.check(ask("")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_broken_streams_is_cut_off() {
+    let server = start(|_| ()).await;
+    // A request without any header is a stream error, which the server answers with a reset of its own.
+    let cut =
+        flood(server.socket().await, 50_000, |turn| frame(HEADERS, END_HEADERS, 2 * turn + 1, &[0, 1, b'X', 1, b'y']))
+            .await;
+    assert!(cut.is_some(), "the server answered 50,000 broken streams");
+    server.client().await.check(ask("")).await.unwrap();
+}
+
+#[tokio::test]
+async fn endless_headers_are_cut_off() {
+    let server = start(|_| ()).await;
+    let mut literal = vec![0, 1, b'x', 100];
+    literal.extend_from_slice(&[b'y'; 100]);
+    let block = literal.repeat(100);
+    let cut = flood(server.socket().await, 50_000, |turn| {
+        frame(if turn == 0 { HEADERS } else { CONTINUATION }, 0, 1, &block)
+    })
+    .await;
+    assert!(cut.is_some(), "the server took 500 MB of headers");
+    server.client().await.check(ask("")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_http2_is_refused() {
+    let server = start(|_| ()).await;
+    let mut socket = server.socket().await;
+    socket.write_all(b"GET / HTTP/1.1\r\nhost: node\r\n\r\n").await.unwrap();
+    // The server may say GOAWAY first.
+    while let Ok(Some((kind, _))) = timeout(PATIENCE, next_frame(&mut socket)).await {
+        assert!(kind == SETTINGS || kind == GOAWAY, "frame {kind}");
+    }
+    closed(&mut socket).await;
+}
+
+#[tokio::test]
+async fn silent_sockets_from_one_network_leave_room_for_others() {
+    let server = start(|settings| settings.exempt_loopback = false).await;
+    let mut silent = Vec::new();
+    for host in 1..=200 {
+        #[expect(clippy::disallowed_methods, reason = "an attacker with many addresses of one network")]
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 9, host], 0))).unwrap();
+        silent.push(socket.connect(server.address).await.unwrap());
+    }
+    server.client().await.check(ask("")).await.unwrap();
+    let mut last = silent.pop().unwrap();
+    closed(&mut last).await;
+}
