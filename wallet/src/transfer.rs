@@ -1,7 +1,7 @@
 //! A transfer from the wish to its confirmation: plan (nonce, fee, funds, all from proven accounts), sign, save,
 //! submit, wait.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farthing::{
     Address, Mites, Output, Params, PublicKey, Sender, SignedTransaction, Transaction, TxId,
@@ -24,6 +24,8 @@ use crate::{
 pub const FEE_PER_BYTE: Mites = Mites::new(100);
 /// How often a waiting wallet asks.
 const POLL: Duration = Duration::from_millis(400);
+/// How often a node may say mined without proof before it is taken for a lie rather than a reorganisation.
+const MAX_DOUBTS: usize = 3;
 /// From this depth on a transfer is no longer kept in the outbox.
 const SETTLED_CONFIRMATIONS: u64 = 6;
 
@@ -264,9 +266,10 @@ pub fn wait(
 ) -> Result<TransactionStatus> {
     let network = std::sync::Arc::clone(context.settings.network());
     let id = transfer.transaction().id(network.genesis_id());
-    let polls = (timeout.as_millis() / POLL.as_millis()).max(1);
+    let started = Instant::now();
     let mut confirmations = 0;
-    for _ in 0..polls {
+    let mut doubts = 0;
+    while started.elapsed() < timeout {
         match client.transaction_status(&id) {
             Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason }, .. }) => {
                 context.wallet.outbox().forget(&id)?;
@@ -276,14 +279,15 @@ pub fn wait(
                 if let TransactionStanding::Mined { confirmations: found, height, .. } = &status.standing {
                     confirmations = *found;
                     if confirmations >= wanted {
-                        history::contains(
-                            client,
-                            &network,
-                            &transfer.transaction().sender_address(),
-                            id.into(),
-                            *height,
-                        )?;
-                        return Ok(status);
+                        let sender = transfer.transaction().sender_address();
+                        match history::contains(client, &network, &sender, id.into(), *height) {
+                            Ok(_) => return Ok(status),
+                            // The block may just have left the best chain; a node that insists is not believed.
+                            Err(error) if doubts == MAX_DOUBTS || error.exit() != Exit::Verification => {
+                                return Err(error);
+                            }
+                            Err(_) => doubts += 1,
+                        }
                     }
                 }
             }

@@ -116,6 +116,11 @@ impl State {
         AnchoredProof { header, height: Height::new(self.height), chain_root, proof }
     }
 
+    /// Loses what was not mined, as no honest node does.
+    pub(crate) fn forget(&mut self) {
+        self.pool.clear();
+    }
+
     pub(crate) fn mine(&mut self) {
         self.height += 1;
         for transfer in std::mem::take(&mut self.pool) {

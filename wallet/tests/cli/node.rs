@@ -1,5 +1,10 @@
 //! What the wallet does with a node's answers, honest and otherwise.
 
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::Stdio,
+};
+
 use crate::{
     fake_node::{Behaviour, FakeNode},
     harness::Wallet,
@@ -132,4 +137,40 @@ fn a_node_of_another_network_is_refused_by_name() {
     let stderr = other.fails(&["status"], 2, "WRONG_NETWORK");
     assert!(stderr.contains("\"dev\"") && stderr.contains("\"main\""), "{stderr}");
     assert_eq!(wallet.json(&["status"])["tip_height"], 1);
+}
+
+#[test]
+fn an_interruption_says_what_was_sent_and_has_its_own_exit_code() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    let mut command = wallet.command(&["send", "alice", "1", "--wait", "1", "--yes"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("submitted ") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "the wallet ended before it waited");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(rest.contains("is submitted and may be mined"), "{rest}");
+}
+
+#[test]
+fn an_earlier_transfer_that_the_node_forgot_is_submitted_again_before_a_new_one() {
+    let (wallet, node) = alice();
+    node.state().behaviour = Behaviour::LosesAnswers;
+    wallet.fails(&["send", "alice", "1", "--yes"], 8, "ANSWER_LOST");
+    node.state().forget();
+    node.state().behaviour = Behaviour::Honest;
+    node.state().mines = false;
+    let run = wallet.run(&["send", "alice", "2", "--yes", "--json"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("unknown to the node and is submitted again"), "{}", run.stderr);
+    let sent: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&sent["nonce"], &sent["state"]), (&1.into(), &"pending".into()));
+    assert_eq!(node.state().submissions, 3);
 }
