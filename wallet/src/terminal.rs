@@ -44,8 +44,12 @@ impl Terminal for SystemTerminal {
     }
 
     fn secret(&mut self, prompt: &str) -> io::Result<Zeroizing<String>> {
-        // Asks on the controlling terminal, whatever stdin is.
-        rpassword::prompt_password(prompt).map(Zeroizing::new)
+        // Silent before the question is asked, so that not even a quick first letter shows.
+        let before = Settings::remember();
+        before.silence();
+        let answer = rpassword::prompt_password(prompt).map(Zeroizing::new);
+        before.restore();
+        answer
     }
 }
 
@@ -58,6 +62,16 @@ impl Settings {
     #[must_use]
     pub fn remember() -> Self {
         Self(rustix::termios::tcgetattr(io::stdin()).ok())
+    }
+
+    /// Turns the echo off.
+    fn silence(&self) {
+        if let Some(settings) = &self.0 {
+            let mut silent = settings.clone();
+            silent.local_modes.remove(rustix::termios::LocalModes::ECHO);
+            // The reader of passphrases turns it off too, only a little later.
+            let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &silent);
+        }
     }
 
     /// Sets it back.
