@@ -1,24 +1,23 @@
 //! The handle that everybody holds.
-#![expect(
-    clippy::unimplemented,
-    unused_variables,
-    clippy::unused_async,
-    reason = "the interface lands before its insides"
-)]
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use farthing::{Address, SignedTransaction, TxId, WireId};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    AccountPending, Admitted, Announcement, Page, PageCursor, PoolStats, PoolStatus, Pooled, Rejection, Source,
-    TemplateLimits,
+    AccountPending, Admitted, Announcement, Confirmed, DropReason, Page, PageCursor, PoolStats, PoolStatus, Pooled,
+    Rejection, Source, TemplateLimits,
+    listing::Order,
+    pool::BlockBody,
+    shared::Shared,
 };
 
 /// Access to the mempool. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Mempool {}
+pub struct Mempool {
+    pub(super) shared: Arc<Shared>,
+}
 
 impl Mempool {
     /// Takes transactions: cheap checks, signatures in parallel, admission, journal. One verdict each, in order;
@@ -29,62 +28,106 @@ impl Mempool {
         transactions: Vec<SignedTransaction>,
         source: Source,
     ) -> Vec<Result<Admitted, Rejection>> {
-        unimplemented!()
+        self.shared.submit(transactions, source).await
     }
 
     /// Where a transaction stands; none if it never was here, was mined, or left too long ago.
+    #[must_use]
     pub fn status(&self, id: &TxId) -> Option<PoolStatus> {
-        unimplemented!()
+        self.shared.read(|pool| pool.status(id))
     }
 
     /// A transaction by its id.
+    #[must_use]
     pub fn get(&self, id: &TxId) -> Option<Arc<Pooled>> {
-        unimplemented!()
+        self.shared.read(|pool| pool.get(id))
     }
 
     /// A transaction by its wire id.
+    #[must_use]
     pub fn get_by_wire(&self, id: &WireId) -> Option<Arc<Pooled>> {
-        unimplemented!()
+        self.shared.read(|pool| pool.get_by_wire(id))
     }
 
     /// Which of these announced transactions are worth asking for: not here, and not refused lately.
+    #[must_use]
     pub fn wanted(&self, ids: &[WireId]) -> Vec<WireId> {
-        unimplemented!()
+        self.shared.read(|pool| ids.iter().filter(|id| pool.is_wanted(id)).copied().collect())
     }
 
-    /// Wire ids of all executable transactions in the order of templates, at most `limit`: for a peer that connects,
-    /// or after announcements were missed, and to complete compact blocks.
+    /// Wire ids of executable transactions in the order of templates, at most `limit`: for a peer that connects, or
+    /// after announcements were missed, and to complete compact blocks. From an order at most a second old.
+    #[must_use]
     pub fn wire_ids(&self, limit: usize) -> Vec<WireId> {
-        unimplemented!()
+        self.order().executable().iter().take(limit).map(|pooled| pooled.wire_id()).collect()
     }
 
     /// What the pool would do to an account.
+    #[must_use]
     pub fn account_pending(&self, address: &Address) -> AccountPending {
-        unimplemented!()
+        self.shared.read(|pool| pool.account_pending(address))
     }
 
-    /// A part of the pool, at most `limit` entries, in the order in which blocks would take it.
+    /// A part of the pool, at most `limit` entries, in the order in which blocks would take it. The order is at most a
+    /// second old.
+    #[must_use]
     pub fn page(&self, from: Option<PageCursor>, limit: usize) -> Page {
-        unimplemented!()
+        let order = self.order();
+        self.shared.read(|pool| order.page(from, limit, pool))
     }
 
     /// Numbers of the pool.
+    #[must_use]
     pub fn stats(&self) -> PoolStats {
-        unimplemented!()
+        self.shared.read(super::pool::Pool::stats)
     }
 
     /// The same, as a value that can be waited on.
+    #[must_use]
     pub fn watch(&self) -> watch::Receiver<PoolStats> {
-        unimplemented!()
+        self.shared.stats.subscribe()
     }
 
     /// Transactions that became executable, from now on.
+    #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Announcement>> {
-        unimplemented!()
+        self.shared.announcements.subscribe()
     }
 
     /// What a block should take: by fee rate, nonces in order.
+    #[must_use]
     pub fn select(&self, limits: &TemplateLimits) -> Vec<Arc<Pooled>> {
-        unimplemented!()
+        self.shared.read(|pool| pool.select(limits))
+    }
+
+    /// Drops transactions that a template could not include although they were held for executable.
+    pub fn drop_unexecutable(&self, ids: &[TxId]) {
+        self.shared.change(|pool, now| pool.drop_unexecutable(ids, now));
+    }
+
+    /// The tip has changed: the blocks lead from the old one to that of `confirmed`, each list the lowest first.
+    pub(crate) fn advance(
+        &self,
+        confirmed: Arc<dyn Confirmed>,
+        undone: &[BlockBody<'_>],
+        applied: &[BlockBody<'_>],
+    ) {
+        self.shared.change(|pool, now| pool.advance(confirmed, undone, applied, now));
+    }
+
+    /// The tip has changed in a way that is not known. Reads the disk.
+    pub(crate) fn resynchronise(&self, confirmed: Arc<dyn Confirmed>) {
+        let used = self.shared.change(|pool, now| pool.resynchronise(confirmed, now));
+        for id in used {
+            if !self.shared.ledger.is_mined(&id) {
+                self.shared.change(|pool, _| pool.record_drop(id, DropReason::NonceUsed));
+            }
+        }
+    }
+
+    fn order(&self) -> Arc<Order> {
+        let now = self.shared.now().elapsed;
+        let mut listing = self.shared.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        listing.order(now, || self.shared.read(Order::of))
     }
 }

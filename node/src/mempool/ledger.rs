@@ -2,15 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use farthing::{Account, Address, Height, TxId, keys::VerifyingKey};
+use farthing::{Height, TxId, WireId, Address, keys::VerifyingKey};
+use farthing_consensus::AccountView;
 
 /// The ledger at one tip: a snapshot.
-pub trait Confirmed: Send + Sync {
+pub trait Confirmed: AccountView + Send + Sync {
     /// Height of the tip.
     fn height(&self) -> Height;
-
-    /// An account's committed state.
-    fn account(&self, address: &Address) -> Option<Account>;
 }
 
 /// The chain as the mempool sees it.
@@ -23,4 +21,10 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
 
     /// Whether a transaction is on the best chain. May read the disk.
     fn is_mined(&self, id: &TxId) -> bool;
+
+    /// Whether a signature was verified before, in a block or here.
+    fn is_verified(&self, id: &WireId) -> bool;
+
+    /// Remembers verified signatures, so that they are not verified again in a block.
+    fn remember_verified(&self, ids: &[WireId]);
 }

@@ -1,15 +1,25 @@
 //! The mempool: transfers that wait to be mined.
 //!
-//! [`pool`] decides, without clock, threads or disk; [`Mempool`] is the handle that everybody holds. A transfer is
+//! `pool` decides, without clock, threads or disk; [`Mempool`] is the handle that everybody holds. A transfer is
 //! acknowledged, and told to peers, only after the journal has it on disk.
 
+mod budget;
 mod drop_reason;
 mod handle;
 mod journal;
 mod ledger;
 mod limits;
+mod listing;
+mod pool;
 mod rejection;
+mod shared;
+mod start;
+mod submit;
 mod types;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use drop_reason::DropReason;
 pub use handle::Mempool;
@@ -17,6 +27,7 @@ pub use journal::{JournalEntry, JournalError, LoadedEntry, MemoryJournal, PoolJo
 pub use ledger::{Confirmed, Ledger};
 pub use limits::PoolLimits;
 pub use rejection::{Rejection, RejectionKind};
+pub use start::start;
 pub use types::{
     AccountPending, Admitted, Announcement, Listed, Page, PageCursor, PoolStats, PoolStatus, Pooled, SessionId, Source,
     TemplateLimits,

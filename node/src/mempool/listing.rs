@@ -1,0 +1,82 @@
+//! Pages of the pool, cut from an order that is made at most once a second.
+
+use std::{sync::Arc, time::Duration};
+
+use farthing::Height;
+
+use super::{Listed, Page, PageCursor, PoolStatus, Pooled, TemplateLimits, pool::Pool};
+
+/// How long an order is used although the pool has changed.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// The order last made.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    made: Option<(Duration, Arc<Order>)>,
+}
+
+/// The pool in the order of templates, then what is queued.
+#[derive(Debug)]
+pub(super) struct Order {
+    executable: usize,
+    all: Vec<Arc<Pooled>>,
+}
+
+impl Listing {
+    /// The order as it is now, or was a moment ago.
+    pub(super) fn order(&mut self, now: Duration, make: impl FnOnce() -> Order) -> Arc<Order> {
+        if let Some((at, order)) = &self.made
+            && now.saturating_sub(*at) < FRESH_FOR
+        {
+            return Arc::clone(order);
+        }
+        let order = Arc::new(make());
+        self.made = Some((now, Arc::clone(&order)));
+        order
+    }
+}
+
+impl Order {
+    pub(super) fn of(pool: &Pool) -> Self {
+        let mut all = pool.select(&TemplateLimits {
+            height: Height::GENESIS,
+            bytes: usize::MAX,
+            signature_units: u64::MAX,
+            openings: u32::MAX,
+            count: usize::MAX,
+        });
+        let executable = all.len();
+        all.extend(pool.queued());
+        Self { executable, all }
+    }
+
+    /// The executable ones.
+    pub(super) fn executable(&self) -> &[Arc<Pooled>] {
+        self.all.get(..self.executable).unwrap_or_default()
+    }
+
+    /// The entries behind the cursor that are still here.
+    pub(super) fn page(&self, from: Option<PageCursor>, limit: usize, pool: &Pool) -> Page {
+        let start = from.map_or(0, |cursor| self.behind(&cursor));
+        let rest = self.all.iter().enumerate().skip(start);
+        let present = rest.filter(|(_, pooled)| pool.get(&pooled.id).is_some());
+        let mut chosen: Vec<(usize, &Arc<Pooled>)> = present.take(limit.saturating_add(1)).collect();
+        let more = chosen.len() > limit;
+        chosen.truncate(limit);
+        let last = chosen.last().map(|(index, pooled)| PageCursor { after: pooled.id, index: *index as u64 });
+        let listed = chosen.into_iter().map(|(index, pooled)| Listed {
+            pooled: Arc::clone(pooled),
+            status: if index < self.executable { PoolStatus::Pending } else { PoolStatus::Queued },
+        });
+        Page { entries: listed.collect(), next: last.filter(|_| more), stats: pool.stats() }
+    }
+
+    /// Where the entries behind a cursor begin: behind its transaction, or, if that has left, at its place.
+    fn behind(&self, cursor: &PageCursor) -> usize {
+        let index = usize::try_from(cursor.index).unwrap_or(usize::MAX);
+        if self.all.get(index).is_some_and(|pooled| pooled.id == cursor.after) {
+            return index.saturating_add(1);
+        }
+        self.all.iter().position(|pooled| pooled.id == cursor.after).map_or(index, |at| at + 1)
+    }
+}
