@@ -99,6 +99,14 @@ impl Chain {
         .await
     }
 
+    /// Whether a transaction is on the best chain. Reads the disk on this thread.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn is_mined_blocking(&self, id: &TxId) -> Result<bool, ChainError> {
+        Ok(self.shared.store.locate(id)?.is_some())
+    }
+
     /// Ids of the best chain from the tip back to genesis at growing distances.
     ///
     /// # Errors

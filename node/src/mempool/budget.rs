@@ -49,7 +49,7 @@ impl Budgets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mempool::SessionId;
+    use crate::chain::SessionId;
 
     #[test]
     fn a_peer_that_wastes_work_is_limited_for_a_while_and_others_are_not() {

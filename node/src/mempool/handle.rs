@@ -7,10 +7,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::{
     AccountPending, Admitted, Announcement, Confirmed, DropReason, Page, PageCursor, PoolStats, PoolStatus, Pooled,
-    Rejection, Source, TemplateLimits,
-    listing::Order,
-    pool::BlockBody,
-    shared::Shared,
+    Rejection, Source, TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
 };
 
 /// Access to the mempool. Cheap to clone.
@@ -106,17 +103,12 @@ impl Mempool {
     }
 
     /// The tip has changed: the blocks lead from the old one to that of `confirmed`, each list the lowest first.
-    pub(crate) fn advance(
-        &self,
-        confirmed: Arc<dyn Confirmed>,
-        undone: &[BlockBody<'_>],
-        applied: &[BlockBody<'_>],
-    ) {
+    pub(super) fn advance(&self, confirmed: Arc<dyn Confirmed>, undone: &[BlockBody<'_>], applied: &[BlockBody<'_>]) {
         self.shared.change(|pool, now| pool.advance(confirmed, undone, applied, now));
     }
 
     /// The tip has changed in a way that is not known. Reads the disk.
-    pub(crate) fn resynchronise(&self, confirmed: Arc<dyn Confirmed>) {
+    pub(super) fn resynchronise(&self, confirmed: Arc<dyn Confirmed>) {
         let used = self.shared.change(|pool, now| pool.resynchronise(confirmed, now));
         for id in used {
             if !self.shared.ledger.is_mined(&id) {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use farthing::{Height, TxId, WireId, Address, keys::VerifyingKey};
+use farthing::{Address, Height, TxId, WireId, keys::VerifyingKey};
 use farthing_consensus::AccountView;
 
 /// The ledger at one tip: a snapshot.

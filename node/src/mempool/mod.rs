@@ -5,6 +5,7 @@
 
 mod budget;
 mod drop_reason;
+mod follow;
 mod handle;
 mod journal;
 mod ledger;
@@ -22,6 +23,7 @@ mod writer;
 mod tests;
 
 pub use drop_reason::DropReason;
+pub use follow::follow;
 pub use handle::Mempool;
 pub use journal::{JournalEntry, JournalError, LoadedEntry, MemoryJournal, PoolJournal};
 pub use ledger::{Confirmed, Ledger};
@@ -29,6 +31,6 @@ pub use limits::PoolLimits;
 pub use rejection::{Rejection, RejectionKind};
 pub use start::start;
 pub use types::{
-    AccountPending, Admitted, Announcement, Listed, Page, PageCursor, PoolStats, PoolStatus, Pooled, SessionId, Source,
+    AccountPending, Admitted, Announcement, Listed, Page, PageCursor, PoolStats, PoolStatus, Pooled, Source,
     TemplateLimits,
 };

@@ -5,18 +5,7 @@ use std::sync::Arc;
 use farthing::{Address, Height, Mites, SignedTransaction, TimeMs, TxId, WireId};
 
 use super::DropReason;
-
-/// Names a session with a peer while it lasts. The chain's type of the same name takes its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(u64);
-
-impl SessionId {
-    /// Takes a number.
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-}
+use crate::chain::SessionId;
 
 /// Where a transaction came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

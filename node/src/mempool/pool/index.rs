@@ -132,3 +132,65 @@ fn more(sum: Mites, amount: Mites) -> Mites {
 fn less(sum: Mites, amount: Mites) -> Mites {
     sum.checked_sub(amount).expect("only what was added is taken off")
 }
+
+#[cfg(test)]
+impl Pool {
+    /// Makes every index anew from the queues and compares.
+    pub(super) fn check_indexes(&self) {
+        use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+        use super::queue::Tail;
+
+        let entries: Vec<&Entry> = self.queues.values().flat_map(|queue| queue.entries.values()).collect();
+        let key = |entry: &Entry| (entry.pooled.sender(), entry.pooled.nonce());
+        assert_eq!(self.ids, entries.iter().map(|e| (e.pooled.id, key(e))).collect::<HashMap<_, _>>());
+        assert_eq!(self.wires, entries.iter().map(|e| (e.pooled.wire_id(), e.pooled.id)).collect::<HashMap<_, _>>());
+        let bytes = |filter: &dyn Fn(&Entry) -> bool| -> usize {
+            entries.iter().filter(|e| filter(e)).map(|e| e.bytes()).sum()
+        };
+        assert_eq!(self.stats.bytes, bytes(&|_| true));
+        assert_eq!(self.queued_bytes, bytes(&|entry| !entry.is_executable()));
+        assert!(self.stats.bytes <= self.limits.bytes, "{} bytes", self.stats.bytes);
+        assert!(self.queued_bytes <= self.limits.queued_bytes, "{} queued bytes", self.queued_bytes);
+        let opening = entries.iter().filter(|e| e.cost.openings > 0).map(|e| key(e)).collect::<BTreeSet<_>>();
+        assert_eq!(self.opening, opening);
+        let (mut incoming, mut net) = (HashMap::<_, u64>::new(), 0);
+        let (mut arrivals, mut deadlines, mut expiring) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        for entry in &entries {
+            let tx = entry.pooled.transaction.transaction();
+            if let Some(last) = tx.valid_until() {
+                expiring.insert((last, key(entry).0, key(entry).1));
+            }
+            match entry.state {
+                State::Executable => {
+                    tx.outputs().iter().for_each(|o| *incoming.entry(o.to).or_default() += o.amount.get());
+                    net += entry.net().get();
+                    arrivals.insert(entry.pooled.arrival, entry.pooled.received);
+                }
+                State::Queued(at) => {
+                    deadlines.insert((at, key(entry).0, key(entry).1));
+                }
+            }
+        }
+        assert_eq!(self.incoming, incoming.into_iter().map(|(a, sum)| (a, Mites::new(sum))).collect());
+        assert_eq!((self.stats.net_fees, self.stats.executable), (Mites::new(net), arrivals.len()));
+        assert_eq!((&self.arrivals, &self.deadlines, &self.expiring), (&arrivals, &deadlines, &expiring));
+        assert_eq!(self.stats.queued, self.deadlines.len());
+        assert_eq!(self.tails, self.queues.values().filter_map(|q| q.tail).collect());
+        for (address, queue) in &self.queues {
+            let account = self.confirmed.account(address).unwrap_or_default();
+            assert_eq!((queue.next_nonce, queue.balance), (account.next_nonce, account.balance));
+            assert!(!queue.entries.is_empty() && queue.queued() <= self.limits.queued_per_account);
+            assert!(queue.executable <= self.limits.executable_per_account && queue.spent <= queue.balance);
+            let spent = Mites::checked_sum(queue.executables().map(Entry::total));
+            assert_eq!(spent, Some(queue.spent));
+            let mut floor = None;
+            for (nonce, entry) in (queue.next_nonce..).zip(queue.executables()) {
+                assert!(entry.is_executable() && entry.pooled.nonce() == nonce);
+                floor = floor.into_iter().chain([entry.rate()]).min();
+                assert_eq!(Some(entry.floor), floor);
+            }
+            assert_eq!(queue.tail, queue.last_executable().map(Tail::of));
+        }
+    }
+}

@@ -32,9 +32,7 @@ use std::{
 use farthing::{Address, Height, Mites, Params, PublicKey, Sender, TimeMs, TxId, WireId};
 
 use self::{queue::Queue, queue::Tail, reasons::Reasons, rejected::Rejected};
-use super::{
-    AccountPending, Confirmed, JournalEntry, PoolLimits, PoolStats, PoolStatus, Pooled, Rejection, Source,
-};
+use super::{AccountPending, Confirmed, JournalEntry, PoolLimits, PoolStats, PoolStatus, Pooled, Rejection, Source};
 
 pub(super) use self::{admit::Candidate, advance::BlockBody, place::Foreseen};
 
@@ -184,9 +182,7 @@ impl Pool {
     pub(super) fn account_pending(&self, address: &Address) -> AccountPending {
         let incoming = self.incoming.get(address).copied().unwrap_or(Mites::ZERO);
         match self.queues.get(address) {
-            Some(queue) => {
-                AccountPending { next_nonce: queue.next_pending(), outgoing: queue.spent, incoming }
-            }
+            Some(queue) => AccountPending { next_nonce: queue.next_pending(), outgoing: queue.spent, incoming },
             None => {
                 let next_nonce = self.confirmed.account(address).unwrap_or_default().next_nonce;
                 AccountPending { next_nonce, outgoing: Mites::ZERO, incoming }
@@ -213,10 +209,5 @@ impl Pool {
 
     pub(super) fn stats(&self) -> PoolStats {
         PoolStats { oldest: self.arrivals.values().next().copied(), ..self.stats }
-    }
-
-    /// Height of the tip that the pool knows.
-    pub(super) fn height(&self) -> Height {
-        self.confirmed.height()
     }
 }

@@ -23,12 +23,7 @@ struct Head {
 impl Head {
     fn of(entry: &Entry) -> Self {
         let pooled = &entry.pooled;
-        Self {
-            rate: entry.rate(),
-            arrival: Reverse(pooled.arrival),
-            account: pooled.sender(),
-            nonce: pooled.nonce(),
-        }
+        Self { rate: entry.rate(), arrival: Reverse(pooled.arrival), account: pooled.sender(), nonce: pooled.nonce() }
     }
 }
 
