@@ -109,3 +109,103 @@ fn check_duplicates(tx_ids: &[TxId]) -> Result<(), BlockError> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use farthing::{SignedTransaction, codec::Canonical as _};
+
+    use super::*;
+    use crate::fixtures::{address, block, coinbase, network, transfer};
+
+    fn transfers(count: u64) -> Vec<SignedTransaction> {
+        (0..count).map(|nonce| transfer(0, nonce, 1, &[(address(1), 1)])).collect()
+    }
+
+    #[test]
+    fn a_good_body_gives_its_id_and_its_transactions_ids() {
+        let params = network(|_| ());
+        let block = block(coinbase(1, 5_000), transfers(3));
+        let checked = check_block(&params, &block).unwrap();
+        assert_eq!((checked.id(), checked.block()), (block.id(), &block));
+        let ids: Vec<_> = block.transactions.iter().map(|tx| tx.transaction().id(params.genesis_id())).collect();
+        assert_eq!(checked.tx_ids(), ids);
+        assert_eq!(checked.into_parts(), (block, ids));
+    }
+
+    #[test]
+    fn a_block_may_be_as_large_as_the_limit_and_no_larger() {
+        let block = block(coinbase(1, 5_000), transfers(20));
+        let size = block.to_canonical().len();
+        let limited = |max: usize| network(|fields| fields.max_block_bytes = u32::try_from(max).unwrap());
+        assert!(check_block(&limited(size), &block).is_ok());
+        let error = check_block(&limited(size - 1), &block).unwrap_err();
+        assert_eq!(error, BlockError::TooLarge { size, max: u32::try_from(size - 1).unwrap() });
+        assert!(!error.condemns_id());
+    }
+
+    #[test]
+    fn a_coinbase_tag_has_at_most_64_bytes() {
+        let params = network(|_| ());
+        let tagged = |bytes| farthing::Coinbase { tag: vec![0; bytes], ..coinbase(1, 5_000) };
+        assert!(check_block(&params, &block(tagged(64), Vec::new())).is_ok());
+        let error = check_block(&params, &block(tagged(65), Vec::new())).unwrap_err();
+        assert_eq!(error, BlockError::TagTooLong(65));
+    }
+
+    /// Mutated body poisoning (CVE-2024-52921): the id stays good, the next body is tried.
+    #[test]
+    fn another_body_is_refused_and_condemns_nothing() {
+        let params = network(|_| ());
+        let good = block(coinbase(1, 5_000), transfers(3));
+        let mut bodies = vec![good.clone(), good.clone(), good.clone(), good.clone()];
+        bodies[0].transactions.pop();
+        bodies[1].transactions.swap(0, 2);
+        bodies[2].coinbase.tag.push(1);
+        // Merkle duplication (CVE-2012-2459).
+        bodies[3].transactions.extend(transfers(3).pop());
+        for body in bodies {
+            let error = check_block(&params, &body).unwrap_err();
+            let expected = BlockError::WrongTxRoot { found: body.tx_root(), expected: good.header.tx_root };
+            assert_eq!(error, expected);
+            assert!(!error.condemns_id() && error.blames_sender());
+        }
+        assert!(check_block(&params, &good).is_ok());
+    }
+
+    #[test]
+    fn signature_units_are_bounded() {
+        let params = network(|fields| fields.max_signature_units = 5);
+        assert!(check_block(&params, &block(coinbase(1, 5_000), transfers(5))).is_ok());
+        let error = check_block(&params, &block(coinbase(1, 5_000), transfers(6))).unwrap_err();
+        assert_eq!(error, BlockError::TooManySignatureUnits { found: 6, max: 5 });
+        assert!(error.condemns_id());
+    }
+
+    /// Duplicate transactions (CVE-2018-17144, CVE-2012-1909), also under another signature, which the id leaves open.
+    #[test]
+    fn one_transaction_id_twice_is_refused() {
+        let params = network(|_| ());
+        let tx = transfer(0, 0, 1, &[(address(1), 1)]);
+        let id = tx.transaction().id(params.genesis_id());
+        let other = farthing::Signature::from_bytes(&[8; 256]).unwrap();
+        let resigned = SignedTransaction::new(tx.transaction().clone(), other).unwrap();
+        for twin in [tx.clone(), resigned] {
+            let error = check_block(&params, &block(coinbase(1, 5_000), vec![tx.clone(), twin])).unwrap_err();
+            assert_eq!(error, BlockError::DuplicateTransaction(id));
+            assert!(error.condemns_id());
+        }
+    }
+
+    #[test]
+    fn a_header_commits_to_its_state_and_its_past() {
+        let [accounts, chain, other] = [[1; 32], [2; 32], [3; 32]].map(Hash::from_bytes);
+        let mut header = block(coinbase(1, 5_000), Vec::new()).header;
+        header.commitment = header::commitment(&accounts, &chain);
+        assert_eq!(check_commitment(&header, &accounts, &chain), Ok(()));
+        for (accounts, chain) in [(other, chain), (accounts, other), (chain, accounts)] {
+            let error = check_commitment(&header, &accounts, &chain).unwrap_err();
+            assert!(matches!(error, BlockError::WrongCommitment { found, .. } if found == header.commitment));
+            assert!(error.condemns_id());
+        }
+    }
+}

@@ -25,3 +25,38 @@ pub fn prefer(current: &HeaderContext, candidate: &HeaderContext, tie_age_ms: u6
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use farthing::{Height, Work};
+
+    use super::*;
+    use crate::fixtures::network;
+
+    /// Two tips with different ids, the one with the smaller id first, of such total works.
+    fn tips(works: [u128; 2]) -> [HeaderContext; 2] {
+        let params = network(|_| ());
+        let header = *HeaderContext::genesis(&params).header();
+        let mut headers = [header, farthing::Header { nonce: 1, ..header }];
+        headers.sort_by_key(farthing::Header::id);
+        let [small, large] = headers;
+        let tip = |header, work| HeaderContext::from_stored(header, Height::new(5), Work::new(work));
+        [tip(small, works[0]), tip(large, works[1])]
+    }
+
+    #[test]
+    fn more_work_wins_at_once_whatever_the_ids() {
+        let [small, large] = tips([10, 11]);
+        assert!(prefer(&small, &large, 0, 10_000));
+        assert!(!prefer(&large, &small, u64::MAX, 10_000));
+    }
+
+    #[test]
+    fn a_tie_stays_with_the_first_seen_until_it_has_stood_three_spacings() {
+        let [small, large] = tips([10, 10]);
+        assert!(!prefer(&large, &small, 29_999, 10_000));
+        assert!(prefer(&large, &small, 30_000, 10_000));
+        assert!(!prefer(&small, &large, u64::MAX, 10_000));
+        assert!(!prefer(&small, &small, u64::MAX, 10_000));
+    }
+}

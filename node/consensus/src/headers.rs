@@ -160,3 +160,165 @@ fn check_future(header: &Header, now: TimeMs) -> Result<(), HeaderError> {
     let retry_at = TimeMs::new(header.time.get().saturating_sub(MAX_FUTURE_MS));
     Err(HeaderError::TimeTooFarAhead { time: header.time, retry_at })
 }
+
+#[cfg(test)]
+mod tests {
+    use farthing::{Bits, Hash, target::BitsError};
+
+    use super::*;
+    use crate::fixtures::{mine, network};
+
+    /// A child of genesis that keeps every rule, changed as the test likes, then mined.
+    fn child(params: &Params, change: impl FnOnce(&mut Header)) -> Header {
+        let mut header = Header {
+            previous: *params.genesis_id(),
+            commitment: Hash::ZERO,
+            tx_root: Hash::ZERO,
+            time: params.genesis_time.saturating_add(10_000),
+            bits: params.genesis_bits,
+            nonce: 0,
+        };
+        change(&mut header);
+        mine(header)
+    }
+
+    fn check(params: &Params, header: &Header) -> Result<HeaderContext, HeaderError> {
+        let now = params.genesis_time.saturating_add(10_000);
+        check_header(params, &HeaderContext::genesis(params), header, now)
+    }
+
+    #[test]
+    fn a_good_header_gets_its_height_and_the_work_of_its_chain() {
+        let params = network(|_| ());
+        let header = child(&params, |_| ());
+        let context = check(&params, &header).unwrap();
+        assert_eq!(context.height(), Height::new(1));
+        assert_eq!((context.id(), *context.header(), context.time()), (header.id(), header, header.time));
+        // Bits of 0x207fffff take two attempts, and genesis's work counts.
+        assert_eq!((context.work(), context.total_work()), (Some(Work::new(2)), Work::new(4)));
+        assert_eq!(HeaderContext::from_stored(header, Height::new(1), Work::new(4)), context);
+    }
+
+    #[test]
+    fn bits_that_name_no_target_are_refused() {
+        let params = network(|_| ());
+        for (compact, rule) in
+            [(0x1d80_0001, "R-DIF-01"), (0x1d00_0000, "R-DIF-02"), (0x2301_0000, "R-DIF-03"), (0x1e00_00ff, "R-DIF-04")]
+        {
+            let header = Header { bits: Bits::from_compact(compact), ..child(&params, |_| ()) };
+            let error = check_header_alone(&params, &header).unwrap_err();
+            assert!(matches!(error, HeaderError::Bits(_)), "{error}");
+            assert_eq!((error.rule(), error.condemns_id()), (rule, true));
+        }
+        assert_eq!(HeaderError::from(BitsError::Zero(3)).to_string(), BitsError::Zero(3).to_string());
+    }
+
+    #[test]
+    fn targets_outside_the_networks_range_are_refused() {
+        let params = network(|fields| {
+            fields.genesis_bits = Bits::from_compact(0x1f00_ffff);
+            fields.limit_bits = Bits::from_compact(0x1f7f_ffff);
+        });
+        let with = |compact| Header { bits: Bits::from_compact(compact), ..*HeaderContext::genesis(&params).header() };
+        let range = |compact| HeaderError::TargetOutOfRange {
+            found: Bits::from_compact(compact),
+            limit: Bits::from_compact(0x1f7f_ffff),
+        };
+        // One step beyond the limit, and the largest target below 2^160.
+        for compact in [0x2000_8000, 0x1500_ffff] {
+            assert_eq!(check_header_alone(&params, &with(compact)), Err(range(compact)));
+        }
+        // The ends themselves are within the range: only the work is missing.
+        for compact in [0x1f7f_ffff, 0x1501_0000] {
+            let mut header = with(compact);
+            while header.has_work() {
+                header.nonce += 1;
+            }
+            assert_eq!(check_header_alone(&params, &header).unwrap_err().rule(), "R-HDR-03");
+        }
+    }
+
+    #[test]
+    fn work_must_be_done() {
+        let params = network(|_| ());
+        let mut header = child(&params, |_| ());
+        while header.has_work() {
+            header.nonce += 1;
+        }
+        let error = HeaderError::InsufficientWork { id: header.id(), bits: header.bits };
+        assert_eq!(check(&params, &header), Err(error.clone()));
+        assert_eq!(check_header_alone(&params, &header), Err(error));
+    }
+
+    #[test]
+    fn a_time_beyond_the_format_is_refused_for_good() {
+        let params = network(|_| ());
+        let last = child(&params, |header| header.time = TimeMs::new((1 << 48) - 1));
+        assert_eq!(check_header_alone(&params, &last), Ok(last.id()));
+        let header = child(&params, |header| header.time = TimeMs::new(1 << 48));
+        assert_eq!(check(&params, &header), Err(HeaderError::TimeTooLarge(TimeMs::new(1 << 48))));
+    }
+
+    /// Timewarp: time grows strictly with every block.
+    #[test]
+    fn time_must_grow_by_a_millisecond_at_least() {
+        let params = network(|_| ());
+        let genesis = params.genesis_time;
+        let header = child(&params, |header| header.time = genesis);
+        assert_eq!(check(&params, &header), Err(HeaderError::TimeNotAfterParent { time: genesis, parent: genesis }));
+        assert!(check(&params, &child(&params, |header| header.time = genesis.saturating_add(1))).is_ok());
+    }
+
+    #[test]
+    fn bits_must_be_those_of_the_schedule() {
+        let params = network(|_| ());
+        let found = Bits::from_compact(0x2070_0000);
+        let header = child(&params, |header| header.bits = found);
+        assert_eq!(check(&params, &header), Err(HeaderError::WrongBits { found, expected: params.genesis_bits }));
+    }
+
+    #[test]
+    fn more_work_than_can_be_written_is_refused() {
+        let params = network(|_| ());
+        let parent = |work| HeaderContext { total_work: Work::new(work), ..HeaderContext::genesis(&params) };
+        let header = child(&params, |_| ());
+        let check = |work| check_header(&params, &parent(work), &header, header.time);
+        assert_eq!(check(u128::MAX - 2).unwrap().total_work(), Work::new(u128::MAX));
+        let error = HeaderError::WorkOverflow { work: Work::new(2), parent: Work::new(u128::MAX - 1) };
+        assert_eq!(check(u128::MAX - 1), Err(error));
+    }
+
+    #[test]
+    fn another_parent_is_not_known_yet() {
+        let params = network(|_| ());
+        let previous = BlockId::from_bytes([3; 32]);
+        let error = check(&params, &child(&params, |header| header.previous = previous)).unwrap_err();
+        assert_eq!(error, HeaderError::ParentUnknown { previous });
+        assert!(error.is_temporary() && !error.condemns_id());
+    }
+
+    /// Time-jacking: only the node's own clock decides, and only for now.
+    #[test]
+    fn a_header_from_the_future_waits_for_its_time() {
+        let params = network(|_| ());
+        let parent = HeaderContext::genesis(&params);
+        let header = child(&params, |_| ());
+        let at = |now: u64| check_header(&params, &parent, &header, TimeMs::new(now));
+        let first = header.time.get() - 60_000;
+        let error = at(first - 1).unwrap_err();
+        assert_eq!(error, HeaderError::TimeTooFarAhead { time: header.time, retry_at: TimeMs::new(first) });
+        assert!(error.is_temporary() && !error.condemns_id());
+        assert!(at(first).is_ok());
+    }
+
+    /// Otherwise a header that can never be valid would be kept and tried again.
+    #[test]
+    fn a_fault_for_good_is_reported_before_one_that_time_heals() {
+        let params = network(|_| ());
+        let header = child(&params, |header| {
+            header.time = params.genesis_time.saturating_add(10_000_000);
+            header.bits = Bits::from_compact(0x2070_0000);
+        });
+        assert_eq!(check(&params, &header).unwrap_err().rule(), "R-DIF-06");
+    }
+}

@@ -10,10 +10,14 @@ mod blocks;
 mod difficulty;
 mod error;
 mod execution;
+#[cfg(test)]
+mod fixtures;
 mod fork_choice;
 mod headers;
 mod signatures;
 mod state;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use blocks::{CheckedBlock, check_block, check_block_owned, check_commitment};

@@ -4,6 +4,9 @@
 //! each wholly or not at all, and then credits the coinbase that is due. Signatures are verified elsewhere
 //! ([`crate::check_signature`]), once per transaction and node.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use farthing::{Account, Address, Coinbase, EntryId, Height, Mites, Params, SignedTransaction, Transaction, TxId};
