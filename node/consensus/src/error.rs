@@ -312,3 +312,50 @@ impl TxError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wrong or missing blame (GHSA-8hh2, GHSA-qhr3), mutated bodies (CVE-2024-52921): only a body that the header commits
+    /// to condemns its id. Every variant has its line here: the match in `condemns_id` has no wildcard either.
+    #[test]
+    fn a_block_id_is_condemned_only_for_what_its_header_commits_to() {
+        let (hash, height, address) = (Hash::ZERO, Height::GENESIS, Address::ZERO);
+        let nonce = TxError::WrongNonce { found: 9, expected: 8 };
+        for (error, condemns, blames) in [
+            (BlockError::TooLarge { size: 2, max: 1 }, false, true),
+            (BlockError::TagTooLong(65), false, true),
+            (BlockError::WrongTxRoot { found: hash, expected: hash }, false, true),
+            (BlockError::TooManySignatureUnits { found: 2, max: 1 }, true, true),
+            (BlockError::DuplicateTransaction(TxId::ZERO), true, true),
+            (BlockError::WrongCoinbaseHeight { found: height, expected: height }, true, true),
+            (BlockError::WrongCoinbaseAmount { found: Mites::ZERO, expected: Mites::ZERO }, true, true),
+            // Elsewhere it may pass with time; in a block it stands where it stands.
+            (BlockError::Transaction { position: 1, id: TxId::ZERO, error: nonce }, true, true),
+            (BlockError::AccountOverflow(address), true, true),
+            (BlockError::WrongCommitment { found: hash, expected: hash }, true, true),
+            (BlockError::WrongMatured { found: None, expected: None }, false, false),
+        ] {
+            assert_eq!((error.condemns_id(), error.blames_sender()), (condemns, blames), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_later_state_may_heal_is_not_held_against_a_transaction() {
+        let (few, many) = (Mites::new(1), Mites::new(2));
+        let height = Height::GENESIS;
+        for (error, temporary) in [
+            (TxError::WrongNonce { found: 9, expected: 8 }, true),
+            (TxError::WrongNonce { found: 8, expected: 9 }, false),
+            (TxError::Expired { valid_until: height, height: height.next() }, false),
+            (TxError::Signature(SignatureError::Mismatch), false),
+            (TxError::InsufficientBalance { balance: few, needed: many }, true),
+            (TxError::FeeBelowOpeningCost { fee: few, needed: many, openings: 1 }, true),
+            (TxError::TooManyOpenings { found: 2, max: 1 }, true),
+            (TxError::AccountOverflow(Address::ZERO), false),
+        ] {
+            assert_eq!(error.is_temporary(), temporary, "{error}");
+        }
+    }
+}

@@ -170,6 +170,17 @@ fn accounts_out_of_order_or_twice_are_refused() {
     assert_eq!(build(&[low, low]), Err(NotSorted { address: low, previous: low }));
 }
 
+#[test]
+fn genesis_commits_to_its_allocations() {
+    for network in farthing::params::Network::ALL {
+        let params = network.params();
+        let tree = AccountTree::genesis(params, &());
+        assert_eq!(tree.len(), params.allocations.len());
+        let expected = farthing::header::commitment(&tree.root(), &Hash::ZERO);
+        assert_eq!(params.genesis().header.commitment, expected);
+    }
+}
+
 /// A path is copied only where it is shared: the memory of a tree that changes alone does not move.
 #[test]
 fn snapshots_stay_what_they_were_while_the_tree_moves_on() {
