@@ -1,0 +1,223 @@
+#!/usr/bin/env bash
+# Builds Farthing, starts four nodes of the dev network that mine and relay to each other, and opens the wallet.
+#
+#   ./run_all.sh                 four nodes and the interactive wallet (the demo, if there is no terminal)
+#   ./run_all.sh --demo          eight scripted transfers, then checks that all nodes agree and the sums are right
+#   ./run_all.sh --data DIR      keep the nodes' data there and continue from it; else a temporary folder, removed again
+#
+# Everything listens on 127.0.0.1: the API on 50051-50054, peers on 50061-50064 (FARTHING_DEMO_RPC and FARTHING_DEMO_P2P
+# change the first port of each).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+readonly NODES=4 NAMES=(alice bob carol dave)
+readonly RPC=${FARTHING_DEMO_RPC:-50051} P2P=${FARTHING_DEMO_P2P:-50061}
+demo=0 data='' pids=()
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "run_all.sh: $*"
+    exit 1
+}
+
+usage() { sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+
+while (($#)); do
+    case $1 in
+        --demo) demo=1 ;;
+        --data)
+            [[ $# -ge 2 ]] || die '--data needs a folder'
+            data=$2
+            shift
+            ;;
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        *) die "unknown argument $1; try --help" ;;
+    esac
+    shift
+done
+[[ -t 0 ]] || demo=1
+
+# Stops what this script started, and nothing else. A node drains within 5 s; one that does not is killed.
+stop_nodes() {
+    local code=$? pid deadline
+    trap - EXIT
+    # Ctrl-C at the prompt reaches nodes and script alike; a second one must not cut the clean-up short.
+    trap '' INT TERM
+    ((${#pids[@]})) && kill -TERM "${pids[@]}" 2> /dev/null
+    deadline=$((SECONDS + 8))
+    for pid in "${pids[@]}"; do
+        while kill -0 "$pid" 2> /dev/null && ((SECONDS < deadline)); do sleep 0.05; done
+        kill -KILL "$pid" 2> /dev/null && say "node with process $pid did not stop in time and was killed"
+        wait "$pid" 2> /dev/null
+    done
+    if [[ -n ${temporary:-} ]]; then
+        if ((code == 0 || code == 130)); then rm -rf "$temporary"; else say "logs are kept in $temporary"; fi
+    fi
+    exit "$code"
+}
+
+rpc_port() { echo $((RPC + $1 - 1)); }
+p2p_port() { echo $((P2P + $1 - 1)); }
+url() { echo "http://127.0.0.1:$(rpc_port "$1")"; }
+wallet() { "$bin/farthing-wallet" --network dev --wallet-dir "$data/wallet" "$@"; }
+ask() {
+    local node=$1
+    shift
+    wallet --node "$(url "$node")" "$@"
+}
+
+# One top-level value of flat JSON: a number or a text without quotes in it.
+field() { sed -n "s/^ *\"$1\": *\"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" | head -n 1; }
+
+check_ports() {
+    local n port
+    for ((n = 1; n <= NODES; n++)); do
+        for port in "$(rpc_port "$n")" "$(p2p_port "$n")"; do
+            if (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then
+                die "port $port on 127.0.0.1, wanted by node $n, is in use; stop what listens there (ss -ltnp 'sport = :$port'), or set FARTHING_DEMO_RPC / FARTHING_DEMO_P2P"
+            fi
+        done
+    done
+}
+
+build() {
+    say 'Building (the first time takes some minutes) ...'
+    cargo build --release --quiet --package farthing-node --package farthing-wallet
+    bin=${CARGO_TARGET_DIR:-target}/release
+    bin=$(cd "$bin" && pwd)
+}
+
+# Node n mines for one of the four well-known keys and dials its left neighbour: a ring.
+start_node() {
+    local n=$1 left=$((($1 + NODES - 2) % NODES + 1)) dir="$data/node$1" address
+    mkdir -p "$dir"
+    address=$(wallet address "${NAMES[n - 1]}")
+    # Its own process group would let Ctrl-C miss it; staying in ours, it drains on the same Ctrl-C.
+    "$bin/farthing-node" --network dev --data-dir "$dir/data" \
+        --rpc-listen "127.0.0.1:$(rpc_port "$n")" --p2p-listen "127.0.0.1:$(p2p_port "$n")" \
+        --connect "127.0.0.1:$(p2p_port "$left")" --ready-file "$dir/ready.json" \
+        --mine "$address" --mine-threads 1 --mine-when 4 --mine-max 8 --mine-wait 5 \
+        --panels on >> "$dir/blocks.txt" 2>> "$dir/node.log" < /dev/null &
+    pids+=($!)
+}
+
+# Waits until a command succeeds; a node that has ended is told at once.
+wait_until() {
+    local what=$1 deadline=$((SECONDS + $2)) n
+    shift 2
+    until "$@"; do
+        for n in "${!pids[@]}"; do
+            kill -0 "${pids[n]}" 2> /dev/null || die "node $((n + 1)) has ended: $(tail -n 1 "$data/node$((n + 1))/node.log")"
+        done
+        ((SECONDS < deadline)) || die "$what: not within the time allowed; see $data/node*/node.log"
+        sleep 0.1
+    done
+}
+
+all_ready() {
+    local n
+    for ((n = 1; n <= NODES; n++)); do [[ -s $data/node$n/ready.json ]] || return 1; done
+}
+
+connected() {
+    local n
+    for ((n = 1; n <= NODES; n++)); do
+        [[ $(ask "$n" --json status 2> /dev/null | grep -c '"inbound"') -ge 2 ]] || return 1
+    done
+}
+
+# All tips alike and nothing left to mine.
+settled() {
+    local n status tip='' pending
+    for ((n = 1; n <= NODES; n++)); do
+        status=$(ask "$n" --json status 2> /dev/null) || return 1
+        pending=$(field mempool_transactions <<< "$status")
+        [[ $pending == 0 ]] || return 1
+        [[ -z $tip || $tip == "$(field tip_id <<< "$status")" ]] || return 1
+        tip=$(field tip_id <<< "$status")
+    done
+}
+
+transfer() {
+    local node=$1 from=$2 to=$3 amount=$4
+    say "  $from pays $to $amount far, through node $node"
+    ask "$node" send "$to" "$amount" --from "$from" --yes > /dev/null || die "the transfer from $from to $to failed"
+}
+
+mites_of() { ask "$1" --json balance "$2" | field balance_mites; }
+
+run_demo() {
+    local n status tip sum=0 supply mites height
+    say 'Eight transfers:'
+    transfer 1 alice bob 12.5
+    transfer 2 bob carol 3.25
+    transfer 3 carol dave 100
+    transfer 4 dave alice 7
+    transfer 1 alice carol 1.00000001
+    transfer 2 bob dave 40
+    transfer 3 carol alice 0.5
+    transfer 4 dave bob 2.75
+    say 'Waiting until they are mined and all four nodes agree ...'
+    wait_until 'four equal tips' 60 settled
+
+    printf '\nBlocks, as node 1 saw them:\n'
+    cat "$data/node1/blocks.txt"
+    printf '\nTips:\n'
+    for ((n = 1; n <= NODES; n++)); do
+        status=$(ask "$n" --json status)
+        printf '  node %d  height %s  %s\n' "$n" "$(field tip_height <<< "$status")" "$(field tip_id <<< "$status")"
+    done
+    printf '\nBalances, proven by node 1:\n'
+    for n in "${NAMES[@]}"; do
+        mites=$(mites_of 1 "$n")
+        sum=$((sum + mites))
+        printf '  %-6s %s far\n' "$n" "$(ask 1 --json balance "$n" | field balance)"
+    done
+    status=$(ask 1 --json status)
+    supply=$(field supply_mites <<< "$status")
+    height=$(field tip_height <<< "$status")
+    # No account was opened, so nothing was burned: four allocations and 50 far a block, all of it with the four.
+    ((sum == supply && supply == 4 * 1000000 * 100000000 + height * 50 * 100000000)) ||
+        die "the balances come to $sum mites, expected 4,000,000 far + 50 far for each of $height blocks; the node says $supply"
+    tip=$(field tip_id <<< "$status")
+    for ((n = 2; n <= NODES; n++)); do
+        [[ $(ask "$n" --json status | field tip_id) == "$tip" ]] || die "node $n has another tip than node 1"
+    done
+    printf '\nAll four nodes hold block %s at height %s, and the balances add up to every far in existence.\n' "$tip" "$height"
+}
+
+main() {
+    local n name
+    check_ports
+    build
+    if [[ -z $data ]]; then
+        temporary=$(mktemp -d "${TMPDIR:-/tmp}/farthing.XXXXXX")
+        data=$temporary
+    fi
+    mkdir -p "$data"
+    data=$(cd "$data" && pwd)
+    trap stop_nodes EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    for name in "${NAMES[@]}"; do
+        [[ -e $data/wallet ]] && wallet address "$name" > /dev/null 2>&1 && continue
+        wallet key import --dev "$name" --no-passphrase > /dev/null
+    done
+    rm -f "$data"/node*/ready.json
+    for ((n = 1; n <= NODES; n++)); do start_node "$n"; done
+    say "Four nodes: API on $(url 1) to :$(rpc_port "$NODES"), logs in $data/node1/node.log to node$NODES/node.log"
+    wait_until 'four nodes ready' 60 all_ready
+    wait_until 'four nodes connected' 60 connected
+    say 'All four are connected.'
+    if ((demo)); then
+        run_demo
+    else
+        ask 1 || [[ $? == 130 ]]
+    fi
+}
+
+main
