@@ -66,21 +66,22 @@ impl DiskJournal {
             disk.sync_dir(directory(&path)).map_err(|error| fault("sync the folder of", &path, &error))?;
         }
         let file = disk.open(&path).map_err(|error| fault("open", &path, &error))?;
-        let journal =
-            Self { disk, path, genesis, state: Mutex::new(State { file, end: 0, broken: false }) };
+        let journal = Self { disk, path, genesis, state: Mutex::new(State { file, end: 0, broken: false }) };
         journal.cut_torn_tail()?;
         Ok(journal)
     }
 
     fn read(&self) -> Result<Vec<u8>, JournalError> {
-        let bytes =
-            read_whole(&*self.disk, &self.path, MAX_JOURNAL_BYTES).map_err(|error| fault("read", &self.path, &error))?;
+        let bytes = read_whole(&*self.disk, &self.path, MAX_JOURNAL_BYTES)
+            .map_err(|error| fault("read", &self.path, &error))?;
         match (bytes.get(..8), bytes.get(8..HEADER_BYTES)) {
             (Some(magic), Some(genesis)) if magic == MAGIC && genesis == self.genesis.as_bytes() => Ok(bytes),
             (Some(magic), Some(_)) if magic == MAGIC => {
                 Err(refuse(format!("{} belongs to another network", self.path.display())))
             }
-            _ => Err(refuse(format!("{} is not a mempool journal; move it away to start without", self.path.display()))),
+            _ => {
+                Err(refuse(format!("{} is not a mempool journal; move it away to start without", self.path.display())))
+            }
         }
     }
 
@@ -169,9 +170,11 @@ fn write_new(disk: &dyn Disk, path: &Path, genesis: &BlockId, entries: &[Journal
     let mut bytes = MAGIC.to_vec();
     genesis.encode(&mut bytes);
     entries.iter().for_each(|entry| put_record(entry, &mut bytes));
-    let failed = |what| move |error: io::Error| JournalError {
-        is_fatal: error.kind() != io::ErrorKind::StorageFull,
-        ..fault(what, path, &error)
+    let failed = |what| {
+        move |error: io::Error| JournalError {
+            is_fatal: error.kind() != io::ErrorKind::StorageFull,
+            ..fault(what, path, &error)
+        }
     };
     let file = disk.create(path).map_err(failed("create"))?;
     file.write_all_at(0, &bytes).map_err(failed("write"))?;
@@ -244,4 +247,128 @@ fn record(reader: &mut Reader<'_>) -> Result<LoadedEntry, DecodeError> {
     };
     reader.finish()?;
     Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use farthing::Network;
+
+    use super::*;
+    use crate::{
+        env::{
+            MemDisk,
+            disk::{Fault, FaultError, FaultOp, Survivors},
+        },
+        mempool::{Pooled, Source},
+        testing::{ALICE, BOB, dev},
+    };
+
+    const DIR: &str = "/data";
+
+    fn disk() -> MemDisk {
+        let disk = MemDisk::new();
+        disk.create_dir_all(Path::new(DIR)).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        disk
+    }
+
+    fn open(disk: &MemDisk) -> Result<DiskJournal, JournalError> {
+        DiskJournal::open(Arc::new(disk.clone()), Path::new(DIR), *dev().genesis_id())
+    }
+
+    fn added(nonce: u64) -> JournalEntry {
+        let transaction = ALICE.pay(nonce, BOB.address(), 1);
+        let id = transaction.transaction().id(dev().genesis_id());
+        let received = TimeMs::new(1_000 + nonce);
+        JournalEntry::Added(Arc::new(Pooled { transaction, id, received, source: Source::Rpc, arrival: nonce }))
+    }
+
+    fn dropped(nonce: u64) -> JournalEntry {
+        let JournalEntry::Added(pooled) = added(nonce) else { unreachable!() };
+        let reason = DropReason::Replaced { by: TxId::from_bytes([7; 32]) };
+        JournalEntry::Dropped { id: pooled.id(), reason, height: Height::new(9) }
+    }
+
+    fn nonces(journal: &DiskJournal) -> Vec<u64> {
+        let entries = journal.load().unwrap();
+        let nonce = |entry: &LoadedEntry| match entry {
+            LoadedEntry::Added { transaction, received } => {
+                assert_eq!(received.get(), 1_000 + transaction.transaction().nonce());
+                transaction.transaction().nonce()
+            }
+            LoadedEntry::Dropped { reason, height, .. } => {
+                assert_eq!((reason.reason(), height.get()), ("REPLACED", 9));
+                u64::MAX
+            }
+        };
+        entries.iter().map(nonce).collect()
+    }
+
+    #[test]
+    fn entries_read_back_in_order_after_a_restart() {
+        let disk = disk();
+        open(&disk).unwrap().append(&[added(0), added(1), dropped(0)]).unwrap();
+        open(&disk).unwrap().append(&[added(2)]).unwrap();
+        assert_eq!(nonces(&open(&disk).unwrap()), [0, 1, u64::MAX, 2]);
+    }
+
+    #[test]
+    fn a_power_cut_keeps_every_acknowledged_entry_and_cuts_what_is_torn() {
+        for survivors in [Survivors::OnlySynced, Survivors::Prefix, Survivors::AnySectors] {
+            for seed in 0..40 {
+                let disk = disk();
+                let journal = open(&disk).unwrap();
+                journal.append(&[added(0), added(1)]).unwrap();
+                disk.inject(Fault { op: FaultOp::Sync, nth: 1, error: FaultError::Io, lasting: true });
+                let error = journal.append(&[added(2), added(3)]).unwrap_err();
+                assert!(error.is_fatal);
+                assert!(journal.append(&[added(4)]).unwrap_err().is_fatal, "no write after a failed sync");
+                disk.crash(survivors, seed);
+                let journal = open(&disk).unwrap();
+                let found = nonces(&journal);
+                assert!([&[0, 1][..], &[0, 1, 2], &[0, 1, 2, 3]].contains(&&found[..]), "{seed}: {found:?}");
+                journal.append(&[added(9)]).unwrap();
+                assert_eq!(nonces(&open(&disk).unwrap()).last(), Some(&9));
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_disk_refuses_and_the_journal_goes_on_when_there_is_room() {
+        let disk = disk();
+        let journal = open(&disk).unwrap();
+        journal.append(&[added(0)]).unwrap();
+        disk.inject(Fault { op: FaultOp::Write, nth: 1, error: FaultError::NoSpace, lasting: false });
+        assert!(!journal.append(&[added(1)]).unwrap_err().is_fatal);
+        journal.append(&[added(2)]).unwrap();
+        assert_eq!(nonces(&open(&disk).unwrap()), [0, 2]);
+    }
+
+    #[test]
+    fn a_rewrite_is_whole_or_not_at_all_whatever_fails() {
+        for op in [FaultOp::Create, FaultOp::Write, FaultOp::Sync, FaultOp::SyncDir, FaultOp::Rename] {
+            for nth in 1..=2 {
+                for error in [FaultError::Io, FaultError::NoSpace] {
+                    let disk = disk();
+                    let journal = open(&disk).unwrap();
+                    journal.append(&[added(0), dropped(0), added(1)]).unwrap();
+                    disk.inject(Fault { op, nth, error, lasting: false });
+                    let outcome = journal.rewrite(&[added(1)]);
+                    disk.crash(Survivors::OnlySynced, 1);
+                    let found = nonces(&open(&disk).unwrap());
+                    let (old, new) = (vec![0, u64::MAX, 1], vec![1]);
+                    assert!(found == new || (outcome.is_err() && found == old), "{op:?} {nth}: {found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_networks_journal_is_refused() {
+        let disk = disk();
+        open(&disk).unwrap();
+        let main = *Network::Main.params().genesis_id();
+        let error = DiskJournal::open(Arc::new(disk), Path::new(DIR), main).unwrap_err();
+        assert!(error.message.contains("another network"), "{error}");
+    }
 }

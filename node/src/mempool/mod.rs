@@ -4,6 +4,7 @@
 //! acknowledged, and told to peers, only after the journal has it on disk.
 
 mod budget;
+mod disk_journal;
 mod drop_reason;
 mod follow;
 mod handle;
@@ -22,6 +23,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use disk_journal::DiskJournal;
 pub use drop_reason::DropReason;
 pub use follow::follow;
 pub use handle::Mempool;
