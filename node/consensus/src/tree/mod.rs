@@ -3,6 +3,7 @@
 //! A clone costs one pointer and shares all nodes; a change copies only the path to it, and only the part of the path
 //! that a clone still shares. Hashes are kept in the nodes and computed when a root or a proof asks for them, so a
 //! block's worth of changes hashes every changed node once. No recursion is deeper than the 256 bits of an address.
+//! An account costs 272 bytes with 16 of the node's own beside it; `examples/account_memory.rs` measures it.
 
 mod build;
 mod iter;

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use farthing::{Account, Address, Hash, Mites, account::accounts_root, hash::sha256};
 use proptest::prelude::*;
 
-use super::{AccountTree, Entry, NotSorted};
+use super::{
+    AccountTree, Entry, NotSorted,
+    node::{Inner, Leaf},
+};
 
 /// Sets or removes one account.
 #[derive(Debug, Clone)]
@@ -63,6 +66,7 @@ fn compare(tree: &AccountTree<u64>, model: &BTreeMap<Address, u64>, absent: &[Ad
     assert_eq!(tree.root(), definition(model));
     assert_eq!(tree.len(), model.len());
     assert_eq!(tree.is_empty(), model.is_empty());
+    assert_eq!(tree.into_iter().len(), model.len());
     let listed: Vec<_> = tree.iter().map(|(address, entry)| (*address, *entry)).collect();
     let expected: Vec<_> = model.iter().map(|(address, balance)| (*address, entry(*balance))).collect();
     assert_eq!(listed, expected);
@@ -168,6 +172,15 @@ fn accounts_out_of_order_or_twice_are_refused() {
     assert_eq!(build(&[low, high]), Ok(2));
     assert_eq!(build(&[high, low]), Err(NotSorted { address: low, previous: high }));
     assert_eq!(build(&[low, low]), Err(NotSorted { address: low, previous: low }));
+}
+
+/// Accounts live in memory for ever, so their size is a promise: 300 bytes with 16 of the node's own.
+#[test]
+fn an_account_stays_within_its_budget() {
+    // Two counts of an Arc; and what an allocator adds, rounded as the common ones do.
+    let allocated = |size: usize| (size + 16 + 8).next_multiple_of(16);
+    let account = allocated(size_of::<Leaf<[u64; 2]>>()) + allocated(size_of::<Inner<[u64; 2]>>());
+    assert!(account <= 300, "{account} bytes");
 }
 
 #[test]
