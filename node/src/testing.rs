@@ -108,7 +108,7 @@ pub(crate) fn solve(mut block: Block) -> Block {
 pub(crate) struct TestChain {
     pub(crate) chain: Chain,
     pub(crate) clock: ManualClock,
-    _tasks: Tasks,
+    pub(crate) tasks: Tasks,
 }
 
 impl TestChain {
@@ -120,7 +120,7 @@ impl TestChain {
         let (store, _) = MemoryStore::new(&params);
         let view = ChainView::genesis(&params);
         let chain = chain::start(params, env, Arc::new(store), view, Vec::new(), &tasks);
-        Self { chain, clock, _tasks: tasks }
+        Self { chain, clock, tasks }
     }
 
     pub(crate) fn now(&self) -> TimeMs {

@@ -24,7 +24,7 @@ pub struct MinedAt {
 }
 
 impl Chain {
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared) -> Result<T, ChainError> + Send + 'static,
     ) -> Result<T, ChainError> {

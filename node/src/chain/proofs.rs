@@ -1,0 +1,36 @@
+//! What proofs of the state at a tip need beside the accounts.
+
+use std::sync::Arc;
+
+use farthing::{
+    Hash, Height,
+    header::commitment,
+    range::{RangePeaks, peak_positions},
+};
+
+use super::{Chain, ChainView, rejection::ChainError};
+
+impl Chain {
+    /// Root over all headers before the view's tip: the half of the tip's commitment that is not the accounts. None
+    /// if the best chain has left this tip meanwhile; then a newer view has an answer.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn chain_root_before(&self, view: &Arc<ChainView>) -> Result<Option<Hash>, ChainError> {
+        let view = Arc::clone(view);
+        if view.tip.height() == Height::GENESIS {
+            return Ok(Some(Hash::ZERO));
+        }
+        let (root, view) = self
+            .read(move |shared| {
+                // The header at height h commits to the h headers before it.
+                let peaks = peak_positions(view.tip.height().get()).into_iter().map(|at| shared.store.range_node(at));
+                let peaks = peaks.collect::<Result<Vec<_>, _>>()?;
+                let root = RangePeaks::from_peaks(peaks).and_then(|peaks| peaks.chain_root().ok());
+                Ok((root, view))
+            })
+            .await?;
+        let expected = view.tip.header().commitment;
+        Ok(root.filter(|root| commitment(&view.accounts.root(), root) == expected))
+    }
+}

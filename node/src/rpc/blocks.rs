@@ -1,0 +1,157 @@
+//! Blocks: one by id or height, pages of them, streams of them.
+
+use std::sync::Arc;
+
+use farthing::{
+    BlockId, Height, Params,
+    wire::{BlockLookup, BlockPlace, ChainPoint, StreamStart, block_view, v1},
+};
+use farthing_consensus::HeaderContext;
+use futures_util::stream::BoxStream;
+use tonic::Status;
+
+use super::{
+    ApiError, Deps, Reason,
+    page::{self, Listing},
+    stream::{Frames, FramesSettings},
+};
+use crate::{
+    chain::{Chain, ChainBlock, ChainView},
+    env::{Compute, Env},
+};
+
+const DEFAULT_PAGE: usize = 20;
+const MAX_PAGE: usize = 100;
+/// Views of larger blocks are made off the async threads: ids, hex and bech32 take some 10 us a transaction.
+const MANY_TRANSACTIONS: usize = 50;
+
+/// The place of a header.
+pub(super) fn point(context: &HeaderContext) -> ChainPoint {
+    ChainPoint {
+        height: context.height(),
+        block_id: context.id(),
+        total_work: context.total_work(),
+        time: context.time(),
+    }
+}
+
+/// The tip of a view.
+pub(super) fn tip(view: &ChainView) -> ChainPoint {
+    point(&view.tip)
+}
+
+/// The place of a block.
+pub(super) fn point_of(block: &ChainBlock) -> ChainPoint {
+    ChainPoint { height: block.height, block_id: block.id, total_work: block.total_work, time: block.block.header.time }
+}
+
+/// Makes views of blocks.
+#[derive(Debug, Clone)]
+pub(super) struct Views {
+    params: Arc<Params>,
+    compute: Compute,
+}
+
+impl Views {
+    pub(super) fn new(deps: &Deps) -> Self {
+        Self::of(deps.chain.params(), &deps.env)
+    }
+
+    pub(super) fn of(params: &Arc<Params>, env: &Env) -> Self {
+        Self { params: Arc::clone(params), compute: env.compute().clone() }
+    }
+
+    /// The view of a block.
+    pub(super) async fn view(&self, block: Arc<ChainBlock>, confirmations: u64, headers_only: bool) -> v1::BlockView {
+        let params = Arc::clone(&self.params);
+        let many = !headers_only && block.tx_ids.len() > MANY_TRANSACTIONS;
+        let make = move || {
+            let place = BlockPlace {
+                block: &block.block,
+                id: block.id,
+                tx_ids: Some(&block.tx_ids),
+                height: block.height,
+                total_work: block.total_work,
+                confirmations,
+            };
+            block_view(&params, &place, headers_only)
+        };
+        if many { self.compute.run(make).await } else { make() }
+    }
+}
+
+/// Blocks from this one up to the tip; 0 on a side branch.
+pub(super) async fn confirmations(chain: &Chain, id: BlockId, height: Height) -> Result<u64, ApiError> {
+    if chain.best_at(height).await? != Some(id) {
+        return Ok(0);
+    }
+    // The view may be published a moment after the store has the block.
+    Ok(chain.view().tip.height().distance_from(height).saturating_add(1))
+}
+
+pub(super) async fn get(deps: &Deps, request: v1::GetBlockRequest) -> Result<v1::GetBlockResponse, ApiError> {
+    let lookup = BlockLookup::try_from(request)?;
+    let found = match lookup {
+        BlockLookup::Id(id) => Some(id),
+        BlockLookup::Height(height) => deps.chain.best_at(height).await?,
+    };
+    let block = match found {
+        Some(id) => deps.chain.chain_block(id).await?,
+        None => None,
+    };
+    let block = block.ok_or_else(|| match lookup {
+        BlockLookup::Id(id) => {
+            ApiError::new(Reason::BlockNotFound, format!("block {id} is not known")).with("block_id", id)
+        }
+        BlockLookup::Height(height) => {
+            let tip = deps.chain.view().tip.height();
+            ApiError::new(Reason::BlockNotFound, format!("there is no block at height {height}, the tip is at {tip}"))
+                .with("height", height)
+                .with("tip_height", tip)
+        }
+    })?;
+    let confirmations = confirmations(&deps.chain, block.id, block.height).await?;
+    Ok(v1::GetBlockResponse { block: Some(Views::new(deps).view(block, confirmations, false).await) })
+}
+
+/// Walks down from the tip of the first page by parents, so that pages fit together whatever happens to the tip.
+pub(super) async fn list(deps: &Deps, request: v1::ListBlocksRequest) -> Result<v1::ListBlocksResponse, ApiError> {
+    let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
+    let from = page::read::<32>(Listing::Blocks, &request.page_token)?.map(BlockId::from_bytes);
+    let views = Views::new(deps);
+    let mut next = Some(from.unwrap_or_else(|| deps.chain.view().tip.id()));
+    let mut blocks = Vec::new();
+    let mut budget = page::Budget::default();
+    while let Some(id) = next.filter(|_| blocks.len() < size) {
+        // Only a token from elsewhere can name a block that this node does not have.
+        let block = deps.chain.chain_block(id).await?.ok_or_else(page::invalid)?;
+        let (height, previous) = (block.height, block.block.header.previous);
+        let confirmations = confirmations(&deps.chain, id, height).await?;
+        let view = views.view(block, confirmations, request.headers_only).await;
+        if !budget.fits(&view) {
+            break;
+        }
+        blocks.push(view);
+        next = height.previous().map(|_| previous);
+    }
+    let next_page_token = next.map(|id| page::token(Listing::Blocks, &[id.as_bytes()])).unwrap_or_default();
+    Ok(v1::ListBlocksResponse { blocks, next_page_token })
+}
+
+pub(super) async fn subscribe(
+    deps: &Deps,
+    request: v1::SubscribeBlocksRequest,
+) -> Result<BoxStream<'static, Result<v1::SubscribeBlocksResponse, Status>>, ApiError> {
+    let start = StreamStart::try_from(&request)?;
+    let stop_height = request.stop_height.map(Height::new);
+    if let (StreamStart::Height(from), Some(stop)) = (&start, stop_height)
+        && stop < *from
+    {
+        let message = format!("stop_height: expected at least from_height {from}, got {stop}");
+        return Err(ApiError::new(Reason::InvalidField, message).with("field", "stop_height"));
+    }
+    let settings = FramesSettings { start, stop_height, headers_only: request.headers_only };
+    let stop = deps.tasks.token().clone();
+    let frames = Frames::start(deps.chain.clone(), Views::new(deps), stop, settings).await?;
+    Ok(Box::pin(frames.into_stream()))
+}

@@ -1,0 +1,286 @@
+//! The one place where errors become statuses: a code, a stable reason, and what a program needs to do better.
+//!
+//! `docs/api.md` lists the reasons; a test holds that list to this one.
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use farthing::{
+    address::ParseAddressError,
+    wire::{WireError, WireFault, v1},
+};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::{chain::ChainError, mempool::Rejection};
+
+/// The domain of every reason.
+pub(super) const ERROR_DOMAIN: &str = "farthing";
+
+/// When to come again if nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $code:ident;)*) => {
+        /// Why a call failed. The names never change; new ones may come.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $variant,)*
+        }
+
+        impl Reason {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The stable name.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The code that it comes with.
+            #[must_use]
+            pub const fn code(self) -> Code {
+                match self {
+                    $(Self::$variant => Code::$code,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A field that the call needs is not set.
+    MissingField = "MISSING_FIELD", InvalidArgument;
+    /// A field has the wrong length, form or range.
+    InvalidField = "INVALID_FIELD", InvalidArgument;
+    /// A text is not an address: wrong characters or a wrong checksum.
+    InvalidAddress = "INVALID_ADDRESS", InvalidArgument;
+    /// An address of another network.
+    WrongAddressPrefix = "WRONG_ADDRESS_PREFIX", InvalidArgument;
+    /// The bytes or fields are not a transaction of this protocol.
+    InvalidTransaction = "INVALID_TRANSACTION", InvalidArgument;
+    /// The page token was not made by this method for this request.
+    InvalidPageToken = "INVALID_PAGE_TOKEN", InvalidArgument;
+    /// The cursor was not made by a stream of blocks.
+    InvalidCursor = "INVALID_CURSOR", InvalidArgument;
+    /// The signature is not the sender's over this transaction on this network.
+    BadSignature = "BAD_SIGNATURE", InvalidArgument;
+    /// The sender's key cannot be used.
+    UnusableKey = "UNUSABLE_KEY", InvalidArgument;
+    /// The transaction opens more accounts than a block may.
+    TooManyOpenings = "TOO_MANY_OPENINGS", InvalidArgument;
+    /// The account has used the nonce.
+    NonceTooLow = "NONCE_TOO_LOW", FailedPrecondition;
+    /// The account cannot pay.
+    InsufficientBalance = "INSUFFICIENT_BALANCE", FailedPrecondition;
+    /// The fee is below the floor, or does not cover the accounts that are opened.
+    FeeTooLow = "FEE_TOO_LOW", FailedPrecondition;
+    /// The transaction can no longer be mined, or only for too few blocks.
+    ExpiresTooSoon = "EXPIRES_TOO_SOON", FailedPrecondition;
+    /// Another transaction with this nonce waits, and this one pays too little to take its place.
+    ReplacementUnderpaid = "REPLACEMENT_UNDERPAID", FailedPrecondition;
+    /// The account's first transaction, which carries the key, is not known yet.
+    KeyUnknown = "KEY_UNKNOWN", FailedPrecondition;
+    /// Neither the chain nor the mempool has the transaction.
+    TransactionNotFound = "TRANSACTION_NOT_FOUND", NotFound;
+    /// There is no such block.
+    BlockNotFound = "BLOCK_NOT_FOUND", NotFound;
+    /// This node does not have the block that the stream should continue behind.
+    CursorUnknown = "CURSOR_UNKNOWN", NotFound;
+    /// The height to start at is above that of the next block.
+    HeightAboveTip = "HEIGHT_ABOVE_TIP", OutOfRange;
+    /// As many transactions of the account wait as may.
+    AccountFull = "ACCOUNT_FULL", ResourceExhausted;
+    /// The nonce leaves a gap, and no more such transactions are kept.
+    TooManyQueued = "TOO_MANY_QUEUED", ResourceExhausted;
+    /// The mempool is full of transactions that pay as much.
+    PoolFull = "POOL_FULL", ResourceExhausted;
+    /// Too many refused transactions from this source.
+    SourceLimited = "SOURCE_LIMITED", ResourceExhausted;
+    /// The node is fetching blocks and takes no transactions yet.
+    Syncing = "SYNCING", Unavailable;
+    /// The transaction could not be written to disk, and was not taken.
+    JournalFailed = "JOURNAL_FAILED", Unavailable;
+    /// The node is stopping.
+    Stopping = "STOPPING", Unavailable;
+    /// The store failed; the log of the node says more.
+    StoreFailed = "STORE_FAILED", Unavailable;
+    /// A fault of the node itself; the log of the node says more.
+    Internal = "INTERNAL", Internal;
+}
+
+/// Reasons that the listener gives before a call reaches its method.
+#[cfg(test)]
+pub(super) const LISTENER_REASONS: &[(&str, Code)] = &[
+    ("REQUEST_TOO_LARGE", Code::ResourceExhausted),
+    ("OVERLOADED", Code::ResourceExhausted),
+    ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
+];
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a call, or one item of a batch, failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    reason: Reason,
+    message: String,
+    metadata: Vec<(&'static str, String)>,
+    /// Path of the field that is wrong.
+    field: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl ApiError {
+    /// An error with a message for people: lower case, with what was wrong and what was expected.
+    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        let retry_after = match reason.code() {
+            Code::ResourceExhausted | Code::Unavailable => Some(RETRY_AFTER),
+            _ => None,
+        };
+        Self { reason, message: message.into(), metadata: Vec::new(), field: None, retry_after }
+    }
+
+    /// Adds a particular under a stable name.
+    #[must_use]
+    pub(super) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.metadata.push((name, value.to_string()));
+        self
+    }
+
+    /// The node is stopping.
+    pub(super) fn stopping() -> Self {
+        Self::new(Reason::Stopping, "the node is stopping; another one can take over")
+    }
+
+    /// The reason.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The same error seen from the request that holds the failed message in the list `field`.
+    #[must_use]
+    pub(super) fn of_item(error: WireError, field: &str, index: usize) -> Self {
+        error.within_item(field, index).into()
+    }
+
+    fn details(&self) -> ErrorDetails {
+        let metadata: HashMap<_, _> =
+            self.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let mut details = ErrorDetails::with_error_info(self.reason.as_str(), ERROR_DOMAIN, metadata);
+        if let Some(field) = &self.field {
+            details.set_bad_request(vec![FieldViolation::new(field, &self.message)]);
+        }
+        if self.retry_after.is_some() {
+            details.set_retry_info(self.retry_after);
+        }
+        details
+    }
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let details = error.details();
+        Self::with_error_details(error.reason.code(), error.message, details)
+    }
+}
+
+impl From<ApiError> for v1::SubmissionError {
+    fn from(error: ApiError) -> Self {
+        let mut metadata: HashMap<String, String> =
+            error.metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if let Some(retry_after) = error.retry_after {
+            metadata.entry("retry_after_ms".to_owned()).or_insert_with(|| retry_after.as_millis().to_string());
+        }
+        Self {
+            code: error.reason.code() as i32,
+            reason: error.reason.as_str().to_owned(),
+            message: error.message,
+            metadata,
+        }
+    }
+}
+
+impl From<WireError> for ApiError {
+    fn from(error: WireError) -> Self {
+        let reason = match error.fault() {
+            WireFault::Missing => Reason::MissingField,
+            WireFault::Address(ParseAddressError::WrongPrefix { .. }) => Reason::WrongAddressPrefix,
+            WireFault::Address(_) => Reason::InvalidAddress,
+            WireFault::Transaction(_) | WireFault::Canonical(_) | WireFault::Key(_) | WireFault::Signature(_) => {
+                Reason::InvalidTransaction
+            }
+            WireFault::Length { .. }
+            | WireFault::Count { .. }
+            | WireFault::OutOfRange { .. }
+            | WireFault::Hash(_)
+            | WireFault::Mismatch { .. }
+            | WireFault::Unexpected { .. } => Reason::InvalidField,
+        };
+        let mut api = Self::new(reason, error.to_string()).with("field", error.path());
+        if let WireFault::Address(ParseAddressError::WrongPrefix { found, expected }) = error.fault() {
+            api = api.with("found_prefix", found).with("expected_prefix", expected);
+        }
+        api.field = Some(error.path().to_owned());
+        api
+    }
+}
+
+/// The API's reason for a refusal of the mempool.
+const fn reason_of(rejection: &Rejection) -> Reason {
+    match rejection {
+        Rejection::NonceTooLow { .. } => Reason::NonceTooLow,
+        Rejection::InsufficientBalance { .. } => Reason::InsufficientBalance,
+        Rejection::FeeTooLow { .. } => Reason::FeeTooLow,
+        Rejection::TooManyOpenings { .. } => Reason::TooManyOpenings,
+        Rejection::ExpiresTooSoon { .. } => Reason::ExpiresTooSoon,
+        Rejection::ReplacementUnderpaid { .. } => Reason::ReplacementUnderpaid,
+        Rejection::KeyUnknown { .. } => Reason::KeyUnknown,
+        Rejection::BadSignature(_) => Reason::BadSignature,
+        Rejection::UnusableKey => Reason::UnusableKey,
+        Rejection::AccountFull { .. } => Reason::AccountFull,
+        Rejection::TooManyQueued { .. } => Reason::TooManyQueued,
+        Rejection::PoolFull { .. } => Reason::PoolFull,
+        Rejection::SourceLimited { .. } => Reason::SourceLimited,
+        Rejection::JournalFailed(_) => Reason::JournalFailed,
+        Rejection::Stopping => Reason::Stopping,
+    }
+}
+
+impl From<Rejection> for ApiError {
+    fn from(rejection: Rejection) -> Self {
+        let mut api = Self::new(reason_of(&rejection), rejection.to_string());
+        if let Rejection::SourceLimited { retry_after_ms } = &rejection {
+            api.retry_after = Some(Duration::from_millis(*retry_after_ms));
+        }
+        api.metadata = rejection.metadata();
+        api
+    }
+}
+
+impl From<ChainError> for ApiError {
+    fn from(error: ChainError) -> Self {
+        match &error {
+            ChainError::Stopping => Self::stopping(),
+            // Paths and positions on disk are the operator's business.
+            ChainError::Store(_) => {
+                tracing::warn!(%error, "a call failed on the store");
+                Self::new(Reason::StoreFailed, "the store failed; the node's log says more")
+            }
+            ChainError::Inconsistent(_) => {
+                tracing::error!(%error, "a call found the chain inconsistent");
+                Self::new(Reason::Internal, "a fault of the node itself; its log says more")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

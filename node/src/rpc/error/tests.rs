@@ -1,0 +1,159 @@
+//! Every reason: its code, its details on the wire, its line in the documentation.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use farthing::{
+    Address, Height, Mites, TxId,
+    keys::SignatureError,
+    wire::{AddressLookup, BlockLookup},
+};
+
+use super::*;
+use crate::mempool::{DropReason, RejectionKind};
+
+const API_DOCS: &str = include_str!("../../../../docs/api.md");
+
+/// First two cells of each row of the table below a heading: names without backticks.
+fn table(heading: &str) -> BTreeMap<String, String> {
+    let section = API_DOCS.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`').to_owned());
+        (cells.next().unwrap(), cells.next().unwrap())
+    })
+    .collect()
+}
+
+fn code_name(code: Code) -> String {
+    // INVALID_ARGUMENT from InvalidArgument, as the protocol spells it.
+    let name = format!("{code:?}");
+    let words =
+        name.char_indices().flat_map(|(at, c)| (at > 0 && c.is_uppercase()).then_some('_').into_iter().chain([c]));
+    words.collect::<String>().to_uppercase()
+}
+
+#[test]
+fn the_documentation_lists_exactly_the_reasons_of_the_code() {
+    let of_methods = Reason::ALL.iter().map(|reason| (reason.as_str(), reason.code()));
+    let code: BTreeMap<_, _> = of_methods
+        .chain(LISTENER_REASONS.iter().copied())
+        .map(|(reason, code)| (reason.to_owned(), code_name(code)))
+        .collect();
+    assert_eq!(table("\n## Errors\n"), code);
+}
+
+#[test]
+fn the_documentation_lists_exactly_the_reasons_of_dropped_transactions() {
+    let codes = (0..=u8::MAX).flat_map(|code| [None, Some(TxId::ZERO)].map(|by| DropReason::from_code(code, by)));
+    let mut code: Vec<_> = codes.flatten().map(|reason| reason.reason().to_owned()).collect();
+    code.sort();
+    assert_eq!(table("\n## Why a transaction was dropped\n").into_keys().collect::<Vec<_>>(), code);
+}
+
+#[test]
+fn every_reason_is_a_status_with_its_name_and_retry_information_where_waiting_helps() {
+    for reason in Reason::ALL {
+        let status = Status::from(ApiError::new(*reason, "what happened").with("expected_nonce", 7));
+        assert_eq!((status.code(), status.message()), (reason.code(), "what happened"), "{reason}");
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason.as_str(), "farthing"));
+        assert_eq!(info.metadata.get("expected_nonce").map(String::as_str), Some("7"));
+        let retry = matches!(reason.code(), Code::ResourceExhausted | Code::Unavailable);
+        assert_eq!(details.retry_info().is_some(), retry, "{reason}");
+    }
+}
+
+fn rejections() -> Vec<Rejection> {
+    let (amount, height, address) = (Mites::new(5), Height::new(9), Address::from_bytes([1; 32]));
+    vec![
+        Rejection::NonceTooLow { nonce: 1, expected_nonce: 2 },
+        Rejection::InsufficientBalance { needed: amount, available: Mites::ZERO },
+        Rejection::FeeTooLow { fee: Mites::ZERO, required: amount },
+        Rejection::TooManyOpenings { openings: 9, limit: 8 },
+        Rejection::ExpiresTooSoon { valid_until: height, required: height },
+        Rejection::ReplacementUnderpaid { fee: Mites::ZERO, required: amount, waiting: TxId::ZERO },
+        Rejection::KeyUnknown { address },
+        Rejection::BadSignature(SignatureError::Length { found: 1, expected: "256" }),
+        Rejection::UnusableKey,
+        Rejection::AccountFull { limit: 3 },
+        Rejection::TooManyQueued { nonce: 9, expected_nonce: 2 },
+        Rejection::PoolFull { required: amount },
+        Rejection::SourceLimited { retry_after_ms: 1_500 },
+        Rejection::JournalFailed("disk full".to_owned()),
+        Rejection::Stopping,
+    ]
+}
+
+#[test]
+fn every_refusal_of_the_mempool_keeps_its_name_particulars_and_kind() {
+    for rejection in rejections() {
+        let (name, metadata, kind) = (rejection.reason(), rejection.metadata(), rejection.kind());
+        let message = rejection.to_string();
+        let status = Status::from(ApiError::from(rejection));
+        let code = match kind {
+            RejectionKind::Invalid => Code::InvalidArgument,
+            RejectionKind::Precondition => Code::FailedPrecondition,
+            RejectionKind::Limited => Code::ResourceExhausted,
+            RejectionKind::Unavailable => Code::Unavailable,
+        };
+        assert_eq!((status.code(), status.message()), (code, message.as_str()), "{name}");
+        let info = status.get_error_details().error_info().unwrap().clone();
+        assert_eq!(info.reason, name);
+        let expected: HashMap<_, _> = metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        assert_eq!(info.metadata, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_limited_source_is_told_when_to_come_again() {
+    let error = ApiError::from(Rejection::SourceLimited { retry_after_ms: 1_500 });
+    let details = Status::from(error.clone()).get_error_details();
+    assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(1_500)));
+    let item = v1::SubmissionError::from(error);
+    assert_eq!(item.metadata["retry_after_ms"], "1500");
+}
+
+#[test]
+fn an_item_of_a_batch_is_refused_with_the_facts_of_a_status() {
+    let item = v1::SubmissionError::from(ApiError::from(Rejection::NonceTooLow { nonce: 1, expected_nonce: 2 }));
+    assert_eq!((item.code, item.reason.as_str()), (Code::FailedPrecondition as i32, "NONCE_TOO_LOW"));
+    assert_eq!(item.metadata["expected_nonce"], "2");
+    let item = v1::SubmissionError::from(ApiError::from(Rejection::Stopping));
+    assert_eq!(item.metadata["retry_after_ms"], "5000");
+}
+
+#[test]
+fn a_bad_field_is_named_in_the_message_the_metadata_and_the_violation() {
+    let error = BlockLookup::try_from(v1::GetBlockRequest {
+        block: Some(v1::get_block_request::Block::BlockId(vec![1; 31].into())),
+    });
+    let status = Status::from(ApiError::from(error.unwrap_err()));
+    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "block_id: expected 32 bytes, got 31"));
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.metadata["field"].as_str()), ("INVALID_FIELD", "block_id"));
+    assert_eq!(details.bad_request().unwrap().field_violations[0].field, "block_id");
+}
+
+#[test]
+fn an_address_of_another_network_is_told_from_one_that_is_mistyped() {
+    let [dev, main] = [farthing::Network::Dev, farthing::Network::Main].map(|network| network.params().prefix.clone());
+    let reason = |text: String| ApiError::from(AddressLookup::Text(text).resolve(&dev).unwrap_err());
+    let foreign = reason(main.format(&Address::ZERO));
+    assert_eq!(foreign.reason(), Reason::WrongAddressPrefix);
+    let info = Status::from(foreign).get_error_details().error_info().unwrap().clone();
+    assert_eq!((info.metadata["found_prefix"].as_str(), info.metadata["expected_prefix"].as_str()), ("far", "dfar"));
+    assert_eq!(reason("dfar1nonsense".to_owned()).reason(), Reason::InvalidAddress);
+}
+
+#[test]
+fn what_fails_inside_is_not_told_to_strangers() {
+    let error = ChainError::Inconsistent("at /var/lib/farthing/blocks/7".to_owned());
+    let status = Status::from(ApiError::from(error));
+    assert_eq!((status.code(), status.message()), (Code::Internal, "a fault of the node itself; its log says more"));
+    let lost = crate::store::StoreError::Poisoned("/var/lib/farthing".to_owned());
+    let status = Status::from(ApiError::from(ChainError::Store(Arc::new(lost))));
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(!status.message().contains("/var"), "{}", status.message());
+}

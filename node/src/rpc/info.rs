@@ -1,0 +1,41 @@
+//! What this node is.
+
+use farthing::wire::v1;
+
+use super::{Deps, blocks};
+use crate::network_view::PeerSummary;
+
+/// Program and version, as peers and clients see it.
+pub(super) const VERSION: &str = concat!("farthing-node/", env!("CARGO_PKG_VERSION"));
+
+pub(super) fn get(deps: &Deps) -> v1::GetNodeInfoResponse {
+    let params = deps.chain.params();
+    let view = deps.chain.view();
+    let pool = deps.mempool.stats();
+    let syncing = *deps.network.syncing().borrow();
+    let sync_state = if syncing { v1::SyncState::Syncing } else { v1::SyncState::Synced };
+    v1::GetNodeInfoResponse {
+        network: params.name.clone(),
+        genesis_id: params.genesis_id().to_bytes().to_vec().into(),
+        genesis_id_hex: params.genesis_id().to_string(),
+        address_prefix: params.prefix.to_string(),
+        version: VERSION.to_owned(),
+        protocol_version: 1,
+        tip: Some((&blocks::tip(&view)).into()),
+        best_header_height: deps.chain.best_header().height().get(),
+        sync_state: sync_state.into(),
+        peers: deps.network.peers().into_iter().map(peer).collect(),
+        mempool_transactions: pool.executable.saturating_add(pool.queued) as u64,
+        mempool_bytes: pool.bytes as u64,
+        accounts: view.accounts.len() as u64,
+        accounts_root: view.accounts.root().to_bytes().to_vec().into(),
+        mining: deps.network.is_mining(),
+        supply_mites: view.supply.get(),
+        time_ms: deps.env.clock().now().get(),
+    }
+}
+
+fn peer(peer: PeerSummary) -> v1::PeerInfo {
+    let PeerSummary { address, inbound, height, version } = peer;
+    v1::PeerInfo { address, inbound, height: height.get(), version }
+}

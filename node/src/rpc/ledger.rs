@@ -1,0 +1,91 @@
+//! `LedgerService`: each method handed to the file that knows how.
+
+use farthing::wire::v1::{self, ledger_service_server::LedgerService};
+use futures_util::stream::BoxStream;
+use tonic::{Request, Response, Status};
+
+use super::{Deps, accounts, blocks, info, transactions, waiting};
+
+/// The service.
+#[derive(Debug)]
+pub(super) struct LedgerApi {
+    deps: Deps,
+}
+
+impl LedgerApi {
+    pub(super) const fn new(deps: Deps) -> Self {
+        Self { deps }
+    }
+}
+
+#[tonic::async_trait]
+impl LedgerService for LedgerApi {
+    async fn submit_transaction(
+        &self,
+        request: Request<v1::SubmitTransactionRequest>,
+    ) -> Result<Response<v1::SubmitTransactionResponse>, Status> {
+        Ok(Response::new(transactions::submit(&self.deps, request.into_inner()).await?))
+    }
+
+    async fn submit_transactions(
+        &self,
+        request: Request<v1::SubmitTransactionsRequest>,
+    ) -> Result<Response<v1::SubmitTransactionsResponse>, Status> {
+        Ok(Response::new(transactions::submit_many(&self.deps, request.into_inner()).await?))
+    }
+
+    async fn get_transaction(
+        &self,
+        request: Request<v1::GetTransactionRequest>,
+    ) -> Result<Response<v1::GetTransactionResponse>, Status> {
+        Ok(Response::new(transactions::get(&self.deps, request.into_inner()).await?))
+    }
+
+    async fn get_account(
+        &self,
+        request: Request<v1::GetAccountRequest>,
+    ) -> Result<Response<v1::GetAccountResponse>, Status> {
+        Ok(Response::new(accounts::get(&self.deps, request.into_inner()).await?))
+    }
+
+    async fn get_block(&self, request: Request<v1::GetBlockRequest>) -> Result<Response<v1::GetBlockResponse>, Status> {
+        Ok(Response::new(blocks::get(&self.deps, request.into_inner()).await?))
+    }
+
+    async fn list_blocks(
+        &self,
+        request: Request<v1::ListBlocksRequest>,
+    ) -> Result<Response<v1::ListBlocksResponse>, Status> {
+        Ok(Response::new(blocks::list(&self.deps, request.into_inner()).await?))
+    }
+
+    async fn list_account_entries(
+        &self,
+        request: Request<v1::ListAccountEntriesRequest>,
+    ) -> Result<Response<v1::ListAccountEntriesResponse>, Status> {
+        Ok(Response::new(accounts::list_entries(&self.deps, request.into_inner()).await?))
+    }
+
+    type SubscribeBlocksStream = BoxStream<'static, Result<v1::SubscribeBlocksResponse, Status>>;
+
+    async fn subscribe_blocks(
+        &self,
+        request: Request<v1::SubscribeBlocksRequest>,
+    ) -> Result<Response<Self::SubscribeBlocksStream>, Status> {
+        Ok(Response::new(blocks::subscribe(&self.deps, request.into_inner()).await?))
+    }
+
+    async fn get_node_info(
+        &self,
+        _request: Request<v1::GetNodeInfoRequest>,
+    ) -> Result<Response<v1::GetNodeInfoResponse>, Status> {
+        Ok(Response::new(info::get(&self.deps)))
+    }
+
+    async fn get_mempool(
+        &self,
+        request: Request<v1::GetMempoolRequest>,
+    ) -> Result<Response<v1::GetMempoolResponse>, Status> {
+        Ok(Response::new(waiting::list(&self.deps, request.into_inner()).await?))
+    }
+}

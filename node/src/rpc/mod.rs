@@ -1,0 +1,91 @@
+//! The public API: `farthing.v1` over the handles of chain and mempool.
+//!
+//! Requests become domain types in `farthing::wire`, errors become statuses in [`error`], and nothing here knows peers,
+//! the miner or the store. [`routes`] and [`methods`] are what a listener needs to serve it.
+
+use std::sync::Arc;
+
+use farthing::wire::{PUBLIC_DESCRIPTORS, v1::ledger_service_server::LedgerServiceServer};
+use tonic::service::Routes;
+
+use crate::{
+    chain::Chain,
+    env::Env,
+    mempool::Mempool,
+    network_view::NetworkView,
+    server::{MethodPolicy, MethodTable},
+    tasks::Tasks,
+};
+
+mod accounts;
+mod blocks;
+mod error;
+mod health;
+mod info;
+mod ledger;
+mod page;
+mod stream;
+mod transactions;
+mod waiting;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{ApiError, Reason};
+pub use transactions::MAX_BATCH;
+
+/// What the API is made of.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The chain.
+    pub chain: Chain,
+    /// The mempool.
+    pub mempool: Mempool,
+    /// The outside world.
+    pub env: Env,
+    /// Peers, state of synchronisation, mining.
+    pub network: Arc<dyn NetworkView>,
+    /// The group in which the API's own task runs, and whose stop drains streams.
+    pub tasks: Tasks,
+}
+
+/// Largest request that names one thing: an id, an address, a page.
+const SMALL_REQUEST: usize = 4 * 1024;
+/// Largest request with one transaction. The typed form of 4,096 canonical bytes is a little longer than they are.
+const TRANSACTION_REQUEST: usize = 8 * 1024;
+/// Largest request with a batch of transactions.
+const BATCH_REQUEST: usize = 1024 * 1024;
+
+/// The services of the public listener, reflection and health included.
+///
+/// # Errors
+/// If the descriptors that this program was built with cannot be read.
+pub async fn routes(deps: &Deps) -> Result<Routes, tonic_reflection::server::Error> {
+    let reflect = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(PUBLIC_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let ledger =
+        LedgerServiceServer::new(ledger::LedgerApi::new(deps.clone())).max_decoding_message_size(BATCH_REQUEST);
+    Ok(Routes::new(ledger)
+        .add_service(health::start(deps).await)
+        .add_service(reflect().build_v1()?)
+        .add_service(reflect().build_v1alpha()?))
+}
+
+/// What each method of the public listener may cost.
+#[must_use]
+pub fn methods() -> MethodTable {
+    MethodTable::new()
+        .with("/farthing.v1.LedgerService/SubmitTransaction", MethodPolicy::unary(TRANSACTION_REQUEST))
+        .with("/farthing.v1.LedgerService/SubmitTransactions", MethodPolicy::unary(BATCH_REQUEST))
+        .with("/farthing.v1.LedgerService/GetTransaction", MethodPolicy::unary(SMALL_REQUEST))
+        .with("/farthing.v1.LedgerService/GetAccount", MethodPolicy::unary(SMALL_REQUEST))
+        .with("/farthing.v1.LedgerService/GetBlock", MethodPolicy::unary(SMALL_REQUEST))
+        .with("/farthing.v1.LedgerService/ListBlocks", MethodPolicy::unary(SMALL_REQUEST))
+        .with("/farthing.v1.LedgerService/ListAccountEntries", MethodPolicy::unary(SMALL_REQUEST))
+        .with("/farthing.v1.LedgerService/SubscribeBlocks", MethodPolicy::server_stream(SMALL_REQUEST))
+        .with("/farthing.v1.LedgerService/GetNodeInfo", MethodPolicy::unary(SMALL_REQUEST))
+        .with("/farthing.v1.LedgerService/GetMempool", MethodPolicy::unary(SMALL_REQUEST))
+}

@@ -1,0 +1,148 @@
+//! Blocks, pages of blocks, account histories.
+
+use farthing::{
+    Account, EntryId, Hash, TxId,
+    account::history_link,
+    wire::{BlockSummary, read_block_view},
+};
+
+use super::*;
+use crate::testing::{ALICE, BOB};
+
+#[tokio::test]
+async fn a_block_is_found_by_height_and_by_either_form_of_its_id_and_reads_back() {
+    use v1::get_block_request::Block;
+    let api = Api::start().await;
+    let pay = ALICE.pay(0, BOB.address(), 5);
+    let id = api.include(vec![pay.clone()], 1).await;
+    api.grow(2, 1).await;
+    let mut client = api.client().await;
+    for block in [Block::Height(1), Block::BlockId(id.to_bytes().to_vec().into()), Block::BlockIdHex(id.to_string())] {
+        let answer = client.get_block(v1::GetBlockRequest { block: Some(block) }).await.unwrap().into_inner();
+        let (summary, block) = read_block_view(api.test.chain.params(), answer.block.unwrap()).unwrap();
+        assert_eq!((summary.id, summary.confirmations), (id, 3));
+        assert_eq!(block.transactions, std::slice::from_ref(&pay));
+    }
+}
+
+#[tokio::test]
+async fn a_block_that_does_not_exist_is_not_found_by_name() {
+    let api = Api::start().await;
+    let mut client = api.client().await;
+    let (code, reason, metadata) = facts(&client.get_block(by_height(7)).await.unwrap_err());
+    assert_eq!((code, reason.as_str()), (Code::NotFound, "BLOCK_NOT_FOUND"));
+    assert_eq!((metadata["height"].as_str(), metadata["tip_height"].as_str()), ("7", "0"));
+    let empty = client.get_block(v1::GetBlockRequest { block: None }).await.unwrap_err();
+    assert_eq!(facts(&empty).1, "MISSING_FIELD");
+}
+
+#[tokio::test]
+async fn a_block_on_a_side_branch_is_found_without_confirmations() {
+    let api = Api::start().await;
+    let genesis = api.test.chain.view();
+    let side = api.mine_on(&genesis, 1).await;
+    let first = api.mine_on(&genesis, 2).await;
+    assert_eq!(api.test.chain.view().tip.id(), side);
+    let block = Some(v1::get_block_request::Block::BlockId(first.to_bytes().to_vec().into()));
+    let answer = api.client().await.get_block(v1::GetBlockRequest { block }).await.unwrap().into_inner();
+    assert_eq!(answer.block.unwrap().confirmations, 0);
+}
+
+#[tokio::test]
+async fn pages_of_blocks_reach_genesis_and_hold_together_when_the_chain_reorganises() {
+    let api = Api::start().await;
+    let fork = api.test.chain.view();
+    let old = api.grow(5, 1).await;
+    let mut client = api.client().await;
+    let request = v1::ListBlocksRequest { page_size: 2, ..Default::default() };
+    let page = client.list_blocks(request).await.unwrap().into_inner();
+    let mut seen: Vec<BlockId> = page.blocks.iter().map(|view| BlockSummary::try_from(view).unwrap().id).collect();
+    assert_eq!(page.blocks[0].confirmations, 1);
+
+    // A longer branch from genesis between two pages.
+    let mut view = fork;
+    for _ in 0..6 {
+        let block = mine(api.test.chain.params(), &view, Vec::new(), 2);
+        let context = farthing_consensus::HeaderContext::from_stored(
+            block.header,
+            view.tip.height().next(),
+            view.tip.total_work().checked_add(view.tip.work().unwrap()).unwrap(),
+        );
+        let checked = farthing_consensus::check_block(api.test.chain.params(), &block).unwrap();
+        view = std::sync::Arc::new(view.apply(api.test.chain.params(), &checked, &context).unwrap().view);
+        api.test.chain.submit_block(block, Origin::Local).await.unwrap();
+    }
+    assert_eq!(api.test.chain.view().tip.id(), view.tip.id());
+
+    let mut token = page.next_page_token;
+    while !token.is_empty() {
+        let request = v1::ListBlocksRequest { page_size: 2, page_token: token, headers_only: true };
+        let page = client.list_blocks(request).await.unwrap().into_inner();
+        assert!(page.blocks.len() <= 2);
+        seen.extend(page.blocks.iter().map(|view| BlockSummary::try_from(view).unwrap().id));
+        token = page.next_page_token;
+    }
+    let mut expected: Vec<BlockId> = old.into_iter().rev().collect();
+    expected.push(*api.test.chain.params().genesis_id());
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_page_token_of_another_method_is_refused() {
+    let api = Api::start().await;
+    let mut client = api.client().await;
+    for page_token in ["nonsense".to_owned(), crate::rpc::page::token(crate::rpc::page::Listing::Mempool, &[&[0; 32]])]
+    {
+        let request = v1::ListBlocksRequest { page_token, ..Default::default() };
+        let (code, reason, _) = facts(&client.list_blocks(request).await.unwrap_err());
+        assert_eq!((code, reason.as_str()), (Code::InvalidArgument, "INVALID_PAGE_TOKEN"));
+    }
+    let request = v1::ListBlocksRequest { page_size: 101, ..Default::default() };
+    let (_, reason, metadata) = facts(&client.list_blocks(request).await.unwrap_err());
+    assert_eq!((reason.as_str(), metadata["field"].as_str()), ("INVALID_FIELD", "page_size"));
+}
+
+#[tokio::test]
+async fn the_history_of_an_account_walks_back_to_zeros_page_by_page() {
+    let api = Api::start().await;
+    let payments: Vec<_> = (0..5).map(|nonce| ALICE.pay(nonce, BOB.address(), nonce + 1)).collect();
+    for pair in payments.chunks(2) {
+        api.include(pair.to_vec(), 1).await;
+    }
+    let mut client = api.client().await;
+    let (mut entries, mut token) = (Vec::new(), String::new());
+    loop {
+        let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
+        let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token: token };
+        let page = client.list_account_entries(request).await.unwrap().into_inner();
+        entries.extend(page.entries);
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    let account: Account = api.test.chain.view().account(&ALICE.address()).unwrap();
+    assert_eq!(entries.len() as u64, account.entries);
+    let mut history = Hash::ZERO;
+    for (entry, payment) in entries.iter().rev().zip(&payments) {
+        let id: TxId = payment.transaction().id(api.test.chain.params().genesis_id());
+        assert_eq!(entry.id_hex, id.to_string());
+        assert!(matches!(entry.cause, Some(v1::account_entry::Cause::Transaction(_))));
+        history = history_link(&history, EntryId::from(id), Height::new(entry.height));
+        assert_eq!(entry.history.as_ref(), history.as_bytes());
+    }
+    assert_eq!(history, account.history);
+}
+
+#[tokio::test]
+async fn a_token_of_one_account_does_not_list_another() {
+    let api = Api::start().await;
+    let token = crate::rpc::page::token(
+        crate::rpc::page::Listing::AccountEntries,
+        &[BOB.address().as_bytes(), &1_u64.to_le_bytes(), &1_u64.to_le_bytes()],
+    );
+    let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
+    let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token: token };
+    let error = api.client().await.list_account_entries(request).await.unwrap_err();
+    assert_eq!(facts(&error).1, "INVALID_PAGE_TOKEN");
+}

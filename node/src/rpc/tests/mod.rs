@@ -1,0 +1,128 @@
+//! The API as its clients see it: a real listener, a real client, a chain in memory.
+
+mod blocks;
+mod service;
+mod streams;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use farthing::{
+    BlockId, Height,
+    wire::v1::{self, ledger_service_client::LedgerServiceClient},
+};
+use tokio::sync::watch;
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt as _;
+
+use super::{Deps, methods, routes};
+use crate::{
+    chain::{Accepted, ChainView, Origin},
+    env::{Env, Net as _, SystemNet},
+    mempool::Mempool,
+    network_view::{NetworkView, PeerSummary},
+    server::{ServerSettings, serve},
+    testing::{TestChain, mine},
+};
+
+/// Longest that a test waits for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A network that a test sets.
+#[derive(Debug)]
+struct FixedNetwork(watch::Sender<bool>);
+
+impl NetworkView for FixedNetwork {
+    fn peers(&self) -> Vec<PeerSummary> {
+        vec![PeerSummary {
+            address: "127.0.0.1:50061".to_owned(),
+            inbound: true,
+            height: Height::new(3),
+            version: "farthing-node/test".to_owned(),
+        }]
+    }
+
+    fn syncing(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+
+    fn is_mining(&self) -> bool {
+        false
+    }
+}
+
+/// A served API.
+struct Api {
+    test: TestChain,
+    network: Arc<FixedNetwork>,
+    address: SocketAddr,
+}
+
+impl Api {
+    async fn start() -> Self {
+        let test = TestChain::start();
+        let network = Arc::new(FixedNetwork(watch::Sender::new(false)));
+        let deps = Deps {
+            chain: test.chain.clone(),
+            mempool: Mempool {},
+            env: Env::system().unwrap().with_clock(test.clock.clone()),
+            network: Arc::clone(&network) as Arc<dyn NetworkView>,
+            tasks: test.tasks.clone(),
+        };
+        let listener = SystemNet.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let settings = ServerSettings::public(methods());
+        let serving = serve(listener, routes(&deps).await.unwrap(), settings, test.tasks.token().clone());
+        test.tasks.spawn("rpc", serving);
+        Self { test, network, address }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a client from outside")]
+    async fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
+    }
+
+    async fn client(&self) -> LedgerServiceClient<Channel> {
+        LedgerServiceClient::new(self.channel().await)
+    }
+
+    /// Mines a block on a view and takes it.
+    async fn mine_on(&self, view: &ChainView, mark: u8) -> BlockId {
+        let block = mine(self.test.chain.params(), view, Vec::new(), mark);
+        let id = block.id();
+        self.test.chain.submit_block(block, Origin::Local).await.unwrap();
+        id
+    }
+
+    /// Mines so many empty blocks on the tip. Returns their ids.
+    async fn grow(&self, blocks: usize, mark: u8) -> Vec<BlockId> {
+        let mut ids = Vec::new();
+        for _ in 0..blocks {
+            ids.push(self.mine_on(&self.test.chain.view(), mark).await);
+        }
+        ids
+    }
+
+    /// Takes the transactions into one block on the tip.
+    async fn include(&self, transactions: Vec<farthing::SignedTransaction>, mark: u8) -> BlockId {
+        let block = mine(self.test.chain.params(), &self.test.chain.view(), transactions, mark);
+        let id = block.id();
+        let accepted = self.test.chain.submit_block(block, Origin::Local).await.unwrap();
+        assert_eq!(accepted, Accepted::Connected);
+        id
+    }
+}
+
+/// The code, reason and metadata of an error.
+fn facts(status: &Status) -> (Code, String, std::collections::HashMap<String, String>) {
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
+    assert_eq!(info.domain, "farthing");
+    (status.code(), info.reason.clone(), info.metadata.clone())
+}
+
+fn by_height(height: u64) -> v1::GetBlockRequest {
+    v1::GetBlockRequest { block: Some(v1::get_block_request::Block::Height(height)) }
+}

@@ -1,0 +1,138 @@
+//! Streams of blocks over a real connection.
+
+use v1::subscribe_blocks_request::Start;
+use v1::subscribe_blocks_response::Event;
+
+use super::*;
+use crate::testing::{ALICE, BOB};
+
+type Frames = tonic::Streaming<v1::SubscribeBlocksResponse>;
+
+async fn subscribe(api: &Api, start: Option<Start>, stop_height: Option<u64>) -> Result<Frames, Status> {
+    let request = v1::SubscribeBlocksRequest { start, stop_height, headers_only: false };
+    Ok(api.client().await.subscribe_blocks(request).await?.into_inner())
+}
+
+/// The next frame; none at an end with OK.
+async fn next(frames: &mut Frames) -> Result<Option<v1::SubscribeBlocksResponse>, Status> {
+    tokio::time::timeout(PATIENCE, frames.message()).await.expect("a frame in time")
+}
+
+async fn applied(frames: &mut Frames) -> v1::BlockView {
+    match next(frames).await.unwrap().unwrap().event.unwrap() {
+        Event::Apply(block) => block,
+        other => panic!("expected apply, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_stream_replays_from_a_height_and_ends_with_ok_at_its_stop() {
+    let api = Api::start().await;
+    let pay = ALICE.pay(0, BOB.address(), 5);
+    api.include(vec![pay], 1).await;
+    let ids = api.grow(3, 1).await;
+    let mut frames = subscribe(&api, Some(Start::FromHeight(1)), Some(4)).await.unwrap();
+    let first = applied(&mut frames).await;
+    assert_eq!((first.height, first.transactions.len(), first.confirmations), (1, 1, 4));
+    for id in ids {
+        assert_eq!(applied(&mut frames).await.block_id_hex, id.to_string());
+    }
+    assert_eq!(next(&mut frames).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_stream_from_the_tip_carries_each_new_block_with_the_tip() {
+    let api = Api::start().await;
+    api.grow(2, 1).await;
+    let mut frames = subscribe(&api, None, None).await.unwrap();
+    for expected in 3..6 {
+        let id = api.grow(1, 1).await[0];
+        let frame = next(&mut frames).await.unwrap().unwrap();
+        assert_eq!(frame.tip.as_ref().unwrap().block_id_hex, id.to_string());
+        let Some(Event::Apply(block)) = frame.event else { panic!("expected apply, got {frame:?}") };
+        assert_eq!((block.height, block.block_id_hex), (expected, id.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn a_reorganisation_is_undone_and_applied_and_its_cursor_works_on_another_node() {
+    let api = Api::start().await;
+    let genesis = api.test.chain.view();
+    let old = api.grow(1, 1).await[0];
+    let mut frames =
+        subscribe(&api, Some(Start::AfterBlockId(genesis.tip.id().to_bytes().to_vec().into())), None).await.unwrap();
+    let frame = next(&mut frames).await.unwrap().unwrap();
+    let cursor_on_old = frame.cursor;
+
+    // Another node, on which a longer branch was mined and the old one arrived late.
+    let other = Api::start().await;
+    let new = other.grow(2, 2).await;
+    for id in &new {
+        let block = other.test.chain.block(*id).await.unwrap().unwrap();
+        api.test.chain.submit_block((*block).clone(), Origin::Local).await.unwrap();
+    }
+    let old_block = api.test.chain.block(old).await.unwrap().unwrap();
+    other.test.chain.submit_block((*old_block).clone(), Origin::Local).await.unwrap();
+
+    let mut resumed = subscribe(&other, Some(Start::Cursor(cursor_on_old)), None).await.unwrap();
+    for frames in [&mut frames, &mut resumed] {
+        match next(frames).await.unwrap().unwrap().event.unwrap() {
+            Event::Undo(undo) => assert_eq!((undo.block_id_hex, undo.height), (old.to_string(), 1)),
+            other => panic!("expected undo, got {other:?}"),
+        }
+        for id in &new {
+            assert_eq!(applied(frames).await.block_id_hex, id.to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_be_is_refused_with_its_reason() {
+    let api = Api::start().await;
+    let table = [
+        (Start::Cursor(vec![9; 41].into()), None, Code::InvalidArgument, "INVALID_CURSOR"),
+        (Start::AfterBlockId(vec![9; 32].into()), None, Code::NotFound, "CURSOR_UNKNOWN"),
+        (Start::AfterBlockId(vec![9; 31].into()), None, Code::InvalidArgument, "INVALID_FIELD"),
+        (Start::FromHeight(2), None, Code::OutOfRange, "HEIGHT_ABOVE_TIP"),
+        (Start::FromHeight(1), Some(0), Code::InvalidArgument, "INVALID_FIELD"),
+    ];
+    for (start, stop, code, reason) in table {
+        let error = subscribe(&api, Some(start), stop).await.unwrap_err();
+        let found = facts(&error);
+        assert_eq!((found.0, found.1.as_str()), (code, reason));
+    }
+}
+
+#[tokio::test]
+async fn a_stopping_node_says_that_it_drains_and_then_that_it_is_unavailable() {
+    let api = Api::start().await;
+    let mut frames = subscribe(&api, None, None).await.unwrap();
+    api.test.tasks.stop();
+    let frame = next(&mut frames).await.unwrap().unwrap();
+    assert!(matches!(frame.event, Some(Event::Draining(_))), "{frame:?}");
+    assert!(!frame.cursor.is_empty());
+    let status = next(&mut frames).await.unwrap_err();
+    assert_eq!((facts(&status).0, facts(&status).1.as_str()), (Code::Unavailable, "STOPPING"));
+    assert!(status.get_error_details().retry_info().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_stream_shows_that_it_lives_within_15_seconds() {
+    let test = TestChain::start();
+    let settings = crate::rpc::stream::FramesSettings {
+        start: farthing::wire::StreamStart::Tip,
+        stop_height: None,
+        headers_only: false,
+    };
+    let views = crate::rpc::blocks::Views::of(test.chain.params(), &Env::system().unwrap());
+    let stop = test.tasks.token().clone();
+    let frames = crate::rpc::stream::Frames::start(test.chain.clone(), views, stop, settings).await.unwrap();
+    let mut frames = Box::pin(frames.into_stream());
+    for _ in 0..3 {
+        let before = tokio::time::Instant::now();
+        let frame = futures_util::StreamExt::next(&mut frames).await.unwrap().unwrap();
+        assert!(matches!(frame.event, Some(Event::Progress(_))), "{frame:?}");
+        let quiet = before.elapsed();
+        assert!(quiet > Duration::from_secs(1) && quiet <= Duration::from_secs(15), "{quiet:?}");
+    }
+}

@@ -1,0 +1,155 @@
+//! Transactions: in by one or by many, and where they stand.
+
+use farthing::{
+    SignedTransaction, TxId,
+    wire::{TransactionStanding, TransactionStatus, WireError, WireFault, canonical_transaction, transaction_view, v1},
+};
+
+use super::{ApiError, Deps, Reason, blocks};
+use crate::mempool::{Admitted, PoolStatus, Rejection, Source};
+
+/// Most transactions of one batch.
+pub const MAX_BATCH: usize = 1_000;
+/// Larger batches are read off the async threads.
+const MANY: usize = 16;
+
+pub(super) async fn submit(
+    deps: &Deps,
+    request: v1::SubmitTransactionRequest,
+) -> Result<v1::SubmitTransactionResponse, ApiError> {
+    refuse_while_syncing(deps)?;
+    let signed = SignedTransaction::try_from(request)?;
+    let id = signed.transaction().id(deps.chain.params().genesis_id());
+    let verdict = deps.mempool.submit(vec![signed], Source::Rpc).await.pop();
+    let verdict = verdict.ok_or_else(|| ApiError::new(Reason::Internal, "the mempool gave no verdict"))?;
+    let status = settle(deps, id, verdict).await?;
+    Ok(v1::SubmitTransactionResponse { status: Some((&status).into()) })
+}
+
+pub(super) async fn submit_many(
+    deps: &Deps,
+    request: v1::SubmitTransactionsRequest,
+) -> Result<v1::SubmitTransactionsResponse, ApiError> {
+    refuse_while_syncing(deps)?;
+    let found = request.transactions_bytes.len();
+    if found == 0 || found > MAX_BATCH {
+        let fault = WireFault::Count { unit: "transactions", min: 1, max: MAX_BATCH, found };
+        return Err(WireError::new("transactions_bytes", fault).into());
+    }
+    let items = read_batch(deps, request).await;
+    let mut good = Vec::with_capacity(items.len());
+    let slots: Vec<Result<TxId, ApiError>> = items
+        .into_iter()
+        .map(|item| {
+            item.map(|(id, signed)| {
+                good.push(signed);
+                id
+            })
+        })
+        .collect();
+    let mut verdicts = deps.mempool.submit(good, Source::Rpc).await.into_iter();
+    let mut results = Vec::with_capacity(slots.len());
+    for slot in slots {
+        let settled = match slot {
+            Err(error) => Err(error),
+            Ok(id) => match verdicts.next() {
+                Some(verdict) => settle(deps, id, verdict).await,
+                None => Err(ApiError::new(Reason::Internal, "the mempool gave too few verdicts")),
+            },
+        };
+        let verdict = match settled {
+            Ok(status) => v1::submit_transactions_result::Verdict::Status((&status).into()),
+            Err(error) => v1::submit_transactions_result::Verdict::Error(error.into()),
+        };
+        results.push(v1::SubmitTransactionsResult { verdict: Some(verdict) });
+    }
+    Ok(v1::SubmitTransactionsResponse { results })
+}
+
+/// Reads each item by itself: one that is malformed does not touch the others.
+async fn read_batch(
+    deps: &Deps,
+    request: v1::SubmitTransactionsRequest,
+) -> Vec<Result<(TxId, SignedTransaction), ApiError>> {
+    let genesis = *deps.chain.params().genesis_id();
+    let many = request.transactions_bytes.len() > MANY;
+    let read = move || {
+        let items = request.transactions_bytes.iter().enumerate();
+        items
+            .map(|(at, bytes)| match canonical_transaction(bytes) {
+                Ok(signed) => Ok((signed.transaction().id(&genesis), signed)),
+                Err(error) => Err(ApiError::of_item(error, "transactions_bytes", at)),
+            })
+            .collect()
+    };
+    if many { deps.env.compute().run(read).await } else { read() }
+}
+
+/// What the sender is told. The mempool does not know what was mined long ago; the chain does.
+async fn settle(deps: &Deps, id: TxId, verdict: Result<Admitted, Rejection>) -> Result<TransactionStatus, ApiError> {
+    match verdict {
+        Ok(Admitted { status, .. }) => Ok(in_pool(id, status)),
+        Err(rejection @ Rejection::NonceTooLow { .. }) => match mined(deps, id).await? {
+            Some(status) => Ok(status),
+            None => Err(rejection.into()),
+        },
+        Err(rejection) => Err(rejection.into()),
+    }
+}
+
+fn refuse_while_syncing(deps: &Deps) -> Result<(), ApiError> {
+    if *deps.network.syncing().borrow() {
+        return Err(ApiError::new(Reason::Syncing, "the node is fetching blocks and takes no transactions yet"));
+    }
+    Ok(())
+}
+
+pub(super) async fn get(
+    deps: &Deps,
+    request: v1::GetTransactionRequest,
+) -> Result<v1::GetTransactionResponse, ApiError> {
+    let id = TxId::try_from(request)?;
+    if let Some(found) = on_chain(deps, id).await? {
+        return Ok(found);
+    }
+    if let Some(status) = deps.mempool.status(&id) {
+        let pooled = deps.mempool.get(&id);
+        // Mined between the two questions: then the chain has it now.
+        if pooled.is_some() || matches!(status, PoolStatus::Dropped { .. }) {
+            let view = pooled.map(|pooled| transaction_view(deps.chain.params(), pooled.transaction()));
+            return Ok(v1::GetTransactionResponse { status: Some((&in_pool(id, status)).into()), transaction: view });
+        }
+    }
+    on_chain(deps, id).await?.ok_or_else(|| {
+        let message = format!("transaction {id} is neither on the chain nor in the mempool");
+        ApiError::new(Reason::TransactionNotFound, message).with("transaction_id", id)
+    })
+}
+
+async fn on_chain(deps: &Deps, id: TxId) -> Result<Option<v1::GetTransactionResponse>, ApiError> {
+    let Some(status) = mined(deps, id).await? else { return Ok(None) };
+    let TransactionStanding::Mined { block_id, index, .. } = status.standing else { return Ok(None) };
+    let Some(block) = deps.chain.block(block_id).await? else { return Ok(None) };
+    let place = usize::try_from(index).ok().and_then(|index| index.checked_sub(1));
+    let Some(signed) = place.and_then(|place| block.transactions.get(place)) else { return Ok(None) };
+    let view = transaction_view(deps.chain.params(), signed);
+    Ok(Some(v1::GetTransactionResponse { status: Some((&status).into()), transaction: Some(view) }))
+}
+
+async fn mined(deps: &Deps, id: TxId) -> Result<Option<TransactionStatus>, ApiError> {
+    let Some(at) = deps.chain.locate(id).await? else { return Ok(None) };
+    let confirmations = blocks::confirmations(&deps.chain, at.block_id, at.height).await?;
+    let standing =
+        TransactionStanding::Mined { block_id: at.block_id, height: at.height, index: at.index, confirmations };
+    Ok(Some(TransactionStatus { id, standing }))
+}
+
+/// Where a transaction stands that is not on the chain.
+pub(super) fn in_pool(id: TxId, status: PoolStatus) -> TransactionStatus {
+    let standing = match status {
+        PoolStatus::Pending => TransactionStanding::Pending,
+        PoolStatus::Queued => TransactionStanding::Queued,
+        PoolStatus::Dropped { reason, .. } => TransactionStanding::Dropped { reason: reason.reason().to_owned() },
+    };
+    TransactionStatus { id, standing }
+}
