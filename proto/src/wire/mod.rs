@@ -29,6 +29,7 @@ pub use transaction_view::{read_transaction_view, transaction_view, transaction_
 /// The public API, `farthing.v1`.
 #[allow(
     missing_docs,
+    clippy::large_enum_variant,
     clippy::missing_errors_doc,
     clippy::too_many_lines,
     unreachable_pub,
@@ -41,6 +42,7 @@ pub mod v1 {
 /// What nodes say to each other, `farthing.peer.v1`.
 #[allow(
     missing_docs,
+    clippy::large_enum_variant,
     clippy::missing_errors_doc,
     clippy::too_many_lines,
     unreachable_pub,

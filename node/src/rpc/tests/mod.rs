@@ -3,6 +3,7 @@
 mod blocks;
 mod service;
 mod streams;
+mod transfers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,7 +22,7 @@ use super::{Deps, methods, routes};
 use crate::{
     chain::{Accepted, ChainView, Origin},
     env::{Env, Net as _, SystemNet},
-    mempool::Mempool,
+    mempool::{self, MemoryJournal, PoolLimits},
     network_view::{NetworkView, PeerSummary},
     server::{ServerSettings, serve},
     testing::{TestChain, mine},
@@ -64,10 +65,19 @@ impl Api {
     async fn start() -> Self {
         let test = TestChain::start();
         let network = Arc::new(FixedNetwork(watch::Sender::new(false)));
+        let env = Env::system().unwrap().with_clock(test.clock.clone());
+        let changes = test.chain.subscribe();
+        let (ledger, journal) = (Arc::new(test.chain.clone()), Arc::new(MemoryJournal::default()));
+        let params = Arc::clone(test.chain.params());
+        let mempool =
+            mempool::start(&test.tasks, env.clone(), params, PoolLimits::default(), ledger, journal).await.unwrap();
+        let stop = test.tasks.token().clone();
+        let following = mempool::follow(mempool.clone(), test.chain.clone(), changes, env.clone(), stop);
+        test.tasks.spawn("mempool", following);
         let deps = Deps {
             chain: test.chain.clone(),
-            mempool: Mempool {},
-            env: Env::system().unwrap().with_clock(test.clock.clone()),
+            mempool,
+            env,
             network: Arc::clone(&network) as Arc<dyn NetworkView>,
             tasks: test.tasks.clone(),
         };
