@@ -24,7 +24,8 @@ impl Chain {
         let (root, view) = self
             .read(move |shared| {
                 // The header at height h commits to the h headers before it.
-                let peaks = peak_positions(view.tip.height().get()).into_iter().map(|at| shared.store.range_node(at));
+                let positions = peak_positions(view.tip.height().get()).into_iter();
+                let peaks = positions.map(|at| shared.store.range_node(at).map_err(ChainError::from));
                 let peaks = peaks.collect::<Result<Vec<_>, _>>()?;
                 let root = RangePeaks::from_peaks(peaks).and_then(|peaks| peaks.chain_root().ok());
                 Ok((root, view))

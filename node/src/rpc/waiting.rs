@@ -27,7 +27,7 @@ pub(super) async fn list(deps: &Deps, request: v1::GetMempoolRequest) -> Result<
         _ if entries.len() < listed => {
             let first = from.map_or(0, |from| from.index.saturating_add(1));
             let index = first.saturating_add(entries.len() as u64).saturating_sub(1);
-            entries.last().and_then(|(id, _)| Some(PageCursor { after: *id, index }))
+            entries.last().map(|(id, _)| PageCursor { after: *id, index })
         }
         next => next,
     };
