@@ -8,6 +8,7 @@ pub mod logging;
 pub mod mempool;
 pub mod network_view;
 pub mod node;
+pub mod peers;
 pub mod ready;
 pub mod rpc;
 pub mod run;

@@ -14,7 +14,6 @@ pub mod block;
 pub mod codec;
 pub mod hash;
 pub mod header;
-pub mod history;
 pub mod keys;
 pub mod limits;
 pub mod merkle;

@@ -85,7 +85,9 @@ impl Compute {
             #[expect(clippy::disallowed_methods, reason = "this is the door to the blocking threads")]
             Place::Pool(_) => match tokio::task::spawn_blocking(work).await {
                 Ok(result) => result,
-                Err(error) => resume_unwind(error.into_panic()),
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                // The runtime is going away, and this task with it.
+                Err(_) => std::future::pending().await,
             },
         }
     }

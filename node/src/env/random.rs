@@ -16,7 +16,7 @@ pub trait Random: fmt::Debug + Send + Sync {
     fn fill(&self, buffer: &mut [u8]);
 }
 
-impl dyn Random {
+impl dyn Random + '_ {
     /// A random array.
     pub fn array<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];

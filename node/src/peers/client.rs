@@ -1,0 +1,174 @@
+//! The calls of a dialler, each with its deadline and the largest answer that it takes.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use farthing::wire::peer::{self as wire, peer_service_client::PeerServiceClient};
+use hyper_util::rt::TokioIo;
+use prost::bytes::Bytes;
+use tokio::time::timeout;
+use tonic::{
+    Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+
+use super::{
+    handshake::{Hello, Refusal},
+    limits::{
+        ANSWER_DEADLINE, BLOCK_MESSAGE_OVERHEAD, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES,
+        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE,
+    },
+};
+use crate::env::Env;
+
+/// Why a node could not be dialled.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    /// Nobody answers there.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// It took too long.
+    #[error("no answer within {} s", .0.as_secs())]
+    Late(Duration),
+    /// What answers does not speak HTTP/2.
+    #[error("not a node: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// It does not want a session, or this node does not.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// No answer in time.
+    #[error("no answer in time")]
+    Late,
+    /// The other side refused, or the connection is lost.
+    #[error("{}: {}", .0.code(), .0.message())]
+    Status(Box<Status>),
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+/// A connection to a node that was dialled.
+pub(super) async fn connect(
+    env: &Env,
+    host: &str,
+    port: u16,
+) -> Result<(PeerServiceClient<Channel>, SocketAddr), DialError> {
+    let connection = env.net().dial(host, port).await.map_err(DialError::Connect)?;
+    let address = connection.peer();
+    // A session lives and dies with its connection, so the channel gets this one and never another.
+    let mut only = Some(TokioIo::new(connection.into_io()));
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let io = only.take().ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the connection is lost"));
+        std::future::ready(io)
+    });
+    let endpoint = Endpoint::from_static("http://peer.farthing")
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024)
+        .http2_max_header_list_size(8192);
+    let channel = endpoint.connect_with_connector(connector).await?;
+    Ok((PeerServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES), address))
+}
+
+/// Introduces this node.
+pub(super) async fn shake_hands(
+    client: &mut PeerServiceClient<Channel>,
+    hello: &Hello,
+) -> Result<(Hello, Bytes), Refusal> {
+    let request = wire::HandshakeRequest { hello: Some(hello.to_wire()) };
+    let answer = client.handshake(request).await.map_err(|status| Refusal::from_status(&status))?.into_inner();
+    let theirs = Hello::from_wire(answer.hello)?;
+    super::handshake::check(hello, &theirs)?;
+    Ok((theirs, answer.session_id))
+}
+
+/// The calls of a session that this node began.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    inner: PeerServiceClient<Channel>,
+    session_id: Bytes,
+    max_block_bytes: usize,
+}
+
+impl Client {
+    pub(super) const fn new(inner: PeerServiceClient<Channel>, session_id: Bytes, max_block_bytes: usize) -> Self {
+        Self { inner, session_id, max_block_bytes }
+    }
+
+    fn taking(&self, bytes: usize) -> PeerServiceClient<Channel> {
+        self.inner.clone().max_decoding_message_size(bytes)
+    }
+
+    pub(super) async fn follow(&self) -> Result<Streaming<wire::FollowResponse>, CallError> {
+        let request = wire::FollowRequest { session_id: self.session_id.clone() };
+        answer(ANSWER_DEADLINE, self.taking(MAX_MESSAGE_BYTES).follow(request)).await
+    }
+
+    pub(super) async fn announce(
+        &self,
+        tip: Option<wire::Tip>,
+        transactions: Option<wire::TransactionIds>,
+    ) -> Result<(), CallError> {
+        let request = wire::AnnounceRequest { session_id: self.session_id.clone(), tip, transactions };
+        answer(SEND_DEADLINE, self.taking(MAX_MESSAGE_BYTES).announce(request)).await?;
+        Ok(())
+    }
+
+    pub(super) async fn deliver(
+        &self,
+        want_id: u64,
+        item: Option<wire::deliver_request::Item>,
+        last: bool,
+    ) -> Result<(), CallError> {
+        let request = wire::DeliverRequest { session_id: self.session_id.clone(), want_id, item, last };
+        answer(SEND_DEADLINE, self.taking(MAX_MESSAGE_BYTES).deliver(request)).await?;
+        Ok(())
+    }
+
+    pub(super) async fn headers(&self, locator: wire::Locator, max: u32) -> Result<Option<wire::Headers>, CallError> {
+        let session_id = self.session_id.clone();
+        let request = wire::GetHeadersRequest { session_id, locator: Some(locator), max_headers: max };
+        let call = async { self.taking(MAX_HEADERS_MESSAGE_BYTES).get_headers(request).await };
+        Ok(answer(ANSWER_DEADLINE, call).await?.headers)
+    }
+
+    pub(super) async fn blocks(&self, blocks: wire::BlockIds) -> Result<Streaming<wire::GetBlocksResponse>, CallError> {
+        let request = wire::GetBlocksRequest { session_id: self.session_id.clone(), blocks: Some(blocks) };
+        let bytes = self.max_block_bytes.saturating_add(BLOCK_MESSAGE_OVERHEAD);
+        answer(ANSWER_DEADLINE, self.taking(bytes).get_blocks(request)).await
+    }
+
+    pub(super) async fn transactions(
+        &self,
+        ids: wire::TransactionIds,
+    ) -> Result<Option<wire::Transactions>, CallError> {
+        let request = wire::GetTransactionsRequest { session_id: self.session_id.clone(), transactions: Some(ids) };
+        let call = async { self.taking(MAX_TRANSACTIONS_MESSAGE_BYTES).get_transactions(request).await };
+        Ok(answer(ANSWER_DEADLINE, call).await?.transactions)
+    }
+
+    pub(super) async fn exchange_peers(
+        &self,
+        peers: Vec<wire::PeerAddress>,
+    ) -> Result<Vec<wire::PeerAddress>, CallError> {
+        let request = wire::ExchangePeersRequest { session_id: self.session_id.clone(), peers };
+        let call = async { self.taking(MAX_MESSAGE_BYTES).exchange_peers(request).await };
+        Ok(answer(ANSWER_DEADLINE, call).await?.peers)
+    }
+}
+
+async fn answer<T>(
+    deadline: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, CallError> {
+    Ok(timeout(deadline, call).await.map_err(|_| CallError::Late)??.into_inner())
+}

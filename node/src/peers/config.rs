@@ -1,0 +1,36 @@
+//! What an operator decides about peers.
+
+use crate::config::{HostPort, PortRange};
+
+/// Outbound sessions that a node wants.
+pub const OUTBOUND_TARGET: usize = 8;
+
+/// Settings of the network.
+#[derive(Debug, Clone)]
+pub struct PeersConfig {
+    /// Nodes to keep a session with.
+    pub connect: Vec<HostPort>,
+    /// Where to search for nodes.
+    pub discover: Vec<PortRange>,
+    /// Sessions to begin with nodes of the address book; 0 leaves it to `connect` and `discover`.
+    pub outbound_target: usize,
+    /// Port on which this node takes peers, as others reach it.
+    pub listen_port: Option<u16>,
+    /// Whether private and loopback addresses are learnt and passed on. For networks that do not span the Internet.
+    pub private_addresses: bool,
+    /// Program and version, such as "farthing-node/0.1.0".
+    pub version: String,
+}
+
+impl Default for PeersConfig {
+    fn default() -> Self {
+        Self {
+            connect: Vec::new(),
+            discover: Vec::new(),
+            outbound_target: OUTBOUND_TARGET,
+            listen_port: None,
+            private_addresses: false,
+            version: concat!("farthing-node/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}

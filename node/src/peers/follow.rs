@@ -1,0 +1,109 @@
+//! The dialler's side of a session: follows what the listener tells, and answers its wants.
+
+use std::time::Duration;
+
+use farthing::wire::peer::{self as wire, deliver_request::Item, follow_response::Event};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tokio::time::timeout;
+use tonic::Streaming;
+
+use super::{
+    blame::Misdeed,
+    client::{CallError, Client},
+    convert::{Malformed, Tip, block_ids_from_wire, locator_from_wire, wire_ids_from_wire},
+    limits::{MAX_HEADERS, MAX_WANTS, SILENCE_DEADLINE},
+    network::Inner,
+    remote::PullError,
+    serve,
+    session::Session,
+};
+
+/// Follows for as long as the session lasts.
+pub(super) async fn run(
+    inner: &Inner,
+    session: &Session,
+    client: &Client,
+    mut stream: Streaming<wire::FollowResponse>,
+) {
+    match follow(inner, session, client, &mut stream).await {
+        Ok(()) => tracing::debug!(peer = %session.who.address, "the peer ended the session"),
+        Err(PullError::Misdeed(misdeed)) => inner.blame(session, &misdeed),
+        Err(error) => tracing::debug!(peer = %session.who.address, %error, "session over"),
+    }
+}
+
+async fn follow(
+    inner: &Inner,
+    session: &Session,
+    client: &Client,
+    stream: &mut Streaming<wire::FollowResponse>,
+) -> Result<(), PullError> {
+    let mut answers: FuturesUnordered<BoxFuture<'_, Result<(), PullError>>> = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(answered) = answers.next(), if !answers.is_empty() => answered?,
+            next = next(stream, SILENCE_DEADLINE) => {
+                let Some(event) = next? else { return Ok(()) };
+                session.heard(inner.elapsed());
+                match event.event.ok_or(Malformed::Missing { field: "event" })? {
+                    Event::Tip(tip) => session.take_tip(Tip::from_wire(tip)?),
+                    Event::Transactions(ids) => session.take_wire_ids(wire_ids_from_wire(&ids)?),
+                    Event::Want(_) if answers.len() >= MAX_WANTS => {
+                        return Err(Misdeed::OutOfOrder("more wants than may be open").into());
+                    }
+                    Event::Want(want) => answers.push(Box::pin(answer(inner, client, want))),
+                    Event::Ping(_) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn next(
+    stream: &mut Streaming<wire::FollowResponse>,
+    deadline: Duration,
+) -> Result<Option<wire::FollowResponse>, PullError> {
+    let message = timeout(deadline, stream.message()).await.map_err(|_| PullError::Stalled)?;
+    Ok(message.map_err(CallError::from)?)
+}
+
+/// Delivers what the listener wants.
+async fn answer(inner: &Inner, client: &Client, want: wire::Want) -> Result<(), PullError> {
+    let id = want.want_id;
+    let failed = |_| PullError::Ended("the node is stopping".to_owned());
+    let delivered = match want.item.ok_or(Malformed::Missing { field: "want.item" })? {
+        wire::want::Item::HeadersAfter(locator) => {
+            let locator = locator_from_wire(Some(locator))?;
+            let headers = serve::headers(inner, locator, MAX_HEADERS).await.map_err(failed)?;
+            client.deliver(id, Some(Item::Headers(headers)), true).await
+        }
+        wire::want::Item::Transactions(ids) => {
+            let found = serve::transactions(inner, &wire_ids_from_wire(&ids)?);
+            client.deliver(id, Some(Item::Transactions(found)), true).await
+        }
+        wire::want::Item::Blocks(ids) => {
+            let ids = block_ids_from_wire(Some(ids))?;
+            let mut outcome = Ok(());
+            for block_id in ids {
+                let bytes = serve::block(inner, block_id).await.map_err(failed)?;
+                // The listener takes them in order, so one that is not here ends the answer.
+                if bytes.is_empty() {
+                    break;
+                }
+                outcome = client.deliver(id, Some(Item::Block(bytes)), false).await;
+                if outcome.is_err() {
+                    break;
+                }
+            }
+            match outcome {
+                Ok(()) => client.deliver(id, None, true).await,
+                failed => failed,
+            }
+        }
+    };
+    match delivered {
+        // The listener may have closed the want meanwhile; that is no reason to part.
+        Err(CallError::Status(status)) if status.code() == tonic::Code::NotFound => Ok(()),
+        other => Ok(other?),
+    }
+}

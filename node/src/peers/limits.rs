@@ -1,0 +1,94 @@
+//! Every number that bounds what a peer can cost (SPEC section 11, "Limits").
+
+use std::time::Duration;
+
+/// Version of the peer protocol.
+pub(super) const PROTOCOL_VERSION: u32 = 1;
+
+/// Longest version text of a hello in bytes.
+pub(super) const MAX_VERSION_BYTES: usize = 64;
+/// Longest network name of a hello in bytes, as for parameters.
+pub(super) const MAX_NETWORK_NAME_BYTES: usize = 32;
+/// Longest address of a host in bytes: an IPv6 address with room to spare.
+pub(super) const MAX_HOST_BYTES: usize = 64;
+/// Most headers of an answer.
+pub(super) const MAX_HEADERS: usize = 2_000;
+/// Most headers of an announced tip.
+pub(super) const MAX_TIP_HEADERS: usize = 16;
+/// Most ids of a locator.
+pub(super) const MAX_LOCATOR_IDS: usize = 64;
+/// Most wire ids of a message.
+pub(super) const MAX_WIRE_IDS: usize = 1_000;
+/// Most transactions of a message.
+pub(super) const MAX_TRANSACTIONS: usize = 1_000;
+/// Most block ids of a request.
+pub(super) const MAX_BLOCK_IDS: usize = 16;
+/// Most addresses of an exchange.
+pub(super) const MAX_ADDRESSES: usize = 100;
+
+/// How many transactions this node asks for at once: even the largest ones then fit the answer's size.
+pub(super) const TRANSACTIONS_PER_REQUEST: usize = 250;
+
+/// Largest message without an own limit.
+pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// Largest message with headers.
+pub(super) const MAX_HEADERS_MESSAGE_BYTES: usize = 256 * 1024;
+/// Largest message with transactions.
+pub(super) const MAX_TRANSACTIONS_MESSAGE_BYTES: usize = 1024 * 1024;
+/// What a message around a block may add to it.
+pub(super) const BLOCK_MESSAGE_OVERHEAD: usize = 1024;
+
+/// Wants of a listener that may be open at a time.
+pub(super) const MAX_WANTS: usize = 16;
+/// How long a request or a want waits for its answer, or for the next piece of it.
+pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// How long another session may be waited for before the same thing is asked of this one.
+pub(super) const CLAIM_DEADLINE: Duration = Duration::from_secs(2);
+/// Requests in a row without an answer before a peer is let go.
+pub(super) const MAX_STALLS: u32 = 3;
+
+/// How long connecting and the handshake may take together.
+pub(super) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+/// How soon a dialler must follow after its handshake.
+pub(super) const FOLLOW_DEADLINE: Duration = Duration::from_secs(10);
+/// A silent stream carries a ping this often.
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// A stream that stays silent this long is dead.
+pub(super) const SILENCE_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a peer may leave an announcement unread.
+pub(super) const SEND_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Sessions in all.
+pub(super) const MAX_SESSIONS: usize = 128;
+/// Events queued for one follower.
+pub(super) const FOLLOW_QUEUE: usize = 16;
+/// Announced wire ids of one peer that wait to be looked at.
+pub(super) const MAX_WAITING_WIRE_IDS: usize = 50_000;
+/// Wire ids that wait to be announced to one peer; beyond that the whole pool is offered again.
+pub(super) const MAX_OUTGOING_WIRE_IDS: usize = 50_000;
+/// Wire ids remembered as known to a peer.
+pub(super) const MAX_KNOWN_WIRE_IDS: usize = 65_536;
+/// Transactions of one peer kept to be tried again, because what they build on may be on its way.
+pub(super) const MAX_PARKED: usize = 1_000;
+/// Things that are being fetched, over all sessions.
+pub(super) const MAX_CLAIMS: usize = 100_000;
+
+/// New transactions are announced together after this time, or once [`ANNOUNCE_BATCH`] wait.
+pub(super) const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(20);
+/// Transactions of a full announcement.
+pub(super) const ANNOUNCE_BATCH: usize = 500;
+
+/// Addresses of the book.
+pub(super) const MAX_BOOK: usize = 8_192;
+/// Addresses of one network group.
+pub(super) const MAX_BOOK_GROUP: usize = 256;
+/// Addresses learnt from one network group.
+pub(super) const MAX_BOOK_SOURCE: usize = 1_024;
+/// Bans, each with an end.
+pub(super) const MAX_BANS: usize = 4_096;
+/// Peers whose misdeeds are remembered.
+pub(super) const MAX_SCORES: usize = 4_096;
+/// How often addresses are exchanged on a lasting session.
+pub(super) const EXCHANGE_INTERVAL: Duration = Duration::from_secs(180);
+/// How often the book and the bans are written.
+pub(super) const SAVE_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,0 +1,42 @@
+//! Nodes together: sessions with other nodes, over which blocks and transactions spread.
+//!
+//! Whoever dials does the work both ways. Everything a peer sends is bounded before it is read ([`limits`]), blamed
+//! on nobody but its sender ([`blame`]), and judged by the chain and the mempool alone.
+
+mod backoff;
+mod blame;
+mod book;
+mod claims;
+mod client;
+mod config;
+mod convert;
+mod exchange;
+mod follow;
+mod handshake;
+mod hub;
+mod keep;
+mod known;
+mod limits;
+mod network;
+mod outbound;
+mod remote;
+mod run;
+mod saved;
+mod sender;
+mod serve;
+mod service;
+mod session;
+mod sessions;
+mod standing;
+mod sync;
+mod transactions;
+mod wants;
+
+#[cfg(test)]
+mod tests;
+
+pub use book::{BookStore, BookStoreError, MemoryBookStore, Record, Shelf};
+pub use config::{OUTBOUND_TARGET, PeersConfig};
+pub use handshake::NodeId;
+pub use network::{Network, PeerSummary, PeersDeps, SyncState};
+pub use service::{PeerServer, methods};

@@ -1,0 +1,313 @@
+//! The network as the rest of the node sees it, and what all sessions share.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use farthing::{Height, Params, TimeMs};
+use tokio::sync::{Notify, watch};
+
+use super::{
+    NodeId,
+    blame::Misdeed,
+    book::{Book, BookStore, NetGroup, SeenAddress},
+    claims::Claims,
+    config::PeersConfig,
+    convert::Tip,
+    handshake::{Hello, own_hello},
+    hub, keep,
+    limits::{ANSWER_DEADLINE, CLAIM_DEADLINE},
+    outbound, saved,
+    service::PeerServer,
+    session::{Direction, Session, lock},
+    sessions::Sessions,
+    standing::{Culprit, Standing, Verdict},
+};
+use crate::{
+    chain::{Chain, SessionId},
+    config::HostPort,
+    env::Env,
+    mempool::Mempool,
+    tasks::Tasks,
+};
+
+/// What the network is built on.
+#[derive(Debug, Clone)]
+pub struct PeersDeps {
+    /// The outside world.
+    pub env: Env,
+    /// The chain.
+    pub chain: Chain,
+    /// The mempool.
+    pub mempool: Mempool,
+    /// Where tasks are started.
+    pub tasks: Tasks,
+    /// Where the address book is kept.
+    pub store: Arc<dyn BookStore>,
+}
+
+/// A peer with an established session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerSummary {
+    /// The other end of the connection.
+    pub address: SocketAddr,
+    /// Where it takes peers, if it does.
+    pub listens_at: Option<SocketAddr>,
+    /// True if it dialled this node.
+    pub inbound: bool,
+    /// Height of its tip as last announced.
+    pub height: Height,
+    /// Program and version that it names.
+    pub version: String,
+    /// The running node.
+    pub node_id: NodeId,
+}
+
+/// Whether this node is at the tip as far as it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncState {
+    /// It is.
+    Synced,
+    /// It fetches blocks that peers have.
+    Syncing,
+}
+
+/// A node this many blocks behind the best header that it knows is fetching; fewer are on their way at any time.
+const SYNCED_WITHIN: u64 = 3;
+
+/// Access to the network. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Network {
+    inner: Arc<Inner>,
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) env: Env,
+    pub(super) chain: Chain,
+    pub(super) mempool: Mempool,
+    pub(super) tasks: Tasks,
+    pub(super) config: PeersConfig,
+    pub(super) node_id: NodeId,
+    pub(super) store: Arc<dyn BookStore>,
+    pub(super) state: Mutex<State>,
+    /// The tip that is announced to everybody.
+    pub(super) tips: watch::Sender<Arc<Tip>>,
+    /// The newest branch of equal work beside it, which is announced too.
+    pub(super) ties: watch::Sender<Option<Arc<Tip>>>,
+    pub(super) blocks: Mutex<Claims<farthing::BlockId, SessionId>>,
+    pub(super) transactions: Mutex<Claims<farthing::WireId, SessionId>>,
+    /// A claim was given up.
+    pub(super) released: Notify,
+    /// Long lists of headers are fetched from one peer at a time.
+    pub(super) headers_turn: tokio::sync::Mutex<()>,
+    /// A session began or ended, or an address was learnt.
+    pub(super) changed: Notify,
+}
+
+/// What changes while the network runs.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) sessions: Sessions,
+    pub(super) book: Book,
+    pub(super) standing: Standing,
+    /// Addresses that are being dialled.
+    pub(super) dialling: BTreeSet<SocketAddr>,
+    /// Addresses that turned out to be this node's own.
+    pub(super) own: BTreeSet<SocketAddr>,
+    /// Addresses that are not to be dialled before a time, by the steady clock.
+    pub(super) resting: BTreeMap<SocketAddr, Duration>,
+}
+
+impl Network {
+    /// Starts the network. Peers are taken once [`Network::service`] is served.
+    pub async fn start(deps: PeersDeps, config: PeersConfig) -> Self {
+        let PeersDeps { env, chain, mempool, tasks, store } = deps;
+        let node_id = NodeId::from_bytes(env.random().array());
+        let (tips, _) = watch::channel(Arc::new(hub::tip_of(&chain.view())));
+        let state = State {
+            sessions: Sessions::default(),
+            book: Book::new(config.private_addresses),
+            standing: Standing::default(),
+            dialling: BTreeSet::new(),
+            own: BTreeSet::new(),
+            resting: BTreeMap::new(),
+        };
+        let inner = Arc::new(Inner {
+            env,
+            chain,
+            mempool,
+            tasks,
+            config,
+            node_id,
+            store,
+            state: Mutex::new(state),
+            tips,
+            ties: watch::Sender::new(None),
+            blocks: Mutex::new(Claims::new(ANSWER_DEADLINE)),
+            transactions: Mutex::new(Claims::new(CLAIM_DEADLINE)),
+            released: Notify::new(),
+            headers_turn: tokio::sync::Mutex::new(()),
+            changed: Notify::new(),
+        });
+        saved::load(&inner).await;
+        saved::start(&inner);
+        hub::start(&inner);
+        outbound::start(&inner);
+        for target in inner.config.connect.clone() {
+            keep::start(&inner, target);
+        }
+        Self { inner }
+    }
+
+    /// The service to serve on the listener for peers, with the limits of [`super::methods`].
+    #[must_use]
+    pub fn service(&self) -> farthing::wire::peer::peer_service_server::PeerServiceServer<PeerServer> {
+        PeerServer::service(Arc::clone(&self.inner))
+    }
+
+    /// Keeps a session with this node from now on.
+    pub fn connect(&self, target: HostPort) {
+        keep::start(&self.inner, target);
+    }
+
+    /// Peers with an established session.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerSummary> {
+        let state = lock(&self.inner.state);
+        let summary = |session: &Arc<Session>| PeerSummary {
+            address: session.who.address,
+            listens_at: session.who.listens_at,
+            inbound: session.who.direction == Direction::Inbound,
+            height: session.tip().height,
+            version: session.who.version.clone(),
+            node_id: session.who.node_id,
+        };
+        state.sessions.all().map(summary).collect()
+    }
+
+    /// Whether this node is at the tip as far as it knows. What peers merely claim does not count.
+    #[must_use]
+    pub fn sync_state(&self) -> SyncState {
+        let behind = self.best_header_height().distance_from(self.inner.chain.view().tip.height());
+        if behind < SYNCED_WITHIN { SyncState::Synced } else { SyncState::Syncing }
+    }
+
+    /// Height of the best header that this node has checked.
+    #[must_use]
+    pub fn best_header_height(&self) -> Height {
+        self.inner.chain.best_header().height()
+    }
+
+    /// Names this run of the node.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.inner.node_id
+    }
+
+    /// Bans in force: whom, until when, why.
+    #[must_use]
+    pub fn bans(&self) -> Vec<(String, TimeMs, String)> {
+        let now = self.inner.env.clock().now();
+        let state = lock(&self.inner.state);
+        let bans = state.standing.bans(now);
+        bans.map(|(culprit, ban)| (culprit.to_string(), ban.until, ban.reason.clone())).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner)
+    }
+
+    /// Resolves when a session may have begun or ended.
+    pub async fn changed(&self) {
+        self.inner.changed.notified().await;
+    }
+}
+
+impl Inner {
+    /// Starts a task that ends when the node stops.
+    pub(super) fn spawn(&self, name: impl Into<Cow<'static, str>>, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.tasks.token().clone();
+        self.tasks.spawn(name, async move {
+            stop.run_until_cancelled(task).await;
+            Ok::<_, Infallible>(())
+        });
+    }
+
+    pub(super) fn params(&self) -> &Params {
+        self.chain.params()
+    }
+
+    pub(super) fn max_block_bytes(&self) -> usize {
+        usize::try_from(self.params().max_block_bytes).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.env.clock().elapsed()
+    }
+
+    /// Who this node is and where it stands now.
+    pub(super) fn hello(&self) -> Hello {
+        let tip = self.chain.view().tip;
+        Hello {
+            listen_port: self.config.listen_port,
+            height: tip.height(),
+            tip: tip.id(),
+            work: tip.total_work(),
+            ..own_hello(self.params(), self.node_id, self.config.version.clone())
+        }
+    }
+
+    /// The ban in force against this node, as a reason.
+    pub(super) fn ban_of(&self, culprit: Culprit) -> Option<String> {
+        let now = self.env.clock().now();
+        lock(&self.state).standing.ban(&culprit, now).map(|ban| ban.reason.clone())
+    }
+
+    /// Counts a misdeed against the peer that committed it, and nobody else. Ends its sessions if it is banned.
+    pub(super) fn blame(&self, session: &Session, misdeed: &Misdeed) {
+        let culprit = session.who.culprit();
+        let (now, elapsed) = (self.env.clock().now(), self.elapsed());
+        let mut state = lock(&self.state);
+        match state.standing.blame(culprit, misdeed, now, elapsed) {
+            Verdict::Scored(points) => {
+                tracing::debug!(peer = %session.who.address, points, %misdeed, "a peer misbehaved");
+            }
+            Verdict::Banned(ban) => {
+                tracing::warn!(peer = %culprit, reason = %ban.reason, until_ms = ban.until.get(), "peer banned");
+                for other in state.sessions.all().filter(|other| other.who.culprit() == culprit) {
+                    other.end.cancel();
+                }
+            }
+        }
+        // It may be a session that just left the table.
+        session.end.cancel();
+    }
+
+    /// Puts an address that somebody told of into the book.
+    pub(super) fn learn(&self, seen: SeenAddress, source: NetGroup) {
+        let now = self.env.clock().now();
+        let mut state = lock(&self.state);
+        if !state.own.contains(&seen.address) && state.book.learn(seen, source, now) == super::book::Learned::New {
+            drop(state);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// A session is over: nothing of it stays.
+    pub(super) fn forget(&self, session: &Session) {
+        session.end.cancel();
+        lock(&self.state).sessions.remove(session.id);
+        lock(&self.blocks).release_all(session.id);
+        lock(&self.transactions).release_all(session.id);
+        self.released.notify_waiters();
+        self.changed.notify_waiters();
+    }
+}

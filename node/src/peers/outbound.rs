@@ -1,0 +1,161 @@
+//! Begins sessions with nodes of the address book, and searches for nodes, until there are as many as wanted.
+
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{
+    backoff::Backoff,
+    book::NetGroup,
+    client::DialError,
+    handshake::Refusal,
+    network::Inner,
+    run,
+    session::{Direction, lock},
+    standing::Culprit,
+};
+use crate::config::PortRange;
+
+/// The book is looked at again after this time even if nothing changed: some addresses may be tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Ports that are probed at the same time, and for how long each.
+const PROBES: usize = 256;
+const PROBE_DEADLINE: Duration = Duration::from_millis(300);
+/// An address that was refused for a while is left alone for this long; one of another network for longer.
+const REST: Duration = Duration::from_secs(10);
+const LONG_REST: Duration = Duration::from_secs(600);
+/// Resting addresses that are remembered.
+const MAX_RESTING: usize = 4_096;
+
+/// Starts to look for peers.
+pub(super) fn start(inner: &Arc<Inner>) {
+    let book = Arc::clone(inner);
+    if inner.config.outbound_target > 0 {
+        inner.spawn("peers: outbound", async move { fill(&book).await });
+    }
+    for range in inner.config.discover.clone() {
+        let searcher = Arc::clone(inner);
+        let name = format!("peers: discover {}", range.host());
+        inner.spawn(name, async move { discover(&searcher, &range).await });
+    }
+}
+
+/// How many sessions this node wants to begin.
+fn wanted(inner: &Inner) -> usize {
+    // Without a target of its own, a search goes on for as long as it is configured.
+    match inner.config.outbound_target {
+        0 => super::config::OUTBOUND_TARGET,
+        target => target,
+    }
+}
+
+async fn fill(inner: &Arc<Inner>) {
+    loop {
+        let changed = inner.changed.notified();
+        while let Some(address) = choose(inner) {
+            dial(inner, address);
+        }
+        let _ = timeout(LOOK_AGAIN, changed).await;
+    }
+}
+
+/// An address of the book to dial now, if one more session is wanted.
+fn choose(inner: &Inner) -> Option<SocketAddr> {
+    let (now, wall) = (inner.elapsed(), inner.env.clock().now());
+    let mut state = lock(&inner.state);
+    let state = &mut *state;
+    if state.sessions.outbound() + state.dialling.len() >= wanted(inner) {
+        return None;
+    }
+    let outbound = state.sessions.all().filter(|session| session.who.direction == Direction::Outbound);
+    let in_use: BTreeSet<NetGroup> = outbound.map(|session| NetGroup::of(session.who.address.ip())).collect();
+    let allowed = |address: &SocketAddr| {
+        !state.sessions.has(*address)
+            && !state.dialling.contains(address)
+            && !state.own.contains(address)
+            && state.resting.get(address).is_none_or(|until| *until <= now)
+            && state.standing.ban(&Culprit::at(*address), wall).is_none()
+    };
+    let address = state.book.pick(&**inner.env.random(), now, &in_use, allowed)?;
+    state.dialling.insert(address);
+    Some(address)
+}
+
+/// Dials an address that is marked as being dialled.
+fn dial(inner: &Arc<Inner>, address: SocketAddr) {
+    let dialler = Arc::clone(inner);
+    inner.spawn("peers: outbound session", async move {
+        let outcome = run::outbound(&dialler, &address.ip().to_string(), address.port()).await;
+        let now = dialler.elapsed();
+        let mut state = lock(&dialler.state);
+        state.dialling.remove(&address);
+        let rest = match &outcome {
+            // Coming back at once would only repeat whatever ended the session.
+            Ok(()) => Some(Duration::from_secs(1)),
+            Err(DialError::Refused(refusal)) if refusal.is_lasting() => Some(LONG_REST),
+            Err(DialError::Refused(Refusal::Duplicate | Refusal::Full(_))) => Some(REST),
+            Err(_) => {
+                state.book.failed(address, now, dialler.env.random().fraction());
+                None
+            }
+        };
+        if let Some(rest) = rest {
+            if state.resting.len() >= MAX_RESTING {
+                state.resting.retain(|_, until| *until > now);
+            }
+            if state.resting.len() < MAX_RESTING {
+                state.resting.insert(address, now.saturating_add(rest));
+            }
+        }
+        drop(state);
+        if let Err(error) = outcome {
+            tracing::debug!(peer = %address, %error, "no session");
+        }
+        dialler.changed.notify_waiters();
+    });
+}
+
+/// Searches a range of ports at the start, and again for as long as peers are wanted.
+async fn discover(inner: &Arc<Inner>, range: &PortRange) {
+    let mut pauses = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
+    loop {
+        if lock(&inner.state).sessions.outbound() < wanted(inner) {
+            for address in open_ports(inner, range).await {
+                let free = {
+                    let mut state = lock(&inner.state);
+                    let now = inner.elapsed();
+                    let rests = state.resting.get(&address).is_some_and(|until| *until > now);
+                    !rests
+                        && !state.sessions.has(address)
+                        && !state.own.contains(&address)
+                        && state.dialling.insert(address)
+                };
+                if free {
+                    dial(inner, address);
+                }
+            }
+        }
+        sleep_until(Instant::now() + pauses.next(inner.env.random().fraction())).await;
+    }
+}
+
+/// Addresses of the range where somebody listens.
+async fn open_ports(inner: &Inner, range: &PortRange) -> Vec<SocketAddr> {
+    let Ok(addresses) = inner.env.net().resolve(range.host(), range.ports().next().unwrap_or_default()).await else {
+        tracing::debug!(host = range.host(), "the host to search for nodes cannot be resolved");
+        return Vec::new();
+    };
+    let Some(host) = addresses.first().map(SocketAddr::ip) else { return Vec::new() };
+    let own_port = inner.config.listen_port.filter(|_| host.is_loopback());
+    let ports = range.ports().filter(|port| Some(*port) != own_port);
+    let probe = |port| async move {
+        let address = SocketAddr::new(host, port);
+        if lock(&inner.state).sessions.has(address) {
+            return None;
+        }
+        let dialled = timeout(PROBE_DEADLINE, inner.env.net().dial(&host.to_string(), port)).await;
+        dialled.is_ok_and(|connection| connection.is_ok()).then_some(address)
+    };
+    stream::iter(ports).map(probe).buffer_unordered(PROBES).filter_map(std::future::ready).collect().await
+}

@@ -1,0 +1,280 @@
+//! The other end of a session, asked in the same way whoever dialled: by calls, or by wants that it answers.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use farthing::{Block, BlockId, Header, SignedTransaction, WireId, wire::peer as wire};
+use prost::bytes::Bytes;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
+use tonic::{Status, Streaming};
+
+use super::{
+    blame::Misdeed,
+    client::{CallError, Client},
+    convert::{
+        answer_headers, block_from_wire, block_ids_to_wire, locator_to_wire, transactions_from_wire, wire_ids_to_wire,
+    },
+    limits::{ANSWER_DEADLINE, MAX_HEADERS, MAX_WANTS, SEND_DEADLINE},
+    session::lock,
+    wants::{DeliveryRefusal, WantKind, Wants},
+};
+use crate::env::Compute;
+
+/// Blocks larger than this are read on the threads for heavy work.
+const LARGE_BLOCK: usize = 64 * 1024;
+
+/// Why something was not got from a peer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PullError {
+    /// It did not answer in time: somebody else may be asked.
+    #[error("the peer did not answer in time")]
+    Stalled,
+    /// The session is over.
+    #[error("the session is over: {0}")]
+    Ended(String),
+    /// It answered as no honest peer does.
+    #[error("the peer {0}")]
+    Misdeed(#[from] Misdeed),
+}
+
+impl From<CallError> for PullError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Late => Self::Stalled,
+            CallError::Status(status) => Self::Ended(status.message().chars().take(200).collect()),
+        }
+    }
+}
+
+impl From<super::convert::Malformed> for PullError {
+    fn from(error: super::convert::Malformed) -> Self {
+        Self::Misdeed(error.into())
+    }
+}
+
+/// The other end of a session.
+#[derive(Debug)]
+pub(super) enum Remote {
+    /// A node that this one dialled.
+    Dialled(Client),
+    /// A node that dialled this one.
+    Caller(Caller),
+}
+
+/// A node that dialled this one: it is told and asked over the stream that it follows.
+#[derive(Debug)]
+pub(super) struct Caller {
+    stream: mpsc::Sender<Result<wire::FollowResponse, Status>>,
+    wants: Arc<Mutex<Wants<mpsc::Sender<Delivery>>>>,
+    places: Arc<Semaphore>,
+}
+
+/// A piece of an answer to a want.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    Headers(wire::Headers),
+    Block(Bytes),
+    Transactions(wire::Transactions),
+    /// There is no more.
+    Last,
+}
+
+impl Remote {
+    /// Tells the peer of a tip, of transactions, or of both.
+    pub(super) async fn announce(
+        &self,
+        tip: Option<wire::Tip>,
+        transactions: Option<wire::TransactionIds>,
+    ) -> Result<(), PullError> {
+        use wire::follow_response::Event;
+        match self {
+            Self::Dialled(client) => Ok(client.announce(tip, transactions).await?),
+            Self::Caller(caller) => {
+                for event in tip.map(Event::Tip).into_iter().chain(transactions.map(Event::Transactions)) {
+                    caller.tell(event).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Headers behind the first id of the locator that is on the peer's best chain.
+    pub(super) async fn headers(&self, locator: &[BlockId]) -> Result<Vec<Header>, PullError> {
+        let locator = locator_to_wire(locator);
+        let answer = match self {
+            Self::Dialled(client) => client.headers(locator, u32::try_from(MAX_HEADERS).unwrap_or(u32::MAX)).await?,
+            Self::Caller(caller) => {
+                let item = wire::want::Item::HeadersAfter(locator);
+                let mut want = caller.want(WantKind::Headers, item).await?;
+                match want.next(ANSWER_DEADLINE).await? {
+                    Delivery::Headers(headers) => Some(headers),
+                    _ => Some(wire::Headers::default()),
+                }
+            }
+        };
+        Ok(answer_headers(answer)?)
+    }
+
+    /// Transactions by wire id; those that the peer no longer has are left out.
+    pub(super) async fn transactions(&self, ids: &[WireId]) -> Result<Vec<SignedTransaction>, PullError> {
+        let wanted = wire_ids_to_wire(ids);
+        let answer = match self {
+            Self::Dialled(client) => client.transactions(wanted).await?,
+            Self::Caller(caller) => {
+                let item = wire::want::Item::Transactions(wanted);
+                let mut want = caller.want(WantKind::Transactions, item).await?;
+                match want.next(ANSWER_DEADLINE).await? {
+                    Delivery::Transactions(transactions) => Some(transactions),
+                    _ => Some(wire::Transactions::default()),
+                }
+            }
+        };
+        let transactions = transactions_from_wire(answer)?;
+        let mut asked: BTreeSet<WireId> = ids.iter().copied().collect();
+        if transactions.iter().all(|transaction| asked.remove(&transaction.wire_id())) {
+            Ok(transactions)
+        } else {
+            Err(Misdeed::WrongAnswer("another transaction").into())
+        }
+    }
+
+    /// Blocks by id, one after the other.
+    pub(super) async fn blocks(&self, ids: &[BlockId]) -> Result<Blocks, PullError> {
+        let source = match self {
+            Self::Dialled(client) => BlockSource::Stream(client.blocks(block_ids_to_wire(ids)).await?),
+            Self::Caller(caller) => {
+                let item = wire::want::Item::Blocks(block_ids_to_wire(ids));
+                BlockSource::Want(caller.want(WantKind::Blocks, item).await?)
+            }
+        };
+        Ok(Blocks { source, asked: ids.iter().copied().collect() })
+    }
+
+    /// Who answers the wants of a session that the peer began.
+    pub(super) const fn caller(&self) -> Option<&Caller> {
+        match self {
+            Self::Caller(caller) => Some(caller),
+            Self::Dialled(_) => None,
+        }
+    }
+}
+
+impl Caller {
+    pub(super) fn new(stream: mpsc::Sender<Result<wire::FollowResponse, Status>>) -> Self {
+        let wants = Arc::new(Mutex::new(Wants::new(MAX_WANTS)));
+        Self { stream, wants, places: Arc::new(Semaphore::new(MAX_WANTS)) }
+    }
+
+    /// Resolves when the dialler follows no longer.
+    pub(super) async fn gone(&self) {
+        self.stream.closed().await;
+    }
+
+    /// Sends an event.
+    pub(super) async fn tell(&self, event: wire::follow_response::Event) -> Result<(), PullError> {
+        let event = Ok(wire::FollowResponse { event: Some(event) });
+        match timeout(SEND_DEADLINE, self.stream.send(event)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(PullError::Ended("the peer no longer follows".to_owned())),
+            Err(_) => Err(PullError::Ended("the peer does not read what it follows".to_owned())),
+        }
+    }
+
+    /// Who waits for this delivery.
+    pub(super) fn receiver(&self, id: u64, kind: WantKind) -> Result<mpsc::Sender<Delivery>, DeliveryRefusal> {
+        lock(&self.wants).receive(id, kind).cloned()
+    }
+
+    /// Who waits for the end of this want, whatever its kind.
+    pub(super) fn receiver_of_end(&self, id: u64) -> Result<mpsc::Sender<Delivery>, DeliveryRefusal> {
+        let kinds = [WantKind::Headers, WantKind::Blocks, WantKind::Transactions];
+        let found = kinds.into_iter().find_map(|kind| self.receiver(id, kind).ok());
+        found.map_or_else(|| self.receiver(id, WantKind::Headers), Ok)
+    }
+
+    async fn want(&self, kind: WantKind, item: wire::want::Item) -> Result<OpenWant, PullError> {
+        let over = || PullError::Ended("the session is over".to_owned());
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| over())?;
+        let (sender, receiver) = mpsc::channel(1);
+        // There is a place for every want that may be open, so one is free now.
+        let want_id = lock(&self.wants).open(kind, sender).ok_or(PullError::Stalled)?;
+        let open = OpenWant { id: want_id, receiver, wants: Arc::clone(&self.wants), _place: place };
+        self.tell(wire::follow_response::Event::Want(wire::Want { want_id, item: Some(item) })).await?;
+        Ok(open)
+    }
+}
+
+/// A want that waits for its answer; closed when dropped.
+#[derive(Debug)]
+struct OpenWant {
+    id: u64,
+    receiver: mpsc::Receiver<Delivery>,
+    wants: Arc<Mutex<Wants<mpsc::Sender<Delivery>>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl OpenWant {
+    async fn next(&mut self, deadline: Duration) -> Result<Delivery, PullError> {
+        let next = timeout(deadline, self.receiver.recv()).await.map_err(|_| PullError::Stalled)?;
+        Ok(next.unwrap_or(Delivery::Last))
+    }
+}
+
+impl Drop for OpenWant {
+    fn drop(&mut self) {
+        lock(&self.wants).close(self.id);
+    }
+}
+
+/// Blocks that are on their way.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    source: BlockSource,
+    asked: VecDeque<BlockId>,
+}
+
+#[derive(Debug)]
+enum BlockSource {
+    Stream(Streaming<wire::GetBlocksResponse>),
+    Want(OpenWant),
+}
+
+impl Blocks {
+    /// The next block. None at the end, which comes early if the peer does not have one of them.
+    pub(super) async fn next(&mut self, max_bytes: usize, compute: &Compute) -> Result<Option<Block>, PullError> {
+        if self.asked.is_empty() {
+            return Ok(None);
+        }
+        let bytes = match &mut self.source {
+            BlockSource::Stream(stream) => {
+                let message = timeout(ANSWER_DEADLINE, stream.message()).await.map_err(|_| PullError::Stalled)?;
+                match message.map_err(CallError::from)? {
+                    Some(answer) => answer.block,
+                    None => return Ok(None),
+                }
+            }
+            BlockSource::Want(want) => match want.next(ANSWER_DEADLINE).await? {
+                Delivery::Block(bytes) => bytes,
+                _ => return Ok(None),
+            },
+        };
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let block = if bytes.len() > LARGE_BLOCK {
+            compute.run(move || block_from_wire(&bytes, max_bytes)).await?
+        } else {
+            block_from_wire(&bytes, max_bytes)?
+        };
+        if self.asked.pop_front() != Some(block.id()) {
+            return Err(Misdeed::WrongAnswer("another block").into());
+        }
+        Ok(Some(block))
+    }
+}

@@ -1,0 +1,107 @@
+//! One session from its handshake to its end, on either side.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::time::timeout;
+
+use super::{
+    book::{NetGroup, SeenAddress},
+    client::{self, Client, DialError},
+    convert::Tip,
+    exchange, follow,
+    handshake::Refusal,
+    limits::HANDSHAKE_DEADLINE,
+    network::Inner,
+    remote::Remote,
+    sender,
+    session::{Direction, Identity, Session, lock},
+    standing::Culprit,
+    sync, transactions,
+};
+
+/// Starts what a session of a dialler needs on the listener's side.
+pub(super) fn inbound(inner: &Arc<Inner>, session: Arc<Session>) {
+    let inner = Arc::clone(inner);
+    tracing::info!(peer = %session.who.address, version = %session.who.version, "peer connected to this node");
+    if let Some(address) = session.who.listens_at {
+        let source = NetGroup::of(session.who.address.ip());
+        inner.learn(SeenAddress { address, last_seen: inner.env.clock().now() }, source);
+    }
+    inner.changed.notify_waiters();
+    inner.clone().spawn("peers: inbound session", async move {
+        let gone = async {
+            match session.remote.caller() {
+                Some(caller) => caller.gone().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = session.end.cancelled() => {}
+            () = gone => {}
+            () = sender::run(&inner, &session) => {}
+            () = sync::run(&inner, &session) => {}
+            () = transactions::run(&inner, &session) => {}
+        }
+        end(&inner, &session);
+    });
+}
+
+fn end(inner: &Inner, session: &Session) {
+    inner.forget(session);
+    tracing::info!(peer = %session.who.address, "peer gone");
+}
+
+/// Dials a node and holds the session to its end.
+pub(super) async fn outbound(inner: &Arc<Inner>, host: &str, port: u16) -> Result<(), DialError> {
+    let begun = timeout(HANDSHAKE_DEADLINE, begin(inner, host, port)).await;
+    let (session, client, stream) = begun.map_err(|_| DialError::Late(HANDSHAKE_DEADLINE))??;
+    tracing::info!(peer = %session.who.address, version = %session.who.version, "connected to a peer");
+    tokio::select! {
+        () = session.end.cancelled() => {}
+        () = follow::run(inner, &session, &client, stream) => {}
+        () = sender::run(inner, &session) => {}
+        () = sync::run(inner, &session) => {}
+        () = transactions::run(inner, &session) => {}
+        () = exchange::run(inner, &session, &client) => {}
+    }
+    end(inner, &session);
+    Ok(())
+}
+
+type Begun = (Arc<Session>, Client, tonic::Streaming<farthing::wire::peer::FollowResponse>);
+
+async fn begin(inner: &Arc<Inner>, host: &str, port: u16) -> Result<Begun, DialError> {
+    let (mut calls, address) = client::connect(&inner.env, host, port).await?;
+    if let Some(reason) = inner.ban_of(Culprit::at(address)) {
+        return Err(Refusal::Banned(reason).into());
+    }
+    let shaken = client::shake_hands(&mut calls, &inner.hello()).await;
+    let (theirs, token) = shaken.inspect_err(|refusal| note_refusal(inner, address, refusal))?;
+    let client = Client::new(calls, token, inner.max_block_bytes());
+    let who = Identity::new(Direction::Outbound, address, &theirs);
+    lock(&inner.state).sessions.admit(inner.node_id, &who, inner.elapsed())?;
+    let stream = client.follow().await.map_err(|error| Refusal::Other(error.to_string()))?;
+    let tip = Tip { height: theirs.height, work: theirs.work, id: theirs.tip, headers: Vec::new() };
+    let mut state = lock(&inner.state);
+    // Asked once more: meanwhile the same node may have called.
+    state.sessions.admit(inner.node_id, &who, inner.elapsed())?;
+    let end = inner.tasks.token().child_token();
+    let session = Session::new(state.sessions.next_id(), who, Remote::Dialled(client.clone()), tip, end);
+    let session = Arc::new(session);
+    session.heard(inner.elapsed());
+    state.sessions.insert(Arc::clone(&session), None);
+    state.book.connected(address, inner.env.clock().now());
+    drop(state);
+    inner.changed.notify_waiters();
+    Ok((session, client, stream))
+}
+
+fn note_refusal(inner: &Inner, address: SocketAddr, refusal: &Refusal) {
+    let mut state = lock(&inner.state);
+    if *refusal == Refusal::Itself {
+        state.own.insert(address);
+    }
+    if refusal.is_lasting() {
+        state.book.forget(address);
+    }
+}

@@ -1,0 +1,120 @@
+//! The address book and the bans between runs: read at the start, written now and then.
+
+use std::sync::Arc;
+
+use farthing::{
+    TimeMs,
+    codec::{Canonical as _, DecodeError, Reader, put_bytes},
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{
+    book::{BookStoreError, Shelf},
+    limits::SAVE_INTERVAL,
+    network::Inner,
+    session::lock,
+    standing::{Ban, Culprit},
+};
+
+/// Longest reason of a ban in bytes.
+const MAX_REASON_BYTES: usize = 1_024;
+
+/// Reads what an earlier run wrote. Without it the node starts with an empty book.
+pub(super) async fn load(inner: &Arc<Inner>) {
+    let store = Arc::clone(&inner.store);
+    let read = move || -> Result<_, BookStoreError> { Ok((store.load(Shelf::Addresses)?, store.load(Shelf::Bans)?)) };
+    let (addresses, bans) = match inner.env.compute().run_blocking(read).await {
+        Ok(records) => records,
+        Err(error) => {
+            tracing::warn!(%error, "the address book cannot be read, starting with an empty one");
+            return;
+        }
+    };
+    let bans = bans.iter().filter_map(|(key, record)| {
+        let culprit: Culprit = std::str::from_utf8(key).ok()?.parse().ok()?;
+        Some((culprit, ban_from_record(record).ok()?))
+    });
+    let now = inner.env.clock().now();
+    let mut state = lock(&inner.state);
+    state.standing.restore(bans, now);
+    let dropped = state.book.restore(addresses);
+    tracing::debug!(addresses = state.book.len(), dropped, "address book read");
+}
+
+/// Starts to write what changes, and once more at the end.
+pub(super) fn start(inner: &Arc<Inner>) {
+    let inner = Arc::clone(inner);
+    let stop = inner.tasks.token().clone();
+    inner.clone().tasks.spawn("peers: address book", async move {
+        let mut ticks = interval(SAVE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            write(&inner).await;
+        }
+        write(&inner).await;
+        Ok::<_, std::convert::Infallible>(())
+    });
+}
+
+async fn write(inner: &Arc<Inner>) {
+    let now = inner.env.clock().now();
+    let (addresses, bans) = {
+        let mut state = lock(&inner.state);
+        let addresses = state.book.take_changes();
+        let bans = state.standing.take_changed().then(|| {
+            let bans = state.standing.bans(now);
+            bans.map(|(culprit, ban)| (culprit.to_string().into_bytes(), ban_to_record(ban))).collect::<Vec<_>>()
+        });
+        (addresses, bans)
+    };
+    if addresses.is_empty() && bans.is_none() {
+        return;
+    }
+    let store = Arc::clone(&inner.store);
+    let written = inner.env.compute().run_blocking(move || -> Result<(), BookStoreError> {
+        for (key, record) in addresses {
+            match record {
+                Some(record) => store.put(Shelf::Addresses, &key, &record)?,
+                None => store.remove(Shelf::Addresses, &key)?,
+            }
+        }
+        let Some(bans) = bans else { return Ok(()) };
+        for (key, _) in store.load(Shelf::Bans)? {
+            if !bans.iter().any(|(kept, _)| *kept == key) {
+                store.remove(Shelf::Bans, &key)?;
+            }
+        }
+        bans.iter().try_for_each(|(key, record)| store.put(Shelf::Bans, key, record))
+    });
+    if let Err(error) = written.await {
+        tracing::warn!(%error, "the address book cannot be written");
+    }
+}
+
+fn ban_to_record(ban: &Ban) -> Vec<u8> {
+    let mut record = Vec::new();
+    ban.until.encode(&mut record);
+    put_bytes(&mut record, ban.reason.as_bytes());
+    record
+}
+
+fn ban_from_record(record: &[u8]) -> Result<Ban, DecodeError> {
+    let mut reader = Reader::new(record);
+    let until = TimeMs::decode(&mut reader)?;
+    let reason = reader.text("reason", MAX_REASON_BYTES)?.to_owned();
+    reader.finish()?;
+    Ok(Ban { until, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ban_reads_back() {
+        let ban = Ban { until: TimeMs::new(7), reason: "sent an invalid block: no work".to_owned() };
+        let record = ban_to_record(&ban);
+        assert_eq!(ban_from_record(&record).as_ref(), Ok(&ban));
+        assert!(ban_from_record(&record[1..]).is_err());
+    }
+}

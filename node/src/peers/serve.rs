@@ -1,0 +1,35 @@
+//! What this node gives when a peer asks, by a call or by a want.
+
+use farthing::{Block, BlockId, SignedTransaction, WireId, codec::Canonical as _, wire::peer as wire};
+use prost::bytes::Bytes;
+
+use super::{
+    convert::{headers_to_wire, transactions_to_wire},
+    limits::MAX_HEADERS,
+    network::Inner,
+};
+use crate::chain::ChainError;
+
+/// Headers of the best chain behind the first id of a locator that is on it.
+pub(super) async fn headers(inner: &Inner, locator: Vec<BlockId>, most: usize) -> Result<wire::Headers, ChainError> {
+    let headers = inner.chain.headers_after(locator, most.min(MAX_HEADERS)).await?;
+    Ok(headers_to_wire(&headers))
+}
+
+/// A block as canonical bytes; empty if it is not here.
+pub(super) async fn block(inner: &Inner, id: BlockId) -> Result<Bytes, ChainError> {
+    let Some(block) = inner.chain.block(id).await? else { return Ok(Bytes::new()) };
+    // Writing a large block takes a while; small ones are not worth the way to another thread.
+    const FEW: usize = 64;
+    let write = |block: &Block| Bytes::from(block.to_canonical());
+    if block.transactions.len() <= FEW {
+        return Ok(write(&block));
+    }
+    Ok(inner.env.compute().run(move || write(&block)).await)
+}
+
+/// Transactions of the mempool; unknown ones are left out.
+pub(super) fn transactions(inner: &Inner, ids: &[WireId]) -> wire::Transactions {
+    let found: Vec<_> = ids.iter().filter_map(|id| inner.mempool.get_by_wire(id)).collect();
+    transactions_to_wire(found.iter().map(|pooled| -> &SignedTransaction { pooled.transaction() }))
+}

@@ -1,0 +1,256 @@
+//! The calls that this node takes from peers.
+
+use std::{net::SocketAddr, pin::Pin, sync::Arc};
+
+use farthing::{
+    BlockId,
+    wire::peer::{
+        self as wire,
+        peer_service_server::{PeerService, PeerServiceServer},
+    },
+};
+use futures_util::{Stream, stream};
+use prost::bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{
+    blame::Misdeed,
+    convert::{Malformed, Tip, array, block_ids_from_wire, id_to_wire, locator_from_wire, wire_ids_from_wire},
+    exchange,
+    handshake::{Hello, Refusal, check},
+    limits::{
+        BLOCK_MESSAGE_OVERHEAD, FOLLOW_QUEUE, MAX_HEADERS, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES,
+        MAX_TRANSACTIONS_MESSAGE_BYTES,
+    },
+    network::Inner,
+    remote::{Caller, Delivery, Remote},
+    run, serve,
+    session::{Direction, Identity, Session, lock},
+    wants::{DeliveryRefusal, WantKind},
+};
+use crate::server::{MethodPolicy, MethodTable};
+
+/// What each method of the peer service may cost on this network.
+#[must_use]
+pub fn methods(params: &farthing::Params) -> MethodTable {
+    let block = usize::try_from(params.max_block_bytes).unwrap_or(usize::MAX).saturating_add(BLOCK_MESSAGE_OVERHEAD);
+    let largest_delivery = block.max(MAX_TRANSACTIONS_MESSAGE_BYTES).max(MAX_HEADERS_MESSAGE_BYTES);
+    MethodTable::new()
+        .with("/farthing.peer.v1.PeerService/Handshake", MethodPolicy::unary(4 * 1024))
+        .with("/farthing.peer.v1.PeerService/Follow", MethodPolicy::server_stream(1024))
+        .with("/farthing.peer.v1.PeerService/Announce", MethodPolicy::unary(MAX_MESSAGE_BYTES))
+        .with("/farthing.peer.v1.PeerService/Deliver", MethodPolicy::unary(largest_delivery))
+        .with("/farthing.peer.v1.PeerService/GetHeaders", MethodPolicy::unary(4 * 1024))
+        .with("/farthing.peer.v1.PeerService/GetBlocks", MethodPolicy::server_stream(4 * 1024))
+        .with("/farthing.peer.v1.PeerService/GetTransactions", MethodPolicy::unary(MAX_MESSAGE_BYTES))
+        .with("/farthing.peer.v1.PeerService/ExchangePeers", MethodPolicy::unary(MAX_MESSAGE_BYTES))
+}
+
+/// The peer service of this node.
+#[derive(Debug, Clone)]
+pub struct PeerServer {
+    inner: Arc<Inner>,
+}
+
+impl PeerServer {
+    pub(super) fn service(inner: Arc<Inner>) -> PeerServiceServer<Self> {
+        let largest =
+            inner.max_block_bytes().max(MAX_TRANSACTIONS_MESSAGE_BYTES).saturating_add(BLOCK_MESSAGE_OVERHEAD);
+        PeerServiceServer::new(Self { inner }).max_decoding_message_size(largest).max_encoding_message_size(largest)
+    }
+
+    /// The session of a call. Its token is no use from another host.
+    fn session<T>(&self, request: &Request<T>, token: &Bytes) -> Result<Arc<Session>, Status> {
+        let unknown = || Status::unauthenticated("no such session; shake hands and follow first");
+        let token = token.as_ref().try_into().map_err(|_| unknown())?;
+        let session = lock(&self.inner.state).sessions.by_token(&token).ok_or_else(unknown)?;
+        let host = request.remote_addr().map(|address| address.ip().to_canonical());
+        if host.is_some_and(|host| host != session.who.address.ip()) || session.end.is_cancelled() {
+            return Err(unknown());
+        }
+        session.heard(self.inner.elapsed());
+        Ok(session)
+    }
+
+    fn blame(&self, session: &Session, misdeed: Misdeed) -> Status {
+        self.inner.blame(session, &misdeed);
+        Status::invalid_argument(format!("session ended: you {misdeed}"))
+    }
+
+    fn read<T>(&self, session: &Session, read: Result<T, Malformed>) -> Result<T, Status> {
+        read.map_err(|malformed| self.blame(session, malformed.into()))
+    }
+
+    fn greet(&self, address: SocketAddr, hello: Option<wire::Hello>) -> Result<(Hello, Bytes), Refusal> {
+        let inner = &self.inner;
+        let theirs = Hello::from_wire(hello)?;
+        let ours = inner.hello();
+        let who = Identity::new(Direction::Inbound, address, &theirs);
+        if let Some(reason) = inner.ban_of(who.culprit()) {
+            return Err(Refusal::Banned(reason));
+        }
+        check(&ours, &theirs)?;
+        let token = inner.env.random().array();
+        let tip = Tip { height: theirs.height, work: theirs.work, id: theirs.tip, headers: Vec::new() };
+        let now = inner.elapsed();
+        let mut state = lock(&inner.state);
+        state.sessions.admit(inner.node_id, &who, now)?;
+        state.sessions.await_follow(token, who, tip, now);
+        Ok((ours, Bytes::copy_from_slice(&token)))
+    }
+
+    fn receiver_of(
+        &self,
+        session: &Session,
+        receiver: Result<mpsc::Sender<Delivery>, DeliveryRefusal>,
+    ) -> Result<mpsc::Sender<Delivery>, Status> {
+        receiver.map_err(|refusal| match refusal {
+            // Late, which happens to honest peers.
+            DeliveryRefusal::Closed(_) => Status::not_found(refusal.to_string()),
+            DeliveryRefusal::NeverWanted(_) | DeliveryRefusal::WrongKind { .. } => {
+                self.blame(session, Misdeed::Unrequested(refusal))
+            }
+        })
+    }
+}
+
+fn stopping<E>(_: E) -> Status {
+    Status::unavailable("the node is stopping")
+}
+
+type Blocks = Pin<Box<dyn Stream<Item = Result<wire::GetBlocksResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl PeerService for PeerServer {
+    async fn handshake(
+        &self,
+        request: Request<wire::HandshakeRequest>,
+    ) -> Result<Response<wire::HandshakeResponse>, Status> {
+        let address = request.remote_addr().ok_or_else(|| Status::internal("the caller has no address"))?;
+        let (hello, session_id) = self.greet(address, request.into_inner().hello).map_err(|refusal| {
+            // At debug level: a stranger decides how often this happens.
+            tracing::debug!(peer = %address, %refusal, "handshake refused");
+            refusal.to_status()
+        })?;
+        Ok(Response::new(wire::HandshakeResponse { hello: Some(hello.to_wire()), session_id }))
+    }
+
+    type FollowStream = ReceiverStream<Result<wire::FollowResponse, Status>>;
+
+    async fn follow(&self, request: Request<wire::FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+        let unknown = || Status::unauthenticated("no such handshake, or it is too long ago; shake hands again");
+        let token = array("session_id", &request.get_ref().session_id).map_err(|_| unknown())?;
+        let (events, stream) = mpsc::channel(FOLLOW_QUEUE);
+        let now = self.inner.elapsed();
+        let session = {
+            let mut state = lock(&self.inner.state);
+            let pending = state.sessions.take_pending(&token, now).ok_or_else(unknown)?;
+            let end = self.inner.tasks.token().child_token();
+            let id = state.sessions.next_id();
+            let remote = Remote::Caller(Caller::new(events));
+            let session = Arc::new(Session::new(id, pending.who, remote, pending.tip, end));
+            session.heard(now);
+            state.sessions.insert(Arc::clone(&session), Some(token));
+            session
+        };
+        run::inbound(&self.inner, session);
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn announce(
+        &self,
+        request: Request<wire::AnnounceRequest>,
+    ) -> Result<Response<wire::AnnounceResponse>, Status> {
+        let session = self.session(&request, &request.get_ref().session_id)?;
+        let news = request.into_inner();
+        if let Some(tip) = news.tip {
+            session.take_tip(self.read(&session, Tip::from_wire(tip))?);
+        }
+        if let Some(ids) = news.transactions {
+            session.take_wire_ids(self.read(&session, wire_ids_from_wire(&ids))?);
+        }
+        Ok(Response::new(wire::AnnounceResponse {}))
+    }
+
+    async fn deliver(&self, request: Request<wire::DeliverRequest>) -> Result<Response<wire::DeliverResponse>, Status> {
+        use wire::deliver_request::Item;
+        let session = self.session(&request, &request.get_ref().session_id)?;
+        let wire::DeliverRequest { want_id, item, last, .. } = request.into_inner();
+        let caller = session.remote.caller().ok_or_else(|| Status::unauthenticated("not a session of a dialler"))?;
+        let found = match &item {
+            Some(Item::Headers(_)) => caller.receiver(want_id, WantKind::Headers),
+            Some(Item::Block(_)) => caller.receiver(want_id, WantKind::Blocks),
+            Some(Item::Transactions(_)) => caller.receiver(want_id, WantKind::Transactions),
+            None => caller.receiver_of_end(want_id),
+        };
+        let receiver = self.receiver_of(&session, found)?;
+        let delivery = item.map(|item| match item {
+            Item::Headers(headers) => Delivery::Headers(headers),
+            Item::Block(block) => Delivery::Block(block),
+            Item::Transactions(transactions) => Delivery::Transactions(transactions),
+        });
+        // Waits while the piece before is looked at, so that a fast dialler cannot pile them up here.
+        if let Some(delivery) = delivery {
+            let closed = |_| Status::not_found("the want is no longer open");
+            receiver.send(delivery).await.map_err(closed)?;
+        }
+        if last {
+            // Whoever waited may have all that it needs and be gone.
+            let _ = receiver.send(Delivery::Last).await;
+        }
+        Ok(Response::new(wire::DeliverResponse {}))
+    }
+
+    async fn get_headers(
+        &self,
+        request: Request<wire::GetHeadersRequest>,
+    ) -> Result<Response<wire::GetHeadersResponse>, Status> {
+        let session = self.session(&request, &request.get_ref().session_id)?;
+        let wire::GetHeadersRequest { locator, max_headers, .. } = request.into_inner();
+        let locator = self.read(&session, locator_from_wire(locator))?;
+        let most = usize::try_from(max_headers).unwrap_or(usize::MAX).clamp(1, MAX_HEADERS);
+        let headers = serve::headers(&self.inner, locator, most).await.map_err(stopping)?;
+        Ok(Response::new(wire::GetHeadersResponse { headers: Some(headers) }))
+    }
+
+    type GetBlocksStream = Blocks;
+
+    async fn get_blocks(&self, request: Request<wire::GetBlocksRequest>) -> Result<Response<Blocks>, Status> {
+        let session = self.session(&request, &request.get_ref().session_id)?;
+        let ids = self.read(&session, block_ids_from_wire(request.into_inner().blocks))?;
+        // Each is read when the one before was taken, so that a slow reader costs one block of memory.
+        let state = (Arc::clone(&self.inner), ids.into_iter());
+        let blocks = stream::unfold(state, |(inner, mut ids)| async move {
+            let id: BlockId = ids.next()?;
+            let answer = serve::block(&inner, id).await.map_err(stopping);
+            let answer = answer.map(|block| wire::GetBlocksResponse { block_id: id_to_wire(id.as_bytes()), block });
+            Some((answer, (inner, ids)))
+        });
+        Ok(Response::new(Box::pin(blocks)))
+    }
+
+    async fn get_transactions(
+        &self,
+        request: Request<wire::GetTransactionsRequest>,
+    ) -> Result<Response<wire::GetTransactionsResponse>, Status> {
+        let session = self.session(&request, &request.get_ref().session_id)?;
+        let ids = request.into_inner().transactions.ok_or(Malformed::Missing { field: "transactions" });
+        let ids = self.read(&session, ids.and_then(|ids| wire_ids_from_wire(&ids)))?;
+        let transactions = Some(serve::transactions(&self.inner, &ids));
+        Ok(Response::new(wire::GetTransactionsResponse { transactions }))
+    }
+
+    async fn exchange_peers(
+        &self,
+        request: Request<wire::ExchangePeersRequest>,
+    ) -> Result<Response<wire::ExchangePeersResponse>, Status> {
+        let session = self.session(&request, &request.get_ref().session_id)?;
+        let told = request.into_inner().peers;
+        // Answered first, so that a peer does not merely hear its own words.
+        let peers = exchange::known(&self.inner);
+        self.read(&session, exchange::learn(&self.inner, &session, &told))?;
+        Ok(Response::new(wire::ExchangePeersResponse { peers }))
+    }
+}

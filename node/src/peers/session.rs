@@ -1,0 +1,234 @@
+//! One session with a peer: what it is known to have, what it announced, what waits to be announced to it.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use farthing::WireId;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    NodeId,
+    convert::Tip,
+    handshake::Hello,
+    known::Known,
+    limits::{MAX_KNOWN_WIRE_IDS, MAX_OUTGOING_WIRE_IDS, MAX_WAITING_WIRE_IDS},
+    remote::Remote,
+    standing::Culprit,
+};
+use crate::chain::SessionId;
+
+/// Who began a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// This node dialled.
+    Outbound,
+    /// The other node dialled.
+    Inbound,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) direction: Direction,
+    pub(super) node_id: NodeId,
+    /// The other end of the connection.
+    pub(super) address: SocketAddr,
+    /// Where the peer says that it takes peers.
+    pub(super) listens_at: Option<SocketAddr>,
+    pub(super) version: String,
+}
+
+impl Identity {
+    pub(super) fn new(direction: Direction, address: SocketAddr, hello: &Hello) -> Self {
+        let announced = hello.listen_port.map(|port| {
+            let host = hello.listen_host.unwrap_or_else(|| address.ip());
+            SocketAddr::new(host, port)
+        });
+        let listens_at = match direction {
+            Direction::Outbound => Some(address),
+            Direction::Inbound => announced,
+        };
+        Self { direction, node_id: hello.node_id, address, listens_at, version: hello.version.clone() }
+    }
+
+    /// Who pays for what it does.
+    pub(super) fn culprit(&self) -> Culprit {
+        Culprit::new(self.address.ip(), self.listens_at.map_or(0, |address| address.port()))
+    }
+}
+
+/// A session.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) who: Identity,
+    pub(super) remote: Remote,
+    /// Cancelled when the session is to end.
+    pub(super) end: CancellationToken,
+    /// The peer's tip as it last announced it.
+    tip: watch::Sender<Arc<Tip>>,
+    known: Mutex<Known<WireId>>,
+    announced: Mutex<VecDeque<WireId>>,
+    announced_ready: Notify,
+    outgoing: Mutex<Outgoing>,
+    outgoing_ready: Notify,
+    heard_at_ms: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    wire_ids: VecDeque<WireId>,
+    /// The whole pool is to be offered: at the start, and after the queue ran over.
+    whole_pool: bool,
+}
+
+impl Session {
+    pub(super) fn new(id: SessionId, who: Identity, remote: Remote, tip: Tip, end: CancellationToken) -> Self {
+        let outgoing = Outgoing { wire_ids: VecDeque::new(), whole_pool: true };
+        let session = Self {
+            id,
+            who,
+            remote,
+            end,
+            tip: watch::Sender::new(Arc::new(tip)),
+            known: Mutex::new(Known::new(MAX_KNOWN_WIRE_IDS)),
+            announced: Mutex::default(),
+            announced_ready: Notify::new(),
+            outgoing: Mutex::new(outgoing),
+            outgoing_ready: Notify::new(),
+            heard_at_ms: AtomicU64::new(0),
+        };
+        session.outgoing_ready.notify_one();
+        session
+    }
+
+    /// The peer's tip.
+    pub(super) fn tip(&self) -> Arc<Tip> {
+        Arc::clone(&self.tip.borrow())
+    }
+
+    /// The peer's tip as a value that can be waited on. Only the newest matters.
+    pub(super) fn watch_tip(&self) -> watch::Receiver<Arc<Tip>> {
+        self.tip.subscribe()
+    }
+
+    /// The peer announced a tip.
+    pub(super) fn take_tip(&self, tip: Tip) {
+        self.tip.send_replace(Arc::new(tip));
+    }
+
+    /// The peer announced transactions. What is more than waits at most is dropped: the peer offers it again when it
+    /// comes back, and others offer it too.
+    pub(super) fn take_wire_ids(&self, ids: Vec<WireId>) {
+        {
+            let mut known = lock(&self.known);
+            for id in &ids {
+                known.insert(*id);
+            }
+        }
+        let mut announced = lock(&self.announced);
+        let room = MAX_WAITING_WIRE_IDS.saturating_sub(announced.len());
+        announced.extend(ids.into_iter().take(room));
+        drop(announced);
+        self.announced_ready.notify_one();
+    }
+
+    /// Announced transactions that were not looked at yet; waits until there are some.
+    pub(super) async fn next_announced(&self, most: usize) -> Vec<WireId> {
+        loop {
+            let ready = self.announced_ready.notified();
+            {
+                let mut announced = lock(&self.announced);
+                if !announced.is_empty() {
+                    let count = announced.len().min(most);
+                    let ids = announced.drain(..count).collect();
+                    if !announced.is_empty() {
+                        self.announced_ready.notify_one();
+                    }
+                    return ids;
+                }
+            }
+            ready.await;
+        }
+    }
+
+    /// Queues transactions for announcement, except those that the peer has.
+    pub(super) fn offer(&self, ids: impl IntoIterator<Item = WireId>) {
+        let known = lock(&self.known);
+        let mut outgoing = lock(&self.outgoing);
+        for id in ids {
+            if known.contains(&id) {
+                continue;
+            }
+            if outgoing.wire_ids.len() >= MAX_OUTGOING_WIRE_IDS {
+                outgoing.whole_pool = true;
+                break;
+            }
+            outgoing.wire_ids.push_back(id);
+        }
+        if outgoing.whole_pool || !outgoing.wire_ids.is_empty() {
+            self.outgoing_ready.notify_one();
+        }
+    }
+
+    /// Offers the whole pool, because announcements may have been missed.
+    pub(super) fn offer_whole_pool(&self) {
+        lock(&self.outgoing).whole_pool = true;
+        self.outgoing_ready.notify_one();
+    }
+
+    /// Resolves when something waits to be announced.
+    pub(super) async fn outgoing_ready(&self) {
+        self.outgoing_ready.notified().await;
+    }
+
+    /// How many transactions wait to be announced.
+    pub(super) fn outgoing_len(&self) -> usize {
+        lock(&self.outgoing).wire_ids.len()
+    }
+
+    /// Whether the whole pool is to be offered; only once true, and only when the queue has room for it.
+    pub(super) fn take_whole_pool(&self) -> bool {
+        let mut outgoing = lock(&self.outgoing);
+        outgoing.wire_ids.is_empty() && std::mem::take(&mut outgoing.whole_pool)
+    }
+
+    /// The next transactions to announce. The peer knows them from now on.
+    pub(super) fn take_outgoing(&self, most: usize) -> Vec<WireId> {
+        let mut known = lock(&self.known);
+        let mut outgoing = lock(&self.outgoing);
+        let mut taken = Vec::new();
+        while taken.len() < most {
+            let Some(id) = outgoing.wire_ids.pop_front() else { break };
+            if known.insert(id) {
+                taken.push(id);
+            }
+        }
+        if outgoing.whole_pool || !outgoing.wire_ids.is_empty() {
+            self.outgoing_ready.notify_one();
+        }
+        taken
+    }
+
+    /// The peer was heard.
+    pub(super) fn heard(&self, now: Duration) {
+        self.heard_at_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When the peer was last heard.
+    pub(super) fn heard_at(&self) -> Duration {
+        Duration::from_millis(self.heard_at_ms.load(Ordering::Relaxed))
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

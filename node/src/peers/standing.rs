@@ -1,0 +1,226 @@
+//! How peers stand: points for misdeeds, and bans with a reason and an end.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use farthing::TimeMs;
+
+use super::{
+    blame::{BAN_THRESHOLD, BAN_TIME, Misdeed},
+    limits::{MAX_BANS, MAX_SCORES},
+};
+
+/// Every minute of good conduct takes one point away.
+const FORGIVEN_EVERY: Duration = Duration::from_secs(60);
+
+/// Whom a ban names: a host; on loopback, where every user of the machine is the same host, the port that a node
+/// listens on as well, so that one bad node of a local cluster does not ban the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Culprit {
+    host: IpAddr,
+    port: u16,
+}
+
+impl Culprit {
+    /// The node at this host that takes peers on this port; 0 if it takes none.
+    pub(super) fn new(host: IpAddr, listen_port: u16) -> Self {
+        let host = host.to_canonical();
+        Self { host, port: if host.is_loopback() { listen_port } else { 0 } }
+    }
+
+    /// The node at this address.
+    pub(super) fn at(address: SocketAddr) -> Self {
+        Self::new(address.ip(), address.port())
+    }
+}
+
+impl fmt::Display for Culprit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.is_loopback() { SocketAddr::new(self.host, self.port).fmt(f) } else { self.host.fmt(f) }
+    }
+}
+
+impl std::str::FromStr for Culprit {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<SocketAddr>().map(Self::at).or_else(|_| Ok(Self::new(text.parse()?, 0)))
+    }
+}
+
+/// A ban.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ban {
+    /// When it ends.
+    pub(super) until: TimeMs,
+    /// The misdeed that was one too many.
+    pub(super) reason: String,
+}
+
+/// What a misdeed led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// So many points now.
+    Scored(u32),
+    /// Banned, and to be disconnected.
+    Banned(Ban),
+}
+
+/// Points and bans, both bounded.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    scores: BTreeMap<Culprit, Score>,
+    bans: BTreeMap<Culprit, Ban>,
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct Score {
+    points: u32,
+    counted_at: Duration,
+}
+
+impl Standing {
+    /// Takes up bans of an earlier run.
+    pub(super) fn restore(&mut self, bans: impl IntoIterator<Item = (Culprit, Ban)>, now: TimeMs) {
+        for (culprit, ban) in bans.into_iter().filter(|(_, ban)| ban.until > now).take(MAX_BANS) {
+            self.bans.insert(culprit, ban);
+        }
+    }
+
+    /// Counts a misdeed. `now` is the wall clock's, `elapsed` the steady clock's time.
+    pub(super) fn blame(&mut self, culprit: Culprit, misdeed: &Misdeed, now: TimeMs, elapsed: Duration) -> Verdict {
+        let before = self.scores.get(&culprit).map_or(0, |score| score.at(elapsed));
+        let points = before.saturating_add(misdeed.penalty());
+        if points < BAN_THRESHOLD {
+            self.make_room_for_score(elapsed);
+            self.scores.insert(culprit, Score { points, counted_at: elapsed });
+            return Verdict::Scored(points);
+        }
+        self.scores.remove(&culprit);
+        let length = u64::try_from(BAN_TIME.as_millis()).unwrap_or(u64::MAX);
+        let ban = Ban { until: now.saturating_add(length), reason: misdeed.to_string().chars().take(200).collect() };
+        self.make_room_for_ban(now);
+        self.bans.insert(culprit, ban.clone());
+        self.changed = true;
+        Verdict::Banned(ban)
+    }
+
+    /// The ban in force against this node.
+    pub(super) fn ban(&self, culprit: &Culprit, now: TimeMs) -> Option<&Ban> {
+        self.bans.get(culprit).filter(|ban| ban.until > now)
+    }
+
+    /// All bans in force.
+    pub(super) fn bans(&self, now: TimeMs) -> impl Iterator<Item = (&Culprit, &Ban)> {
+        self.bans.iter().filter(move |(_, ban)| ban.until > now)
+    }
+
+    /// Whether there are new bans since this was last asked.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    fn make_room_for_score(&mut self, elapsed: Duration) {
+        if self.scores.len() >= MAX_SCORES {
+            self.scores.retain(|_, score| score.at(elapsed) > 0);
+        }
+        if self.scores.len() >= MAX_SCORES
+            && let Some(least) = self.scores.iter().min_by_key(|(_, score)| score.at(elapsed)).map(|(key, _)| *key)
+        {
+            self.scores.remove(&least);
+        }
+    }
+
+    fn make_room_for_ban(&mut self, now: TimeMs) {
+        if self.bans.len() >= MAX_BANS {
+            self.bans.retain(|_, ban| ban.until > now);
+        }
+        if self.bans.len() >= MAX_BANS
+            && let Some(first) = self.bans.iter().min_by_key(|(_, ban)| ban.until).map(|(key, _)| *key)
+        {
+            self.bans.remove(&first);
+        }
+    }
+}
+
+impl Score {
+    fn at(&self, elapsed: Duration) -> u32 {
+        let forgiven = elapsed.saturating_sub(self.counted_at).as_secs() / FORGIVEN_EVERY.as_secs();
+        self.points.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: TimeMs = TimeMs::new(1_000_000);
+
+    fn culprit(text: &str) -> Culprit {
+        text.parse().unwrap()
+    }
+
+    fn small() -> Misdeed {
+        Misdeed::InvalidTransaction("bad signature".to_owned())
+    }
+
+    #[test]
+    fn points_add_up_to_a_ban_with_a_reason_and_an_end() {
+        let mut standing = Standing::default();
+        let bad = culprit("192.0.2.1");
+        for points in [25, 50, 75] {
+            assert_eq!(standing.blame(bad, &small(), NOW, Duration::ZERO), Verdict::Scored(points));
+            assert!(standing.ban(&bad, NOW).is_none());
+        }
+        let Verdict::Banned(ban) = standing.blame(bad, &small(), NOW, Duration::ZERO) else { panic!("not banned") };
+        assert_eq!(ban.reason, "sent an invalid transaction: bad signature");
+        assert_eq!(standing.ban(&bad, NOW), Some(&ban));
+        assert_eq!(standing.ban(&bad, ban.until), None);
+        assert!(standing.take_changed() && !standing.take_changed());
+        let mut next_run = Standing::default();
+        next_run.restore([(bad, ban.clone())], NOW);
+        assert_eq!(next_run.ban(&bad, NOW), Some(&ban));
+    }
+
+    #[test]
+    fn good_conduct_takes_points_away() {
+        let mut standing = Standing::default();
+        let bad = culprit("192.0.2.1");
+        standing.blame(bad, &small(), NOW, Duration::ZERO);
+        assert_eq!(standing.blame(bad, &small(), NOW, FORGIVEN_EVERY * 10), Verdict::Scored(40));
+    }
+
+    #[test]
+    fn on_loopback_a_ban_meets_one_node_and_elsewhere_a_host() {
+        let invalid = Misdeed::InvalidBlock("wrong root".to_owned());
+        let mut standing = Standing::default();
+        standing.blame(culprit("127.0.0.1:50061"), &invalid, NOW, Duration::ZERO);
+        standing.blame(culprit("192.0.2.1:50061"), &invalid, NOW, Duration::ZERO);
+        assert!(standing.ban(&culprit("127.0.0.1:50061"), NOW).is_some());
+        assert!(standing.ban(&culprit("127.0.0.1:50062"), NOW).is_none());
+        assert!(standing.ban(&culprit("192.0.2.1:7"), NOW).is_some());
+        assert!(standing.ban(&culprit("::ffff:192.0.2.1"), NOW).is_some());
+        for (culprit, _) in standing.bans(NOW) {
+            assert_eq!(culprit.to_string().parse::<Culprit>().unwrap(), *culprit);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_culprits_fills_neither_points_nor_bans() {
+        let mut standing = Standing::default();
+        let invalid = Misdeed::InvalidBlock("wrong root".to_owned());
+        for number in 0..u32::try_from(MAX_BANS + 10).unwrap() {
+            let host = Culprit::new(IpAddr::from((0x0a00_0000 + number).to_be_bytes()), 0);
+            standing.blame(host, &small(), NOW, Duration::ZERO);
+            standing.blame(host, &invalid, NOW, Duration::ZERO);
+            standing.blame(host, &small(), NOW, Duration::ZERO);
+        }
+        assert_eq!(standing.bans.len(), MAX_BANS);
+        assert!(standing.scores.len() <= MAX_SCORES);
+    }
+}

@@ -1,0 +1,199 @@
+//! Peers that speak the protocol and lie. Only they pay.
+
+use farthing::{
+    Hash, Header, Height, Work,
+    codec::Canonical as _,
+    wire::peer::{self as wire, deliver_request::Item},
+};
+use prost::bytes::Bytes;
+use tokio_stream::StreamExt as _;
+use tonic::Code;
+
+use super::{Node, alone, eventually};
+use crate::{
+    env::Env,
+    peers::{
+        NodeId,
+        client::{self, CallError, Client},
+        convert::Tip,
+        handshake::{Hello, Refusal, own_hello},
+    },
+    testing::{dev, mine, solve},
+};
+
+/// A node that does as the test says.
+struct Hostile {
+    client: Client,
+    stream: tonic::Streaming<wire::FollowResponse>,
+}
+
+fn hello(id: u8) -> Hello {
+    Hello { listen_port: Some(1), ..own_hello(&dev(), NodeId::from_bytes([id; 16]), "hostile".to_owned()) }
+}
+
+impl Hostile {
+    async fn meet(node: &Node, hello: Hello) -> Result<Self, Refusal> {
+        let env = Env::system().unwrap();
+        let (mut calls, _) = client::connect(&env, "127.0.0.1", node.address.port()).await.unwrap();
+        let (_, token) = client::shake_hands(&mut calls, &hello).await?;
+        let client = Client::new(calls, token, 4 << 20);
+        let stream = client.follow().await.unwrap();
+        Ok(Self { client, stream })
+    }
+
+    /// The next want of the node.
+    async fn want(&mut self) -> wire::Want {
+        let wants = async {
+            loop {
+                let event = self.stream.next().await.unwrap().unwrap();
+                if let Some(wire::follow_response::Event::Want(want)) = event.event {
+                    return want;
+                }
+            }
+        };
+        tokio::time::timeout(super::PATIENCE, wants).await.unwrap()
+    }
+
+    async fn announce(&self, tip: &Tip) -> Result<(), CallError> {
+        self.client.announce(Some(tip.to_wire()), None).await
+    }
+}
+
+fn tip(header: Header, height: u64, work: u128) -> Tip {
+    Tip { height: Height::new(height), work: Work::new(work), id: header.id(), headers: vec![header] }
+}
+
+fn code(result: Result<(), CallError>) -> Code {
+    match result {
+        Err(CallError::Status(status)) => status.code(),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_without_work_bans_its_sender_and_an_honest_peer_stays() {
+    let (node, honest) = (Node::start(alone()).await, Node::start(alone()).await);
+    honest.connect(&node).await;
+    let hostile = Hostile::meet(&node, hello(1)).await.unwrap();
+    let mut header = mine(&dev(), &node.chain.view(), Vec::new(), 1).header;
+    while header.has_work() {
+        header.nonce += 1;
+    }
+    hostile.announce(&tip(header, 1, 100)).await.unwrap();
+    eventually("the hostile peer is banned", || node.network.bans().len() == 1).await;
+    let (whom, _, reason) = node.network.bans().remove(0);
+    assert_eq!(whom, "127.0.0.1:1");
+    assert!(reason.starts_with("sent an invalid header"), "{reason}");
+    eventually("only the honest peer is left", || node.network.peers().len() == 1).await;
+    let refused = Hostile::meet(&node, hello(2)).await.err();
+    assert!(matches!(refused, Some(Refusal::Banned(_))), "{refused:?}");
+    honest.mine(2, 1).await;
+    node.reaches(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mutated_body_bans_its_sender_and_the_real_one_is_taken_from_another() {
+    let (node, honest) = (Node::start(alone()).await, Node::start(alone()).await);
+    honest.mine(1, 1).await;
+    let block = honest.chain.block(honest.chain.view().tip.id()).await.unwrap().unwrap();
+    let mut hostile = Hostile::meet(&node, hello(1)).await.unwrap();
+    hostile.announce(&tip(block.header, 1, 100)).await.unwrap();
+    let want = hostile.want().await;
+    let mut mutated = (*block).clone();
+    mutated.coinbase.tag = b"mutated".to_vec();
+    let bytes = Bytes::from(mutated.to_canonical());
+    hostile.client.deliver(want.want_id, Some(Item::Block(bytes)), true).await.unwrap();
+    eventually("the hostile peer is banned", || node.network.bans().len() == 1).await;
+    assert!(node.network.bans()[0].2.starts_with("sent an invalid block"), "{:?}", node.network.bans());
+    honest.connect(&node).await;
+    node.agrees_with(&honest).await;
+    assert_eq!(node.height(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_nobody_asked_for_is_refused_unread() {
+    let node = Node::start(alone()).await;
+    let hostile = Hostile::meet(&node, hello(1)).await.unwrap();
+    let block = mine(&dev(), &node.chain.view(), Vec::new(), 1);
+    let bytes = Bytes::from(block.to_canonical());
+    let refused = hostile.client.deliver(7, Some(Item::Block(bytes)), true).await;
+    assert_eq!(code(refused), Code::InvalidArgument);
+    eventually("the session is over", || node.network.peers().is_empty()).await;
+    assert_eq!(node.height(), 0);
+    assert!(node.network.bans().is_empty(), "once is not enough for a ban");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_block_than_the_wanted_one_is_a_wrong_answer() {
+    let (node, other) = (Node::start(alone()).await, Node::start(alone()).await);
+    other.mine(1, 1).await;
+    let wanted = other.chain.view().tip.header().to_owned();
+    let mut hostile = Hostile::meet(&node, hello(1)).await.unwrap();
+    hostile.announce(&tip(wanted, 1, 100)).await.unwrap();
+    let want = hostile.want().await;
+    let another = mine(&dev(), &node.chain.view(), Vec::new(), 9);
+    let bytes = Bytes::from(another.to_canonical());
+    hostile.client.deliver(want.want_id, Some(Item::Block(bytes)), true).await.unwrap();
+    eventually("the session is over", || node.network.peers().is_empty()).await;
+    assert_eq!(node.height(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_breaks_the_bounds_of_a_message_ends_the_session() {
+    let node = Node::start(alone()).await;
+    let hostile = Hostile::meet(&node, hello(1)).await.unwrap();
+    let ids = vec![Bytes::from_static(&[7; 32]); 1_001];
+    let announced = hostile.client.announce(None, Some(wire::TransactionIds { wire_ids: ids })).await;
+    assert_eq!(code(announced), Code::InvalidArgument);
+    eventually("the session is over", || node.network.peers().is_empty()).await;
+    // Larger than the method takes: refused by its length, before it is read.
+    let hostile = Hostile::meet(&node, hello(2)).await.unwrap();
+    let ids = vec![Bytes::from_static(&[7; 32]); 4_000];
+    let announced = hostile.client.announce(None, Some(wire::TransactionIds { wire_ids: ids })).await;
+    assert!(announced.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mute_peer_delays_but_does_not_stop_the_others() {
+    let (node, honest) = (Node::start(alone()).await, Node::start(alone()).await);
+    honest.mine(3, 1).await;
+    let mut hostile = Hostile::meet(&node, hello(1)).await.unwrap();
+    let header = honest.chain.headers_after(vec![*dev().genesis_id()], 10).await.unwrap();
+    let claimed = Tip { headers: header.clone(), ..tip(header[2], 3, 100) };
+    hostile.announce(&claimed).await.unwrap();
+    // It is asked for the bodies and says nothing.
+    hostile.want().await;
+    honest.connect(&node).await;
+    node.reaches(3).await;
+    assert!(node.network.bans().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orphans_stale_tips_and_blocks_of_the_near_future_are_nobodys_fault() {
+    let (node, other) = (Node::start(alone()).await, Node::start(alone()).await);
+    other.mine(3, 2).await;
+    node.mine(2, 1).await;
+    let mut hostile = Hostile::meet(&node, hello(1)).await.unwrap();
+    // A tip with less work than the node's.
+    let stale = other.chain.headers_after(vec![*dev().genesis_id()], 1).await.unwrap()[0];
+    hostile.announce(&tip(stale, 1, 2)).await.unwrap();
+    // A header whose parent is unknown: the node asks for those before it.
+    let orphan = *other.chain.view().tip.header();
+    hostile.announce(&tip(orphan, 3, 100)).await.unwrap();
+    let want = hostile.want().await;
+    assert!(matches!(want.item, Some(wire::want::Item::HeadersAfter(_))), "{want:?}");
+    hostile.client.deliver(want.want_id, Some(Item::Headers(wire::Headers::default())), true).await.unwrap();
+    // A block that is ahead of the node's clock.
+    let mut future = mine(&dev(), &node.chain.view(), Vec::new(), 5);
+    future.header.time = Env::system().unwrap().clock().now().saturating_add(90_000);
+    let future = solve(future);
+    hostile.announce(&tip(future.header, 3, 100)).await.unwrap();
+    // A late answer to a want that is over.
+    let late = hostile.client.deliver(want.want_id, Some(Item::Headers(wire::Headers::default())), true).await;
+    assert_eq!(code(late), Code::NotFound);
+    other.connect(&node).await;
+    node.reaches(3).await;
+    assert!(node.network.bans().is_empty());
+    assert_eq!(node.network.peers().len(), 2);
+    assert_ne!(future.header.commitment, Hash::ZERO);
+}

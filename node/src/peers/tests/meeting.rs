@@ -1,0 +1,105 @@
+//! Who gets a session with whom.
+
+use std::sync::Arc;
+
+use farthing::Network as Known;
+
+use super::{Node, alone, eventually, seeking};
+use crate::peers::{MemoryBookStore, PeersConfig, SyncState, client::DialError, handshake::Refusal, run};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_seen_from_both_ends() {
+    let (a, b) = (Node::start(alone()).await, Node::start(alone()).await);
+    a.mine(2, 1).await;
+    a.connect(&b).await;
+    let (of_a, of_b) = (a.network.peers().remove(0), b.network.peers().remove(0));
+    assert!(!of_a.inbound && of_b.inbound);
+    assert_eq!((of_a.address, of_b.listens_at), (b.address, Some(a.address)));
+    assert!(of_b.version.starts_with("farthing-node/"));
+    eventually("b hears of a's height", || b.network.peers()[0].height.get() == 2).await;
+    assert_eq!(b.network.sync_state(), SyncState::Synced);
+    a.stop().await;
+    eventually("b sees a go", || b.network.peers().is_empty()).await;
+    b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_another_genesis_is_refused_by_name() {
+    let dev = Node::start(alone()).await;
+    let test = Node::of(Known::Test, alone(), Arc::default()).await;
+    let error = run::outbound(&dev.network.inner(), "127.0.0.1", test.address.port()).await.unwrap_err();
+    assert!(matches!(error, DialError::Refused(Refusal::OtherGenesis { .. })), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("this node is on network dev (genesis ") && text.contains("the other one on test"),
+        "{text}"
+    );
+    assert!(dev.network.peers().is_empty() && test.network.peers().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_dials_itself_is_refused() {
+    let node = Node::start(alone()).await;
+    let error = run::outbound(&node.network.inner(), "127.0.0.1", node.address.port()).await.unwrap_err();
+    assert!(matches!(error, DialError::Refused(Refusal::Itself)), "{error}");
+    assert!(node.network.peers().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_dial_each_other_keep_one_session_the_smaller_ids() {
+    let (a, b) = (Node::start(alone()).await, Node::start(alone()).await);
+    a.network.connect(b.target());
+    b.network.connect(a.target());
+    let (small, large) = if a.network.node_id() < b.network.node_id() { (&a, &b) } else { (&b, &a) };
+    eventually("only the session that the smaller id dialled is left", || {
+        let (of_small, of_large) = (small.network.peers(), large.network.peers());
+        matches!((&of_small[..], &of_large[..]), ([one], [other]) if !one.inbound && other.inbound)
+    })
+    .await;
+    b.mine(3, 1).await;
+    a.reaches(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_comes_back_is_connected_to_again() {
+    let (a, b) = (Node::start(alone()).await, Node::start(alone()).await);
+    a.connect(&b).await;
+    b.switch.pull();
+    eventually("the session breaks", || a.network.peers().is_empty() && b.network.peers().is_empty()).await;
+    b.mine(2, 1).await;
+    b.switch.plug();
+    a.meets(&b).await;
+    a.reaches(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_know_one_node_find_each_other() {
+    let hub = Node::start(seeking()).await;
+    let (a, b) = (Node::start(seeking()).await, Node::start(seeking()).await);
+    a.network.connect(hub.target());
+    b.network.connect(hub.target());
+    a.meets(&b).await;
+    a.meets(&hub).await;
+    b.meets(&hub).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_remembers_whom_it_met() {
+    let friend = Node::start(alone()).await;
+    let store = Arc::new(MemoryBookStore::default());
+    let first = Node::of(Known::Dev, alone(), Arc::clone(&store)).await;
+    first.connect(&friend).await;
+    first.stop().await;
+    // Nobody tells the second run of anybody.
+    let second = Node::of(Known::Dev, seeking(), store).await;
+    second.meets(&friend).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_over_ports_finds_a_node() {
+    let found = Node::start(alone()).await;
+    let (low, high) = (found.address.port().saturating_sub(200), found.address.port().saturating_add(200));
+    let range = format!("127.0.0.1:{low}-{high}").parse().unwrap();
+    let seeker = Node::start(PeersConfig { discover: vec![range], ..alone() }).await;
+    seeker.meets(&found).await;
+}
