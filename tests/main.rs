@@ -1,1 +1,5 @@
-//! End-to-end tests.
+//! End-to-end tests, in one binary: the vectors and the specification held against the code, and real nodes.
+#![allow(clippy::print_stderr, reason = "tests say which seed they ran with and show the logs of what failed")]
+
+mod spec_rules;
+mod vectors_check;

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use bech32::{Bech32m, Hrp, primitives::decode::CheckedHrpstring};
+use bech32::{
+    Bech32m, Hrp,
+    primitives::decode::{CheckedHrpstring, CheckedHrpstringError, ChecksumError},
+};
 
 use crate::hash::hash_type;
 
@@ -23,8 +26,8 @@ pub enum ParseAddressError {
     NotBech32m {
         /// What was given, shortened.
         text: String,
-        /// What the decoder found.
-        reason: String,
+        /// What is wrong.
+        reason: Bech32mFault,
         /// The network's prefix.
         expected: String,
     },
@@ -39,6 +42,43 @@ pub enum ParseAddressError {
     /// A well-formed text of the wrong size.
     #[error("the address holds {0} bytes, expected 32")]
     WrongLength(usize),
+}
+
+/// What keeps a text from being bech32m over 32 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Bech32mFault {
+    /// Characters, cases, separator or length are not those of bech32 \[R-ADR-01\].
+    #[error("{0}")]
+    Form(String),
+    /// A checksum that does not match, or that of another code \[R-ADR-02\].
+    #[error("{0}")]
+    Checksum(String),
+    /// Bits that only fill up the last character, and are not zero \[R-ADR-04\].
+    #[error("the last character carries stray bits")]
+    StrayBits,
+}
+
+impl From<CheckedHrpstringError> for Bech32mFault {
+    fn from(error: CheckedHrpstringError) -> Self {
+        let text = error.to_string();
+        match error {
+            CheckedHrpstringError::Checksum(ChecksumError::InvalidResidue(_)) => Self::Checksum(text),
+            _ => Self::Form(text),
+        }
+    }
+}
+
+impl ParseAddressError {
+    /// Id of the rule in SPEC.md.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::NotBech32m { reason: Bech32mFault::Form(_), .. } => "R-ADR-01",
+            Self::NotBech32m { reason: Bech32mFault::Checksum(_), .. } => "R-ADR-02",
+            Self::WrongPrefix { .. } => "R-ADR-03",
+            Self::NotBech32m { reason: Bech32mFault::StrayBits, .. } | Self::WrongLength(_) => "R-ADR-04",
+        }
+    }
 }
 
 /// Why a text is not an address prefix.
@@ -68,7 +108,7 @@ impl AddressPrefix {
     pub fn parse(&self, text: &str) -> Result<Address, ParseAddressError> {
         let checked = CheckedHrpstring::new::<Bech32m>(text).map_err(|error| ParseAddressError::NotBech32m {
             text: text.chars().take(100).collect(),
-            reason: error.to_string(),
+            reason: error.into(),
             expected: self.0.clone(),
         })?;
         let found = checked.hrp().to_lowercase();
@@ -81,7 +121,7 @@ impl AddressPrefix {
         if self.format(&address) != text.to_lowercase() {
             return Err(ParseAddressError::NotBech32m {
                 text: text.chars().take(100).collect(),
-                reason: "the last character carries stray bits".to_owned(),
+                reason: Bech32mFault::StrayBits,
                 expected: self.0.clone(),
             });
         }

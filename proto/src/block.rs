@@ -68,6 +68,19 @@ pub struct Block {
 }
 
 impl Block {
+    /// Reads a block from a stranger's bytes: their number is held against the network's limit before anything is read
+    /// \[R-BLK-01\].
+    ///
+    /// # Errors
+    /// If the bytes are too many, or not exactly the encoding of a block.
+    pub fn from_canonical_within(bytes: &[u8], max_block_bytes: u32) -> Result<Self, DecodeError> {
+        let max = usize::try_from(max_block_bytes).unwrap_or(usize::MAX);
+        if bytes.len() > max {
+            return Err(DecodeError::TooLarge { what: "block", size: bytes.len(), max });
+        }
+        Self::from_canonical(bytes)
+    }
+
     /// Id of the header.
     #[must_use]
     pub fn id(&self) -> BlockId {

@@ -3,6 +3,12 @@
 //! Reading is bounded: a count is held against its limit and against the bytes that remain before anything is
 //! reserved, and no byte may be left over.
 
+use crate::{
+    address::ParsePrefixError,
+    keys::{KeyError, SignatureError},
+    tx::TransactionError,
+};
+
 /// Why bytes are not a canonical encoding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -70,14 +76,58 @@ pub enum DecodeError {
     /// Text that is not UTF-8.
     #[error("{0}: not UTF-8 text")]
     NotText(&'static str),
-    /// A value that its type excludes.
-    #[error("{field}: {reason}")]
-    Invalid {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// A sender's key that is none \[R-KEY\].
+    #[error("sender key: {0}")]
+    Key(#[from] KeyError),
+    /// A transaction whose fields do not fit together \[R-TX\].
+    #[error("transaction: {0}")]
+    Transaction(#[from] TransactionError),
+    /// A signature of a length that no key has \[R-TX-08\].
+    #[error("signature: {0}")]
+    Signature(#[from] SignatureError),
+    /// An address prefix outside its alphabet \[R-PAR-02\].
+    #[error("prefix: {0}")]
+    Prefix(#[from] ParsePrefixError),
+}
+
+impl DecodeError {
+    /// Id of the rule in SPEC.md.
+    #[must_use]
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::Truncated { .. } => "R-ENC-01",
+            Self::TrailingBytes(_) => "R-ENC-02",
+            Self::TooMany { field, .. } | Self::TooFew { field, .. } => count_rule(field),
+            Self::UnknownChoice { field: "retarget", .. } => "R-PAR-07",
+            Self::UnknownChoice { .. } => "R-ENC-04",
+            Self::TooLarge { what: "transaction", .. } => "R-TX-01",
+            Self::TooLarge { what: "block", .. } => "R-BLK-01",
+            Self::TooLarge { .. } => "R-ENC-05",
+            Self::UnknownVersion { what: "header", .. } => "R-HDR-02",
+            Self::UnknownVersion { .. } => "R-TX-02",
+            // The only texts of the protocol are a network's name and prefix.
+            Self::NotText("prefix") | Self::Prefix(_) => "R-PAR-02",
+            Self::NotText(_) => "R-PAR-01",
+            Self::Key(error) => error.rule(),
+            Self::Transaction(error) => error.rule(),
+            Self::Signature(_) => "R-TX-08",
+        }
+    }
+}
+
+/// The rule that bounds a list; lists without a rule of their own fall under the general one.
+fn count_rule(field: &str) -> &'static str {
+    match field {
+        "sender key" => "R-KEY-01",
+        "outputs" => "R-TX-04",
+        "memo" => "R-TX-06",
+        "signature" => "R-TX-08",
+        "coinbase tag" => "R-CB-01",
+        "name" => "R-PAR-01",
+        "prefix" => "R-PAR-02",
+        "allocations" => "R-PAR-16",
+        _ => "R-ENC-03",
+    }
 }
 
 /// Something with one canonical encoding.

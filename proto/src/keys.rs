@@ -108,9 +108,24 @@ pub enum KeyError {
     /// A public exponent other than 65537 \[R-KEY-05\].
     #[error("the public exponent is not 65537")]
     Exponent,
-    /// The cryptographic library refuses it.
+    /// The cryptographic library refuses it, so that no signature verifies under it \[R-SIG-03\].
     #[error("the key is not usable")]
     Unusable,
+}
+
+impl KeyError {
+    /// Id of the rule in SPEC.md.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::Length(_) => "R-KEY-01",
+            Self::Encoding(_) => "R-KEY-02",
+            Self::ShortModulus(_) => "R-KEY-03",
+            Self::EvenModulus => "R-KEY-04",
+            Self::Exponent => "R-KEY-05",
+            Self::Unusable => "R-SIG-03",
+        }
+    }
 }
 
 /// An RSA public key in its one canonical encoding. Cheap to clone.
@@ -192,6 +207,18 @@ pub enum SignatureError {
     /// Not made by this key over this message \[R-SIG-03\].
     #[error("the signature does not match the transaction and its sender's key on this network")]
     Mismatch,
+}
+
+impl SignatureError {
+    /// Id of the rule in SPEC.md, for a signature held against a key.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::Length { .. } => "R-SIG-01",
+            Self::OutOfRange => "R-SIG-02",
+            Self::Mismatch => "R-SIG-03",
+        }
+    }
 }
 
 /// A signature of one of the three lengths.

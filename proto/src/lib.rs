@@ -14,6 +14,7 @@ pub mod block;
 pub mod codec;
 pub mod hash;
 pub mod header;
+pub mod history;
 pub mod keys;
 pub mod limits;
 pub mod merkle;

@@ -103,6 +103,40 @@ pub struct TxPath {
     pub siblings: Vec<Hash>,
 }
 
+/// Why a path does not show that a leaf stands in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TxPathError {
+    /// No such leaf, or another number of siblings than index and count demand \[R-MRK-03\].
+    #[error("the path has {siblings} hashes, which is not the shape of leaf {index} of {count}")]
+    PathShape {
+        /// Which leaf.
+        index: u32,
+        /// Leaves in the block.
+        count: u32,
+        /// Hashes of the path.
+        siblings: usize,
+    },
+    /// The path leads to another root \[R-MRK-04\].
+    #[error("the path leads to tx_root {found}, expected {expected}")]
+    WrongTxRoot {
+        /// Where it leads.
+        found: Hash,
+        /// Where it should lead.
+        expected: Hash,
+    },
+}
+
+impl TxPathError {
+    /// Id of the rule in SPEC.md.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::PathShape { .. } => "R-MRK-03",
+            Self::WrongTxRoot { .. } => "R-MRK-04",
+        }
+    }
+}
+
 /// The path of leaf `index`; none if there is no such leaf.
 #[must_use]
 pub fn tx_path(leaves: &[Hash], index: usize) -> Option<TxPath> {
@@ -119,6 +153,17 @@ pub fn tx_path(leaves: &[Hash], index: usize) -> Option<TxPath> {
 }
 
 impl TxPath {
+    /// Checks that `leaf` stands at this place of the block whose header has `tx_root`.
+    ///
+    /// # Errors
+    /// If the path has another shape or leads to another root.
+    pub fn verify(&self, leaf: &Hash, tx_root: &Hash) -> Result<(), TxPathError> {
+        let Self { index, count, siblings } = self;
+        let shape = TxPathError::PathShape { index: *index, count: *count, siblings: siblings.len() };
+        let found = self.root(leaf).ok_or(shape)?;
+        if found == *tx_root { Ok(()) } else { Err(TxPathError::WrongTxRoot { found, expected: *tx_root }) }
+    }
+
     /// The root that this path leads to from `leaf` \[R-MRK-03\]; none if the path has not the shape that index and
     /// count demand.
     #[must_use]

@@ -52,6 +52,21 @@ pub enum ProofError {
     },
 }
 
+impl ProofError {
+    /// Id of the rule in SPEC.md.
+    #[must_use]
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::StepsWithoutLeaf(_) => "R-PRF-01",
+            // Only a proof without a leaf leads to the root of no accounts.
+            Self::WrongRoot { found, .. } if *found == Hash::ZERO => "R-PRF-01",
+            Self::BitOrder { .. } => "R-PRF-02",
+            Self::LeafOffPath { .. } => "R-PRF-03",
+            Self::WrongRoot { .. } => "R-PRF-04",
+        }
+    }
+}
+
 /// Whether a bit of an address is set; bit 0 is the top bit of byte 0.
 #[must_use]
 pub fn address_bit(address: &Address, bit: u8) -> bool {

@@ -197,26 +197,107 @@ pub struct AncestryProof {
     pub siblings: Vec<RangeNode>,
 }
 
+/// Why a proof does not show that a header stands at a height of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AncestryError {
+    /// No such height, or another number of siblings than height and count demand \[R-RNG-04\].
+    #[error("the path has {siblings} nodes, which is not the shape of header {index} of {count}")]
+    PathShape {
+        /// Height of the header.
+        index: u64,
+        /// Headers in the range.
+        count: u64,
+        /// Nodes of the path.
+        siblings: usize,
+    },
+    /// A subtree that claims another count than its place has \[R-RNG-05\].
+    #[error("a node over {expected} headers claims {found}")]
+    RangeCount {
+        /// What it claims.
+        found: u64,
+        /// What its place has.
+        expected: u64,
+    },
+    /// Times that do not grow from left to right \[R-RNG-06\].
+    #[error("headers from time {first} follow others up to time {last}")]
+    RangeOrder {
+        /// Where the right part begins.
+        first: TimeMs,
+        /// Where the left part ends.
+        last: TimeMs,
+    },
+    /// Sums that no chain can reach \[R-RNG-06\].
+    #[error(transparent)]
+    RangeOverflow(#[from] RangeOverflow),
+    /// The proof leads to another chain root \[R-RNG-07\].
+    #[error("the path leads to chain root {found}, expected {expected}")]
+    WrongChainRoot {
+        /// Where it leads.
+        found: Hash,
+        /// Where it should lead.
+        expected: Hash,
+    },
+}
+
+impl AncestryError {
+    /// Id of the rule in SPEC.md.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::PathShape { .. } => "R-RNG-04",
+            Self::RangeCount { .. } => "R-RNG-05",
+            Self::RangeOrder { .. } | Self::RangeOverflow(_) => "R-RNG-06",
+            Self::WrongChainRoot { .. } => "R-RNG-07",
+        }
+    }
+}
+
+/// Joins two nodes that a prover sent, and so may have made up.
+fn join(left: &RangeNode, right: &RangeNode) -> Result<RangeNode, AncestryError> {
+    for node in [left, right] {
+        if node.first_time > node.last_time {
+            return Err(AncestryError::RangeOrder { first: node.last_time, last: node.first_time });
+        }
+    }
+    if left.last_time >= right.first_time {
+        return Err(AncestryError::RangeOrder { first: right.first_time, last: left.last_time });
+    }
+    Ok(RangeNode::parent(left, right)?)
+}
+
 impl AncestryProof {
-    /// The chain root that this proof leads to from `leaf` \[R-RNG-04\]; none if it has not the shape that index and
-    /// count demand, a subtree claims a wrong count, or sums overflow.
+    /// Checks that the header of `leaf` stands at this proof's height in the chain that `chain_root` commits to.
+    ///
+    /// # Errors
+    /// The first rule broken; see [`AncestryError`].
+    pub fn verify(&self, leaf: &RangeNode, chain_root: &Hash) -> Result<(), AncestryError> {
+        let found = self.root(leaf)?.chain_root();
+        if found == *chain_root { Ok(()) } else { Err(AncestryError::WrongChainRoot { found, expected: *chain_root }) }
+    }
+
+    /// The chain root that this proof leads to from `leaf`; none if it breaks a rule on the way.
     #[must_use]
     pub fn chain_root(&self, leaf: &RangeNode) -> Option<Hash> {
-        let shape = path_shape(self.index, self.count)?;
-        if leaf.count != 1 || shape.len() != self.siblings.len() {
-            return None;
+        self.root(leaf).ok().map(|root| root.chain_root())
+    }
+
+    /// The node over the whole range that this proof leads to from `leaf`.
+    fn root(&self, leaf: &RangeNode) -> Result<RangeNode, AncestryError> {
+        let Self { index, count, siblings } = self;
+        let wrong_shape = AncestryError::PathShape { index: *index, count: *count, siblings: siblings.len() };
+        let shape = path_shape(*index, *count).filter(|shape| shape.len() == siblings.len()).ok_or(wrong_shape)?;
+        if leaf.count != 1 {
+            return Err(AncestryError::RangeCount { found: leaf.count, expected: 1 });
         }
-        let root = shape.iter().zip(&self.siblings).try_fold(*leaf, |node, (step, sibling)| {
+        shape.iter().zip(siblings).try_fold(*leaf, |node, (step, sibling)| {
             if sibling.count != step.leaves {
-                return None;
+                return Err(AncestryError::RangeCount { found: sibling.count, expected: step.leaves });
             }
             match step.side {
-                Side::Left => RangeNode::parent(sibling, &node),
-                Side::Right => RangeNode::parent(&node, sibling),
+                Side::Left => join(sibling, &node),
+                Side::Right => join(&node, sibling),
             }
-            .ok()
-        })?;
-        Some(root.chain_root())
+        })
     }
 
     /// Builds the proof for leaf `index` of `count` from nodes by their position in the append-only file.

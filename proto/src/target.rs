@@ -32,6 +32,19 @@ pub enum BitsError {
     },
 }
 
+impl BitsError {
+    /// Id of the rule in SPEC.md.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::Negative(_) => "R-DIF-01",
+            Self::Zero(_) => "R-DIF-02",
+            Self::Overflow(_) => "R-DIF-03",
+            Self::NotCanonical { .. } => "R-DIF-04",
+        }
+    }
+}
+
 impl Bits {
     /// Takes compact bits, valid or not.
     #[must_use]

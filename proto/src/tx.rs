@@ -70,6 +70,21 @@ pub enum TransactionError {
     TooLarge(usize),
 }
 
+impl TransactionError {
+    /// Id of the rule in SPEC.md.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "R-TX-01",
+            Self::SenderForm { .. } => "R-TX-03",
+            Self::OutputCount(_) => "R-TX-04",
+            Self::ZeroAmount(_) => "R-TX-05",
+            Self::MemoTooLong(_) => "R-TX-06",
+            Self::Overflow => "R-TX-07",
+        }
+    }
+}
+
 /// What the sender signs. Always well-formed: the context-free rules were checked when it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
@@ -229,9 +244,7 @@ impl Canonical for Transaction {
         let sender = match reader.u8("sender")? {
             0 => {
                 let spki = reader.bytes("sender key", MAX_SPKI_BYTES)?;
-                let key = PublicKey::from_spki(spki)
-                    .map_err(|error| DecodeError::Invalid { field: "sender key", reason: error.to_string() })?;
-                Sender::Key(key)
+                Sender::Key(PublicKey::from_spki(spki)?)
             }
             1 => Sender::Address(Address::decode(reader)?),
             value => return Err(DecodeError::UnknownChoice { field: "sender", value }),
@@ -245,8 +258,7 @@ impl Canonical for Transaction {
             outputs.push(Output { to: Address::decode(reader)?, amount: Mites::decode(reader)? });
         }
         let memo = reader.bytes("memo", MAX_MEMO_BYTES)?.to_vec();
-        Self::new(TransactionFields { sender, nonce, fee, valid_until, outputs, memo })
-            .map_err(|error| DecodeError::Invalid { field: "transaction", reason: error.to_string() })
+        Ok(Self::new(TransactionFields { sender, nonce, fee, valid_until, outputs, memo })?)
     }
 }
 
@@ -313,6 +325,10 @@ pub fn wire_id(signed_bytes: &[u8]) -> WireId {
     WireId::from_bytes(sha256(&[&[tag::TX_LEAF, 1], signed_bytes]))
 }
 
+const fn too_large(size: usize) -> DecodeError {
+    DecodeError::TooLarge { what: "transaction", size, max: MAX_TRANSACTION_BYTES }
+}
+
 impl Canonical for SignedTransaction {
     fn encode(&self, out: &mut Vec<u8>) {
         self.transaction.encode(out);
@@ -322,13 +338,20 @@ impl Canonical for SignedTransaction {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let transaction = Transaction::decode(reader)?;
         let signature = reader.bytes("signature", crate::keys::MAX_SIGNATURE_BYTES)?;
-        let signature = Signature::from_bytes(signature)
-            .map_err(|error| DecodeError::Invalid { field: "signature", reason: error.to_string() })?;
-        Self::new(transaction, signature).map_err(|error| match error {
-            TransactionError::TooLarge(size) => {
-                DecodeError::TooLarge { what: "transaction", size, max: MAX_TRANSACTION_BYTES }
-            }
-            other => DecodeError::Invalid { field: "transaction", reason: other.to_string() },
+        Self::new(transaction, Signature::from_bytes(signature)?).map_err(|error| match error {
+            TransactionError::TooLarge(size) => too_large(size),
+            other => other.into(),
         })
+    }
+
+    /// Size first, so that nothing is read of bytes that cannot be a transaction \[R-ENC-05\].
+    fn from_canonical(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > MAX_TRANSACTION_BYTES {
+            return Err(too_large(bytes.len()));
+        }
+        let mut reader = Reader::new(bytes);
+        let transaction = Self::decode(&mut reader)?;
+        reader.finish()?;
+        Ok(transaction)
     }
 }

@@ -77,10 +77,7 @@ impl HeaderError {
     #[must_use]
     pub const fn rule(&self) -> &'static str {
         match self {
-            Self::Bits(BitsError::Negative(_)) => "R-DIF-01",
-            Self::Bits(BitsError::Zero(_)) => "R-DIF-02",
-            Self::Bits(BitsError::Overflow(_)) => "R-DIF-03",
-            Self::Bits(BitsError::NotCanonical { .. }) => "R-DIF-04",
+            Self::Bits(error) => error.rule(),
             Self::TargetOutOfRange { .. } => "R-DIF-05",
             Self::WrongBits { .. } => "R-DIF-06",
             Self::InsufficientWork { .. } => "R-HDR-03",
@@ -295,9 +292,7 @@ impl TxError {
             Self::AccountOverflow(_) => "R-ACC-04",
             Self::FeeBelowOpeningCost { .. } => "R-OPN-01",
             Self::TooManyOpenings { .. } => "R-OPN-02",
-            Self::Signature(SignatureError::Length { .. }) => "R-SIG-01",
-            Self::Signature(SignatureError::OutOfRange) => "R-SIG-02",
-            Self::Signature(SignatureError::Mismatch) => "R-SIG-03",
+            Self::Signature(error) => error.rule(),
         }
     }
 

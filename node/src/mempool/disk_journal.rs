@@ -17,7 +17,7 @@ use std::{
 
 use farthing::{
     BlockId, Height, SignedTransaction, TimeMs, TxId,
-    codec::{Canonical as _, DecodeError, Reader},
+    codec::{Canonical as _, Reader},
 };
 
 use super::{DropReason, JournalEntry, JournalError, LoadedEntry, PoolJournal};
@@ -213,40 +213,39 @@ fn parse(bytes: &[u8]) -> (Vec<LoadedEntry>, usize) {
     let mut good = HEADER_BYTES;
     while let Some(rest) = bytes.get(good..).filter(|rest| !rest.is_empty()) {
         let mut reader = Reader::new(rest);
-        let Ok(entry) = record(&mut reader) else { break };
+        let Some(entry) = record(&mut reader) else { break };
         entries.push(entry);
         good += rest.len() - reader.remaining();
     }
     (entries, good)
 }
 
-fn record(reader: &mut Reader<'_>) -> Result<LoadedEntry, DecodeError> {
-    let damaged = |reason: &str| DecodeError::Invalid { field: "journal record", reason: reason.to_owned() };
-    let length = reader.u32("length")?;
-    let length = usize::try_from(length).ok().filter(|length| (1..=MAX_RECORD_BYTES).contains(length));
-    let checksum = reader.u32("checksum")?;
-    let record = reader.take("record", length.ok_or_else(|| damaged("length"))?)?;
+/// One whole record; none if it is cut off or damaged, which ends the journal.
+fn record(reader: &mut Reader<'_>) -> Option<LoadedEntry> {
+    let length = reader.u32("length").ok()?;
+    let length = usize::try_from(length).ok().filter(|length| (1..=MAX_RECORD_BYTES).contains(length))?;
+    let checksum = reader.u32("checksum").ok()?;
+    let record = reader.take("record", length).ok()?;
     if crc32c::crc32c(record) != checksum {
-        return Err(damaged("checksum"));
+        return None;
     }
     let mut reader = Reader::new(record);
-    let entry = match reader.u8("kind")? {
+    let entry = match reader.u8("kind").ok()? {
         ADDED => LoadedEntry::Added {
-            received: TimeMs::decode(&mut reader)?,
-            transaction: SignedTransaction::decode(&mut reader)?,
+            received: TimeMs::decode(&mut reader).ok()?,
+            transaction: SignedTransaction::decode(&mut reader).ok()?,
         },
         DROPPED => {
-            let id = TxId::decode(&mut reader)?;
-            let code = reader.u8("reason")?;
-            let height = Height::decode(&mut reader)?;
-            let by = if reader.remaining() > 0 { Some(TxId::decode(&mut reader)?) } else { None };
-            let reason = DropReason::from_code(code, by).ok_or_else(|| damaged("reason"))?;
-            LoadedEntry::Dropped { id, reason, height }
+            let id = TxId::decode(&mut reader).ok()?;
+            let code = reader.u8("reason").ok()?;
+            let height = Height::decode(&mut reader).ok()?;
+            let by = if reader.remaining() > 0 { Some(TxId::decode(&mut reader).ok()?) } else { None };
+            LoadedEntry::Dropped { id, reason: DropReason::from_code(code, by)?, height }
         }
-        value => return Err(DecodeError::UnknownChoice { field: "kind", value }),
+        _ => return None,
     };
-    reader.finish()?;
-    Ok(entry)
+    reader.finish().ok()?;
+    Some(entry)
 }
 
 #[cfg(test)]

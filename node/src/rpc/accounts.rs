@@ -97,6 +97,7 @@ pub(super) async fn list_entries(
 }
 
 /// Reads the entries; a reorganisation in the middle looks like damage, so it is tried again when the tip has moved.
+/// A token that does not lead to an entry was forged, or made on a branch that has left the best chain.
 async fn entries(
     deps: &Deps,
     address: Address,
@@ -107,6 +108,7 @@ async fn entries(
         let tip = deps.chain.view().tip.id();
         match deps.chain.account_entries(address, before, size).await {
             Err(ChainError::Inconsistent(_)) if deps.chain.view().tip.id() != tip => {}
+            Err(ChainError::Inconsistent(_)) if before.is_some() => return Err(page::invalid()),
             result => return Ok(result?),
         }
     }

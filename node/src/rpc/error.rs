@@ -256,7 +256,15 @@ const fn reason_of(rejection: &Rejection) -> Reason {
 
 impl From<Rejection> for ApiError {
     fn from(rejection: Rejection) -> Self {
-        let mut api = Self::new(reason_of(&rejection), rejection.to_string());
+        let message = match &rejection {
+            // Paths on disk are the operator's business.
+            Rejection::JournalFailed(_) => {
+                tracing::warn!(%rejection, "a transfer was refused");
+                "the transfer could not be written to disk and was not taken; the node's log says more".to_owned()
+            }
+            other => other.to_string(),
+        };
+        let mut api = Self::new(reason_of(&rejection), message);
         if let Rejection::SourceLimited { retry_after_ms } = &rejection {
             api.retry_after = Some(Duration::from_millis(*retry_after_ms));
         }

@@ -121,6 +121,38 @@ pub enum ParamsError {
     Supply(u128),
 }
 
+impl ParamsError {
+    /// Id of the rule in SPEC.md.
+    #[must_use]
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "R-PAR-01",
+            Self::OutOfRange { field, .. } | Self::Bits { field, .. } | Self::Target { field, .. } => field_rule(field),
+            Self::AllocationCount(_) | Self::AllocationOrder(_) | Self::EmptyAllocation(_) => "R-PAR-16",
+            Self::Supply(_) => "R-PAR-17",
+        }
+    }
+}
+
+/// The rule on one parameter, by its name in errors.
+fn field_rule(field: &str) -> &'static str {
+    match field {
+        "genesis_time_ms" => "R-PAR-03",
+        "genesis_bits" => "R-PAR-04",
+        "limit_bits" => "R-PAR-05",
+        "target_spacing_ms" => "R-PAR-06",
+        "half_life_ms" => "R-PAR-08",
+        "reward_delay" => "R-PAR-09",
+        "max_block_bytes" => "R-PAR-10",
+        "max_signature_units" => "R-PAR-11",
+        "max_openings" => "R-PAR-12",
+        "opening_cost_mites" => "R-PAR-13",
+        "initial_subsidy_mites" => "R-PAR-14",
+        // `halving_interval`: the last one that has a range.
+        _ => "R-PAR-15",
+    }
+}
+
 /// A network: checked parameters and the genesis block made of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
@@ -288,10 +320,7 @@ impl Canonical for ParamsFields {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let name = reader.text("name", 32)?.to_owned();
         let prefix = reader.text("prefix", 16)?;
-        let prefix = prefix.parse().map_err(|error: crate::address::ParsePrefixError| DecodeError::Invalid {
-            field: "prefix",
-            reason: error.to_string(),
-        })?;
+        let prefix = prefix.parse::<AddressPrefix>()?;
         Ok(Self {
             name,
             prefix,

@@ -135,6 +135,23 @@ async fn the_history_of_an_account_walks_back_to_zeros_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_token_that_leads_to_no_entry_is_refused() {
+    let api = Api::start().await;
+    api.include(vec![ALICE.pay(0, BOB.address(), 1)], 1).await;
+    api.grow(1, 1).await;
+    api.include(vec![ALICE.pay(1, BOB.address(), 1)], 1).await;
+    // Nothing touched the account at height 2.
+    let token = crate::rpc::page::token(
+        crate::rpc::page::Listing::AccountEntries,
+        &[ALICE.address().as_bytes(), &2_u64.to_le_bytes(), &2_u64.to_le_bytes()],
+    );
+    let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
+    let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token: token };
+    let error = api.client().await.list_account_entries(request).await.unwrap_err();
+    assert_eq!((facts(&error).0, facts(&error).1.as_str()), (Code::InvalidArgument, "INVALID_PAGE_TOKEN"));
+}
+
+#[tokio::test]
 async fn a_token_of_one_account_does_not_list_another() {
     let api = Api::start().await;
     let token = crate::rpc::page::token(

@@ -8,7 +8,7 @@ mod transfers;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use farthing::{
-    BlockId, Height,
+    Address, BlockId, Height,
     wire::v1::{self, ledger_service_client::LedgerServiceClient},
 };
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use super::{Deps, methods, routes};
 use crate::{
     chain::{Accepted, ChainView, Origin},
     env::{Env, Net as _, SystemNet},
-    mempool::{self, MemoryJournal, PoolLimits},
+    mempool::{self, MemoryJournal, Mempool, PoolLimits},
     network_view::{NetworkView, PeerSummary},
     server::{ServerSettings, serve},
     testing::{TestChain, mine},
@@ -57,6 +57,7 @@ impl NetworkView for FixedNetwork {
 /// A served API.
 struct Api {
     test: TestChain,
+    mempool: Mempool,
     network: Arc<FixedNetwork>,
     address: SocketAddr,
 }
@@ -76,7 +77,7 @@ impl Api {
         test.tasks.spawn("mempool", following);
         let deps = Deps {
             chain: test.chain.clone(),
-            mempool,
+            mempool: mempool.clone(),
             env,
             network: Arc::clone(&network) as Arc<dyn NetworkView>,
             tasks: test.tasks.clone(),
@@ -86,7 +87,7 @@ impl Api {
         let settings = ServerSettings::public(methods());
         let serving = serve(listener, routes(&deps).await.unwrap(), settings, test.tasks.token().clone());
         test.tasks.spawn("rpc", serving);
-        Self { test, network, address }
+        Self { test, mempool, network, address }
     }
 
     #[expect(clippy::disallowed_methods, reason = "a client from outside")]
@@ -115,12 +116,24 @@ impl Api {
         ids
     }
 
-    /// Takes the transactions into one block on the tip.
+    /// Takes the transactions into one block on the tip, and waits until the mempool has followed.
     async fn include(&self, transactions: Vec<farthing::SignedTransaction>, mark: u8) -> BlockId {
+        let senders: Vec<_> = transactions.iter().map(|signed| signed.transaction().sender_address()).collect();
         let block = mine(self.test.chain.params(), &self.test.chain.view(), transactions, mark);
         let id = block.id();
         let accepted = self.test.chain.submit_block(block, Origin::Local).await.unwrap();
         assert_eq!(accepted, Accepted::Connected);
+        let view = self.test.chain.view();
+        let behind = |address: &Address| {
+            let next = view.account(address).map_or(0, |account| account.next_nonce);
+            self.mempool.account_pending(address).next_nonce < next
+        };
+        let followed = async {
+            while senders.iter().any(behind) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, followed).await.expect("the mempool follows");
         id
     }
 }

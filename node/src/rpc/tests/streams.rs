@@ -87,6 +87,18 @@ async fn a_reorganisation_is_undone_and_applied_and_its_cursor_works_on_another_
 }
 
 #[tokio::test]
+async fn a_reader_that_sleeps_through_hundreds_of_blocks_gets_every_one() {
+    let api = Api::start().await;
+    let mut frames = subscribe(&api, None, Some(300)).await.unwrap();
+    // Far more than followers of the chain may be behind; nothing reads meanwhile.
+    let ids = api.grow(300, 1).await;
+    for id in ids {
+        assert_eq!(applied(&mut frames).await.block_id_hex, id.to_string());
+    }
+    assert_eq!(next(&mut frames).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_start_that_cannot_be_is_refused_with_its_reason() {
     let api = Api::start().await;
     let table = [
