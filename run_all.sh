@@ -70,8 +70,8 @@ ask() {
     wallet --node "$(url "$node")" "$@"
 }
 
-# One top-level value of flat JSON: a number or a text without quotes in it.
-field() { sed -n "s/^ *\"$1\": *\"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" | head -n 1; }
+# The first value of this key in JSON: a number, or a text without quotes in it.
+field() { grep -o "\"$1\": *\"\{0,1\}[^\",}]*" | head -n 1 | sed 's/.*[:"]//'; }
 
 check_ports() {
     local n port
@@ -126,7 +126,7 @@ all_ready() {
 connected() {
     local n
     for ((n = 1; n <= NODES; n++)); do
-        [[ $(ask "$n" --json status 2> /dev/null | grep -c '"inbound"') -ge 2 ]] || return 1
+        [[ $(ask "$n" --json status 2> /dev/null | grep -o '"inbound"' | wc -l) -ge 2 ]] || return 1
     done
 }
 

@@ -119,7 +119,7 @@ impl TestChain {
         let tasks = Tasks::new();
         let (store, _) = MemoryStore::new(&params);
         let view = ChainView::genesis(&params);
-        let chain = chain::start(params, env, Arc::new(store), view, Vec::new(), &tasks);
+        let chain = chain::start(params, env, Arc::new(store), view, Vec::new(), chain::Caches::default(), &tasks);
         Self { chain, clock, tasks }
     }
 

@@ -35,9 +35,14 @@ impl Account {
     /// Hash of this account's leaf in the account tree \[R-ACT-01\].
     #[must_use]
     pub fn leaf_hash(&self, address: &Address) -> Hash {
-        let mut bytes = Vec::with_capacity(56);
-        self.encode(&mut bytes);
-        Hash::from_bytes(sha256(&[&[tag::ACCOUNT_LEAF], address.as_bytes(), &bytes]))
+        Hash::from_bytes(sha256(&[
+            &[tag::ACCOUNT_LEAF],
+            address.as_bytes(),
+            &self.balance.get().to_le_bytes(),
+            &self.next_nonce.to_le_bytes(),
+            &self.entries.to_le_bytes(),
+            self.history.as_bytes(),
+        ]))
     }
 }
 

@@ -87,7 +87,6 @@ impl Mites {
 
 impl fmt::Display for Mites {
     /// An exact decimal number of far without needless zeros: `12.5`.
-    #[expect(clippy::arithmetic_side_effects, reason = "division by a constant that is not zero")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (far, mites) = (self.0 / MITES_PER_FAR, self.0 % MITES_PER_FAR);
         let text =

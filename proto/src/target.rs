@@ -70,13 +70,13 @@ impl Bits {
         }
         let mantissa = U256::from(mantissa);
         let value = if exponent <= 3 {
-            mantissa >> 8_usize.saturating_mul(3_usize.saturating_sub(small(exponent)))
+            mantissa.wrapping_shr(8_usize.saturating_mul(3_usize.saturating_sub(small(exponent))))
         } else {
             let shift = 8_usize.saturating_mul(small(exponent).saturating_sub(3));
             if mantissa.bit_len().saturating_add(shift) > 256 {
                 return Err(BitsError::Overflow(self.0));
             }
-            mantissa << shift
+            mantissa.wrapping_shl(shift)
         };
         let target = Target::new(value).ok_or(BitsError::Zero(self.0))?;
         let canonical = target.to_bits();
@@ -133,9 +133,9 @@ impl Target {
     pub fn to_bits(self) -> Bits {
         let bytes = self.0.bit_len().div_ceil(8);
         let mantissa = if bytes <= 3 {
-            self.0 << 8_usize.saturating_mul(3_usize.saturating_sub(bytes))
+            self.0.wrapping_shl(8_usize.saturating_mul(3_usize.saturating_sub(bytes)))
         } else {
-            self.0 >> 8_usize.saturating_mul(bytes.saturating_sub(3))
+            self.0.wrapping_shr(8_usize.saturating_mul(bytes.saturating_sub(3)))
         };
         let mantissa: u32 = mantissa.saturating_to();
         // The top bit of the mantissa is a sign in this form, so a number that would set it takes one more byte.

@@ -29,12 +29,25 @@ use crate::{env::Env, store::Store, tasks::Tasks};
 const COMMANDS: usize = 16;
 /// Changes of the tip that a follower may be behind.
 const CHANGES: usize = 64;
-/// Parsed keys that are kept; about 2 KiB each.
-const PARSED_KEYS: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
-/// Transactions whose signature is remembered as good; about 100 bytes each.
-const VERIFIED: NonZeroUsize = NonZeroUsize::new(200_000).expect("not zero");
 /// How often blocks from the future are looked at.
 const RETRY_FUTURE: Duration = Duration::from_secs(1);
+
+/// Sizes of the chain's caches.
+#[derive(Debug, Clone, Copy)]
+pub struct Caches {
+    /// Parsed keys that are kept; about 2 KiB each.
+    pub keys: NonZeroUsize,
+    /// Transactions whose signature is remembered as good; about 100 bytes each.
+    pub verified: NonZeroUsize,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        const KEYS: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
+        const VERIFIED: NonZeroUsize = NonZeroUsize::new(200_000).expect("not zero");
+        Self { keys: KEYS, verified: VERIFIED }
+    }
+}
 
 /// Starts the chain at what the store recovered: the view of its tip, and side tips that may be heavier.
 pub fn start(
@@ -43,6 +56,7 @@ pub fn start(
     store: Arc<dyn Store>,
     view: ChainView,
     candidates: Vec<HeaderContext>,
+    caches: Caches,
     tasks: &Tasks,
 ) -> Chain {
     let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -53,8 +67,8 @@ pub fn start(
         view: watch::Sender::new(Arc::new(view)),
         changes: broadcast::Sender::new(CHANGES),
         headers: Mutex::new(HeaderTree::default()),
-        keys: KeyCache::new(PARSED_KEYS),
-        verified: VerifiedCache::new(VERIFIED),
+        keys: KeyCache::new(caches.keys),
+        verified: VerifiedCache::new(caches.verified),
     });
     let writer = Writer::new(Arc::clone(&shared), candidates);
     tasks.spawn("chain", run(writer, inbox, tasks.token().clone()));

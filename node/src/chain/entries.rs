@@ -62,7 +62,7 @@ impl Chain {
             .compute()
             .run_blocking(move || {
                 let entries = shared.account_entries(&view, address, before, limit)?;
-                Ok((entries, view.tip.clone()))
+                Ok((entries, view.tip))
             })
             .await
     }

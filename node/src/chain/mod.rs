@@ -21,7 +21,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use actor::start;
+pub use actor::{Caches, start};
 pub use entries::{AccountEntry, EntryCause, EntryCursor};
 pub use events::{Accepted, ChainBlock, Lagged, Origin, SessionId, TipChange, TipChanges};
 pub use handle::Chain;

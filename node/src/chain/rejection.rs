@@ -100,14 +100,14 @@ impl BlockRejection {
         matches!(self, Self::Header { .. } | Self::Block { .. } | Self::Signature { .. } | Self::KnownInvalid { .. })
     }
 
-    /// True if no body can ever make this block id valid.
+    /// True if no body can ever make this block id valid, and it took work to find out: a faulty header is refused
+    /// again as cheaply, and remembering those would cost an attacker nothing.
     #[must_use]
-    pub(super) fn condemns_id(&self) -> bool {
+    pub(super) const fn condemns_id(&self) -> bool {
         match self {
-            Self::Header { error, .. } => !error.is_temporary(),
             Self::Block { error, .. } => error.condemns_id(),
             Self::Signature { .. } | Self::KnownInvalid { .. } => true,
-            Self::Orphan { .. } | Self::FromFuture { .. } | Self::Chain(_) => false,
+            Self::Header { .. } | Self::Orphan { .. } | Self::FromFuture { .. } | Self::Chain(_) => false,
         }
     }
 

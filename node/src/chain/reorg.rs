@@ -81,7 +81,7 @@ impl Writer {
     }
 
     fn change_to(&mut self, target: &HeaderContext, origin: Origin) -> Result<(), BlockRejection> {
-        let old_tip = self.view.tip.clone();
+        let old_tip = self.view.tip;
         let plan = self.plan(target)?;
         let (view, undone) = self.undo_to(&plan.fork)?;
         let (view, progress) = self.apply_branch(view, &plan.branch)?;
@@ -104,10 +104,10 @@ impl Writer {
 
     fn plan(&self, target: &HeaderContext) -> Result<Plan, ChainError> {
         let mut branch = Vec::new();
-        let mut at = target.clone();
+        let mut at = *target;
         while self.shared.store.best_at(at.height())? != Some(at.id()) {
             let parent = self.shared.store.header(&at.header().previous)?;
-            branch.push(at.clone());
+            branch.push(at);
             at = parent.ok_or_else(|| Self::inconsistent("the parent", &at.id()))?;
         }
         branch.reverse();
@@ -195,7 +195,7 @@ impl Writer {
             self.condemn(context.id());
         }
         if last_good.total_work() > self.view.tip.total_work() {
-            self.candidates.insert(last_good.clone(), self.shared.env.clock().elapsed());
+            self.candidates.insert(*last_good, self.shared.env.clock().elapsed());
         }
     }
 }

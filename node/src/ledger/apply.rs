@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use farthing::{Address, Mites, Params, RangeNode, Sender};
+use farthing::{Address, Params, RangeNode, Sender};
 use farthing_consensus::{CheckedBlock, Entry, HeaderContext, check_commitment, execute};
 
 use super::{ChainView, LedgerError, range_leaf};
@@ -59,7 +59,7 @@ impl ChainView {
                 positions: touch.positions,
             });
         }
-        check_commitment(&context.header(), &accounts.root(), &self.range.chain_root()?)?;
+        check_commitment(context.header(), &accounts.root(), &self.range.chain_root()?)?;
 
         let mut immature = self.immature.clone();
         if delay > 0 {
@@ -74,8 +74,8 @@ impl ChainView {
             .supply
             .checked_add(params.subsidy(context.height()))
             .and_then(|supply| supply.checked_sub(execution.burned))
-            .unwrap_or(Mites::ZERO);
-        let view = Self { tip: context.clone(), accounts, range, supply, immature };
+            .expect("the parameters keep all money below 2^63, and nothing burns more than there is");
+        let view = Self { tip: *context, accounts, range, supply, immature };
         Ok(Applied { view, effects: Effects { accounts: effects }, new_keys, range_nodes })
     }
 }

@@ -1,0 +1,70 @@
+//! Why a node does not start.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use crate::{mempool::JournalError, store::StoreError};
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made.
+    #[error("cannot create the data directory {}", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Another process uses the data directory.
+    #[error("the data directory {} is in use by another farthing-node{}", path.display(), holder(*.pid))]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The other process, if it could be told.
+        pid: Option<u32>,
+    },
+    /// The lock cannot be taken for another reason.
+    #[error("cannot lock {}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A listener cannot be bound.
+    #[error("{option} = {address} cannot be bound")]
+    Bind {
+        /// The option that names it.
+        option: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The chain cannot be opened.
+    #[error("cannot open the chain in {}", path.display())]
+    Store {
+        /// The data directory.
+        path: PathBuf,
+        /// The cause.
+        source: StoreError,
+    },
+    /// The mempool's journal cannot be opened.
+    #[error("cannot open the mempool's journal")]
+    Journal(#[source] JournalError),
+    /// The descriptors for reflection cannot be read.
+    #[error("cannot serve reflection")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// The ready file cannot be written.
+    #[error("cannot write the ready file {}", path.display())]
+    ReadyFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}

@@ -1,0 +1,282 @@
+//! The composition root: opens what the configuration names, starts every part, and drains them on a stop.
+
+mod error;
+mod surroundings;
+
+use std::{io, net::SocketAddr, process, sync::Arc};
+
+use farthing::{Network as KnownNetwork, Params, wire::PEER_DESCRIPTORS};
+use farthing_consensus::HeaderContext;
+use tonic::service::Routes;
+use tonic_health::{pb::health_server::HealthServer, server::HealthService};
+
+pub use self::error::StartError;
+use self::surroundings::{SavedBook, Surroundings};
+use crate::{
+    chain::{self, Chain, ChainView},
+    config::Config,
+    env::{DiskLock, Env, Listener, disk::read_whole},
+    mempool::{self, DiskJournal, Mempool, PoolJournal, PoolLimits},
+    peers::{self, Network, PeersConfig, PeersDeps},
+    ready::{self, Ready},
+    rpc,
+    server::{ServerSettings, serve},
+    store::{MemoryStore, Store},
+    tasks::{TaskFailure, Tasks},
+};
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    tasks: Tasks,
+    params: Arc<Params>,
+    rpc: SocketAddr,
+    p2p: SocketAddr,
+    lock: DiskLock,
+    store: Arc<dyn Store>,
+    chain: Chain,
+    mempool: Mempool,
+    network: Network,
+}
+
+/// The listeners, bound before anything is opened: a busy port is told at once.
+struct Listeners {
+    rpc: (Box<dyn Listener>, SocketAddr),
+    p2p: (Box<dyn Listener>, SocketAddr),
+}
+
+impl Node {
+    /// Starts a node. When this returns it serves.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing keeps running then.
+    pub async fn start(config: Config, env: Env) -> Result<Self, StartError> {
+        let lock = lock(&config, &env)?;
+        if let Some(path) = &config.ready_file {
+            ready::clear(&**env.disk(), path).map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
+        }
+        let listeners = Listeners {
+            rpc: bind(&env, "rpc-listen", config.rpc_listen).await?,
+            p2p: bind(&env, "p2p-listen", config.p2p_listen).await?,
+        };
+        let opened = open(&config, &env).await?;
+        let tasks = Tasks::new();
+        match Self::assemble(&config, env, listeners, opened, lock, &tasks).await {
+            Ok(node) => Ok(node),
+            Err(error) => {
+                tasks.stop();
+                // What stopped it is the error at hand; how the rest ended adds nothing.
+                let _ = tasks.supervise().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts the parts, each on the handles of those below it.
+    async fn assemble(
+        config: &Config,
+        env: Env,
+        listeners: Listeners,
+        opened: Opened,
+        lock: DiskLock,
+        tasks: &Tasks,
+    ) -> Result<Self, StartError> {
+        let Listeners { rpc: (rpc_listener, rpc), p2p: (p2p_listener, p2p) } = listeners;
+        let Opened { store, view, candidates, journal } = opened;
+        let params = Arc::clone(&config.params);
+        let chain = chain::start(
+            Arc::clone(&params),
+            env.clone(),
+            Arc::clone(&store),
+            view,
+            candidates,
+            chain::Caches { keys: config.key_cache, ..chain::Caches::default() },
+            tasks,
+        );
+        let mempool = start_mempool(config, &env, &chain, journal, tasks).await?;
+        let peers = PeersDeps {
+            env: env.clone(),
+            chain: chain.clone(),
+            mempool: mempool.clone(),
+            tasks: tasks.clone(),
+            store: Arc::new(SavedBook::new(Arc::clone(&store))),
+        };
+        let network = Network::start(peers, peers_config(config, p2p)).await;
+        let surroundings = Surroundings::start(network.clone(), chain.clone(), config.mining.is_some(), tasks);
+        let deps = rpc::Deps {
+            chain: chain.clone(),
+            mempool: mempool.clone(),
+            env: env.clone(),
+            network: Arc::new(surroundings),
+            tasks: tasks.clone(),
+        };
+        let token = tasks.token().clone();
+        let routes = rpc::routes(&deps).await.map_err(StartError::Reflection)?;
+        tasks.spawn("rpc", serve(rpc_listener, routes, ServerSettings::public(rpc::methods()), token.clone()));
+        let routes = peer_routes(&network)?;
+        tasks.spawn("p2p", serve(p2p_listener, routes, ServerSettings::peers(peers::methods(&params)), token));
+        let node = Self { tasks: tasks.clone(), params, rpc, p2p, lock, store, chain, mempool, network };
+        if let Some(path) = &config.ready_file {
+            let written = node.ready().write(&**env.disk(), path);
+            written.map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
+        }
+        let data_dir = config.data_dir.display();
+        tracing::info!(network = %node.params.name, %rpc, %p2p, %data_dir, "serving");
+        Ok(node)
+    }
+
+    /// Where the public API listens.
+    pub fn rpc_address(&self) -> SocketAddr {
+        self.rpc
+    }
+
+    /// Where nodes are taken.
+    pub fn p2p_address(&self) -> SocketAddr {
+        self.p2p
+    }
+
+    /// The tasks, with which the node can be asked to stop.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The mempool.
+    pub fn mempool(&self) -> &Mempool {
+        &self.mempool
+    }
+
+    /// Sessions with other nodes.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Waits until the node has stopped, by request or by a failure.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub async fn wait(self) -> Result<(), TaskFailure> {
+        let Self { tasks, lock, store, .. } = self;
+        let outcome = tasks.supervise().await;
+        // Everything acknowledged is on disk already; a clean end only makes the next start quicker.
+        if let Err(error) = store.close() {
+            tracing::warn!(%error, "the store did not close cleanly; the next start will check it");
+        }
+        // Held until nothing of this node can write any more.
+        drop(lock);
+        outcome
+    }
+
+    fn ready(&self) -> Ready {
+        Ready {
+            schema: 1,
+            network: self.params.name.clone(),
+            genesis_id: self.params.genesis_id().to_string(),
+            pid: process::id(),
+            version: env!("CARGO_PKG_VERSION"),
+            rpc: self.rpc,
+            p2p: self.p2p,
+        }
+    }
+}
+
+/// Makes the data directory and takes its lock; the lock file names the process for whoever comes second.
+fn lock(config: &Config, env: &Env) -> Result<DiskLock, StartError> {
+    let (disk, directory) = (&**env.disk(), &config.data_dir);
+    disk.create_dir_all(directory).map_err(|source| StartError::DataDir { path: directory.clone(), source })?;
+    let path = directory.join("lock");
+    let failed = |source| StartError::Lock { path: path.clone(), source };
+    let lock = match disk.try_lock(&path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let text = read_whole(disk, &path, 64).unwrap_or_default();
+            let pid = String::from_utf8(text).ok().and_then(|text| text.trim().parse().ok());
+            return Err(StartError::InUse { path: directory.clone(), pid });
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let file = disk.open(&path).map_err(failed)?;
+    file.set_len(0).map_err(failed)?;
+    file.write_all_at(0, format!("{}\n", process::id()).as_bytes()).map_err(failed)?;
+    Ok(lock)
+}
+
+async fn bind(
+    env: &Env,
+    option: &'static str,
+    address: SocketAddr,
+) -> Result<(Box<dyn Listener>, SocketAddr), StartError> {
+    let failed = |source| StartError::Bind { option, address, source };
+    let listener = env.net().listen(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// What is found in the data directory.
+struct Opened {
+    store: Arc<dyn Store>,
+    view: ChainView,
+    candidates: Vec<HeaderContext>,
+    journal: Arc<dyn PoolJournal>,
+}
+
+/// Opens the chain, off the async threads: after a crash it may take a while.
+async fn open(config: &Config, env: &Env) -> Result<Opened, StartError> {
+    let (params, dir, disk) = (Arc::clone(&config.params), config.data_dir.clone(), Arc::clone(env.disk()));
+    env.compute()
+        .run_blocking(move || {
+            let (store, _) = MemoryStore::new(&params);
+            let store = Arc::new(store);
+            let journal = DiskJournal::open(disk, &dir, *params.genesis_id()).map_err(StartError::Journal)?;
+            let (view, candidates) = (ChainView::genesis(&params), Vec::new());
+            Ok(Opened { store, view, candidates, journal: Arc::new(journal) })
+        })
+        .await
+}
+
+async fn start_mempool(
+    config: &Config,
+    env: &Env,
+    chain: &Chain,
+    journal: Arc<dyn PoolJournal>,
+    tasks: &Tasks,
+) -> Result<Mempool, StartError> {
+    let changes = chain.subscribe();
+    let limits =
+        PoolLimits { bytes: usize::try_from(config.mempool_bytes).unwrap_or(usize::MAX), ..PoolLimits::default() };
+    let params = Arc::clone(&config.params);
+    let mempool = mempool::start(tasks, env.clone(), params, limits, Arc::new(chain.clone()), journal).await;
+    let mempool = mempool.map_err(StartError::Journal)?;
+    let token = tasks.token().clone();
+    tasks.spawn("mempool chain", mempool::follow(mempool.clone(), chain.clone(), changes, env.clone(), token));
+    Ok(mempool)
+}
+
+fn peers_config(config: &Config, p2p: SocketAddr) -> PeersConfig {
+    PeersConfig {
+        connect: config.connect.clone(),
+        discover: config.discover.clone(),
+        listen_port: Some(p2p.port()),
+        // Only the two public networks span the Internet; dev and private ones live on private addresses.
+        private_addresses: ![KnownNetwork::Main, KnownNetwork::Test].iter().any(|n| n.params() == &*config.params),
+        ..PeersConfig::default()
+    }
+}
+
+/// The peer service with health, and reflection of its own services, in both versions that clients use.
+fn peer_routes(network: &Network) -> Result<Routes, StartError> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(PEER_DESCRIPTORS)
+    };
+    let (reporter, _) = tonic_health::server::health_reporter();
+    Ok(Routes::new(network.service())
+        .add_service(HealthServer::new(HealthService::from_health_reporter(reporter)))
+        .add_service(reflection().build_v1().map_err(StartError::Reflection)?)
+        .add_service(reflection().build_v1alpha().map_err(StartError::Reflection)?))
+}
