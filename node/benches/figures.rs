@@ -1,0 +1,336 @@
+//! The node's figures on this machine. A program, not a timed test; run each part in release:
+//!
+//! ```text
+//! cargo bench -p farthing-node --bench figures -- admit 20000      transfers admitted by SubmitTransactions
+//! cargo bench -p farthing-node --bench figures -- connect 100      blocks of 1,000 transfers connected, bytes on disk
+//! cargo bench -p farthing-node --bench figures -- accounts 1000000 start-up and memory with so many accounts
+//! ```
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program for people that measures this machine")]
+#![allow(clippy::unwrap_used, reason = "a figure that cannot be taken should end the program")]
+
+use std::{
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::{
+    encoding::AsDer as _,
+    rand::SystemRandom,
+    rsa::{KeyPair, KeySize},
+    signature::{KeyPair as _, RSA_PKCS1_SHA256},
+};
+use farthing::{
+    Address, Block, Coinbase, Hash, Header, Mites, Network, Output, Params, PublicKey, Sender, Signature,
+    SignedTransaction, Transaction,
+    codec::Canonical as _,
+    header::commitment,
+    tx::TransactionFields,
+    wire::v1::{
+        SubmitTransactionsRequest, ledger_service_client::LedgerServiceClient, submit_transactions_result::Verdict,
+    },
+};
+use farthing_consensus::{Executor, apply_touches, required_bits};
+use farthing_node::{
+    chain::{ChainView, Origin},
+    config::Config,
+    env::Env,
+    node::Node,
+};
+
+/// Transfers in a block of the `connect` part.
+const TRANSFERS_PER_BLOCK: usize = 1_000;
+/// Accounts that pay in turn.
+const PAYERS: usize = 64;
+
+struct Payer {
+    key: KeyPair,
+    public: PublicKey,
+    nonce: u64,
+}
+
+impl Payer {
+    fn new(key: KeyPair) -> Self {
+        let der = key.public_key().as_der().unwrap();
+        Self { public: PublicKey::from_spki(der.as_ref()).unwrap(), key, nonce: 0 }
+    }
+
+    fn pay(&mut self, outputs: Vec<Output>, fee: Mites) -> SignedTransaction {
+        let sender =
+            if self.nonce == 0 { Sender::Key(self.public.clone()) } else { Sender::Address(self.public.address()) };
+        let fields =
+            TransactionFields { sender, nonce: self.nonce, fee, valid_until: None, outputs, memo: Vec::new() };
+        self.nonce += 1;
+        let transaction = Transaction::new(fields).unwrap();
+        let message = transaction.message(params().genesis_id());
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &message, &mut signature).unwrap();
+        SignedTransaction::new(transaction, Signature::from_bytes(&signature).unwrap()).unwrap()
+    }
+}
+
+fn params() -> &'static Params {
+    Network::Dev.params()
+}
+
+fn alice() -> Payer {
+    let pem = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wallet/dev-keys/alice.pem")).unwrap();
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    Payer::new(KeyPair::from_pkcs8(&base64(&body)).unwrap())
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let value = |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|d| *d == c);
+    let digits: Vec<u32> = text.bytes().filter_map(value).map(|digit| u32::try_from(digit).unwrap()).collect();
+    let group = |group: &[u32]| {
+        let bits = group.iter().fold(0, |sum, digit| sum << 6 | digit) << (6 * (4 - group.len()));
+        bits.to_be_bytes()[1..group.len()].to_vec()
+    };
+    digits.chunks(4).flat_map(group).collect()
+}
+
+fn payers() -> Vec<Payer> {
+    (0..PAYERS).map(|_| Payer::new(KeyPair::generate(KeySize::Rsa2048).unwrap())).collect()
+}
+
+/// A valid block on this view.
+fn block(view: &ChainView, transactions: Vec<SignedTransaction>) -> Block {
+    let height = view.tip.height().next();
+    let mut executor = Executor::new(params(), &view.accounts, height);
+    for transaction in &transactions {
+        executor.apply(transaction).unwrap();
+    }
+    let to = params().allocations[0].address;
+    let coinbase = Coinbase { height, to, amount: executor.coinbase_amount(), tag: Vec::new() };
+    let execution = executor.finish(&coinbase, None).unwrap();
+    let mut accounts = view.accounts.clone();
+    apply_touches(&mut accounts, &execution.touched, |_, meta| meta.copied().unwrap_or_default());
+    let header = Header {
+        previous: view.tip.id(),
+        commitment: commitment(&accounts.root(), &view.range.chain_root().unwrap()),
+        tx_root: Hash::ZERO,
+        time: view.tip.time().saturating_add(params().target_spacing_ms),
+        bits: required_bits(params(), &view.tip),
+        nonce: 0,
+    };
+    let mut block = Block { header, coinbase, transactions };
+    block.header.tx_root = block.tx_root();
+    while !block.header.has_work() {
+        block.header.nonce += 1;
+    }
+    block
+}
+
+async fn start(dir: &Path) -> Node {
+    let config = Config::on_loopback(Arc::new(params().clone()), dir.to_owned());
+    Node::start(config, Env::system().unwrap()).await.unwrap()
+}
+
+async fn stop(node: Node) {
+    node.tasks().stop();
+    node.wait().await.unwrap();
+}
+
+async fn take(node: &Node, block: Block) {
+    node.chain().submit_block(block, Origin::Local).await.unwrap();
+}
+
+/// Gives each payer money, from alice.
+async fn fund(node: &Node, payers: &[Payer]) {
+    let amount = Mites::from_far(10_000).unwrap();
+    let outputs: Vec<_> = payers.iter().map(|payer| Output { to: payer.public.address(), amount }).collect();
+    let fee = Mites::new(params().opening_cost.get() * payers.len() as u64 + 10_000_000);
+    let transfer = alice().pay(outputs, fee);
+    take(node, block(&node.chain().view(), vec![transfer])).await;
+}
+
+/// Transfers of the payers in turn, to one another.
+fn transfers(payers: &mut [Payer], count: usize) -> Vec<SignedTransaction> {
+    let addresses: Vec<Address> = payers.iter().map(|payer| payer.public.address()).collect();
+    (0..count)
+        .map(|n| {
+            let to = addresses[(n * 7 + 1) % addresses.len()];
+            let output = Output { to, amount: Mites::new(1_000) };
+            payers[n % PAYERS].pay(vec![output], Mites::new(100_000))
+        })
+        .collect()
+}
+
+async fn admit(count: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path()).await;
+    let mut payers = payers();
+    fund(&node, &payers).await;
+    println!("signing {count} transfers of {PAYERS} accounts ...");
+    let signed = transfers(&mut payers, count);
+    let bytes: Vec<_> = signed.iter().map(|transfer| transfer.to_canonical().into()).collect();
+    let url = format!("http://{}", node.rpc_address());
+    let client = LedgerServiceClient::connect(url).await.unwrap();
+    for batch in [100, 1_000] {
+        let half: &[_] = if batch == 100 { &bytes[..count / 2] } else { &bytes[count / 2..] };
+        let begin = Instant::now();
+        // Eight batches are under way at once, as from a few busy clients.
+        let mut running = tokio::task::JoinSet::new();
+        for chunk in half.chunks(batch) {
+            if running.len() >= 8 {
+                running.join_next().await.unwrap().unwrap();
+            }
+            let (mut client, transactions_bytes) = (client.clone(), chunk.to_vec());
+            running.spawn(async move {
+                let request = SubmitTransactionsRequest { transactions_bytes };
+                let answer = client.submit_transactions(request).await.unwrap().into_inner();
+                for result in answer.results {
+                    assert!(matches!(result.verdict, Some(Verdict::Status(_))), "{result:?}");
+                }
+            });
+        }
+        while let Some(done) = running.join_next().await {
+            done.unwrap();
+        }
+        let rate = half.len() as f64 / begin.elapsed().as_secs_f64();
+        println!("batches of {batch:4}: {rate:8.0} transfers/s admitted, verified and synced to the journal");
+    }
+    println!("memory: {} MiB resident", resident_mib("self"));
+    stop(node).await;
+    println!("compare: openssl speed rsa2048 (verify/s of one core), in the same minute");
+}
+
+async fn connect(blocks: usize) {
+    let (source_dir, target_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (source, target) = (start(source_dir.path()).await, start(target_dir.path()).await);
+    let mut payers = payers();
+    fund(&source, &payers).await;
+    let funding = source.chain().block(source.chain().view().tip.id()).await.unwrap().unwrap();
+    take(&target, (*funding).clone()).await;
+    let before = disk_usage(target_dir.path());
+    let mut spent = Duration::ZERO;
+    for n in 0..blocks {
+        let next = block(&source.chain().view(), transfers(&mut payers, TRANSFERS_PER_BLOCK));
+        take(&source, next.clone()).await;
+        let begin = Instant::now();
+        take(&target, next).await;
+        spent += begin.elapsed();
+        if (n + 1) % 100 == 0 {
+            println!("{:7} transfers: {} MiB resident (two nodes)", (n + 1) * TRANSFERS_PER_BLOCK, resident_mib("self"));
+        }
+    }
+    let count = (blocks * TRANSFERS_PER_BLOCK) as f64;
+    let rate = blocks as f64 / spent.as_secs_f64();
+    println!("{rate:.1} blocks/s of {TRANSFERS_PER_BLOCK} transfers, signatures verified, synced");
+    println!("{:.0} transfers/s", rate * TRANSFERS_PER_BLOCK as f64);
+    stop(source).await;
+    stop(target).await;
+    for (part, bytes) in disk_usage(target_dir.path()) {
+        let old = before.iter().find(|(name, _)| *name == part).map_or(0, |(_, bytes)| *bytes);
+        println!("{part:<12} {:6.0} bytes per transfer", bytes.saturating_sub(old) as f64 / count);
+    }
+}
+
+async fn accounts(count: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path()).await;
+    let mut alice = alice();
+    let most = usize::try_from(params().max_openings).unwrap();
+    let mut opened = 0_usize;
+    while opened < count {
+        let mut transfers = Vec::new();
+        let mut here = 0;
+        while here + 64 <= most && opened < count {
+            let output = |n: usize| {
+                let digest = farthing::hash::sha256(&[b"account", &n.to_le_bytes()]);
+                Output { to: Address::from_bytes(digest), amount: Mites::new(1) }
+            };
+            let outputs: Vec<_> = (opened..opened + 64).map(output).collect();
+            transfers.push(alice.pay(outputs, Mites::new(64 * params().opening_cost.get() + 1_000_000)));
+            (opened, here) = (opened + 64, here + 64);
+        }
+        take(&node, block(&node.chain().view(), transfers)).await;
+    }
+    let tip = node.chain().view().tip;
+    println!("{opened} accounts opened in {} blocks", tip.height());
+    let begin = Instant::now();
+    stop(node).await;
+    println!("clean stop: {:.2} s", begin.elapsed().as_secs_f64());
+    for round in ["first start", "second start"] {
+        let (mut child, seconds) = spawn(dir.path());
+        println!(
+            "{round}: serving after {seconds:.2} s, {} MiB resident",
+            resident_mib(&child.id().to_string())
+        );
+        terminate(&mut child);
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let (mut child, seconds) = spawn(empty.path());
+    println!("empty node: serving after {seconds:.2} s, {} MiB resident", resident_mib(&child.id().to_string()));
+    terminate(&mut child);
+}
+
+/// Starts the real program on a data directory and waits until it serves.
+fn spawn(dir: &Path) -> (Child, f64) {
+    let ready = dir.join("ready.json");
+    let program = program();
+    assert!(program.exists(), "build the program first: cargo build --release -p farthing-node");
+    let begin = Instant::now();
+    let child = Command::new(program)
+        .args(["--network", "dev", "--rpc-listen", "127.0.0.1:0", "--p2p-listen", "127.0.0.1:0", "--log", "warn"])
+        .arg("--data-dir")
+        .arg(dir)
+        .arg("--ready-file")
+        .arg(&ready)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    while fs::read(&ready).map_or(true, |text| text.is_empty()) {
+        assert!(begin.elapsed() < Duration::from_secs(600), "the node does not start");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    (child, begin.elapsed().as_secs_f64())
+}
+
+fn program() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    here.parent().and_then(Path::parent).unwrap().join("farthing-node")
+}
+
+fn terminate(child: &mut Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    child.wait().unwrap();
+}
+
+/// Resident memory of a process in MiB (proc(5), `VmRSS`).
+fn resident_mib(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
+}
+
+/// Bytes below each entry of a data directory.
+fn disk_usage(dir: &Path) -> Vec<(String, u64)> {
+    fn below(path: &Path) -> u64 {
+        let meta = fs::metadata(path).unwrap();
+        if meta.is_file() {
+            return meta.len();
+        }
+        fs::read_dir(path).unwrap().map(|entry| below(&entry.unwrap().path())).sum()
+    }
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), below(&path))).collect()
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let number = |default: usize| {
+        arguments.get(1).map_or(default, |text| text.parse::<NonZeroUsize>().expect("a number").get())
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    match arguments.first().map(String::as_str) {
+        Some("admit") => runtime.block_on(admit(number(20_000))),
+        Some("connect") => runtime.block_on(connect(number(100))),
+        Some("accounts") => runtime.block_on(accounts(number(1_000_000))),
+        _ => println!("say what to measure: admit [TRANSFERS], connect [BLOCKS] or accounts [ACCOUNTS]"),
+    }
+}
