@@ -80,9 +80,19 @@ impl Shared {
         let Some(account) = view.accounts.get(&address) else { return Ok(found) };
         let mut next = (account.account.entries > 0)
             .then(|| before.map_or(account.meta.last_touch, |cursor| cursor.height.min(account.meta.last_touch)));
+        // Each block must lead to the state that the one above began with. If the best chain has changed since the
+        // view was taken, the store answers from another branch, and it does not.
+        let mut after = before.is_none().then_some(account.account);
         while let Some(height) = next.filter(|_| found.len() < limit) {
             let (effect, context) = self.effect_at(address, height)?;
             let links = self.links(address, &effect, &context)?;
+            let head = links.last().map(|link| (link.entry, link.history));
+            if after.is_some_and(|account| head != Some((account.entries, account.history))) {
+                let text =
+                    format!("the effects of block {} do not lead to the history of account {address}", context.id());
+                return Err(ChainError::Inconsistent(text));
+            }
+            after = Some(effect.before.map_or_else(Account::default, |(account, _)| account));
             let wanted = |link: &AccountEntry| before.is_none_or(|cursor| link.entry < cursor.entry);
             found.extend(links.into_iter().rev().filter(wanted));
             next = effect.before.filter(|(account, _)| account.entries > 0).map(|(_, meta)| meta.last_touch);

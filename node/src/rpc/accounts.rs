@@ -1,22 +1,27 @@
 //! Accounts: state with proof, pending changes, history.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use farthing::{
-    Account, Address, Height,
+    Account, Address, BlockId, EntryId, Hash, Height,
+    account::history_link,
+    codec::{Canonical as _, Reader},
     wire::{AddressLookup, AnchoredProof, transaction_view, v1},
 };
+use tokio::time::timeout;
 
 use super::{
     ApiError, Deps, blocks,
     page::{self, Listing},
 };
-use crate::chain::{AccountEntry, ChainError, ChainView, EntryCause, EntryCursor};
+use crate::chain::{AccountEntry, Chain, ChainError, ChainView, EntryCause, EntryCursor};
 
 const DEFAULT_PAGE: usize = 20;
 const MAX_PAGE: usize = 100;
 /// How often an answer is tried again because the chain reorganised while it was made.
 const MAX_RACES: usize = 8;
+/// How long the store may be ahead of the published view at the most.
+const PUBLISHED_WITHIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn get(deps: &Deps, request: v1::GetAccountRequest) -> Result<v1::GetAccountResponse, ApiError> {
     let prefix = &deps.chain.params().prefix;
@@ -47,8 +52,11 @@ pub(super) async fn get(deps: &Deps, request: v1::GetAccountRequest) -> Result<v
 async fn prove(deps: &Deps, address: Address) -> Result<(Arc<ChainView>, AnchoredProof), ApiError> {
     for _ in 0..MAX_RACES {
         let view = deps.chain.view();
-        // None: the chain has left this view's tip, and the store its range.
-        let Some(chain_root) = deps.chain.chain_root_before(&view).await? else { continue };
+        let Some(chain_root) = deps.chain.chain_root_before(&view).await? else {
+            // The chain has left this view's tip, and the store its range.
+            moved_from(&deps.chain, view.tip.id()).await;
+            continue;
+        };
         let proof = AnchoredProof {
             header: *view.tip.header(),
             height: view.tip.height(),
@@ -67,31 +75,33 @@ pub(super) async fn list_entries(
 ) -> Result<v1::ListAccountEntriesResponse, ApiError> {
     let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
     let address = AddressLookup::try_from(&request)?.resolve(&deps.chain.params().prefix)?;
-    let before = match page::read::<48>(Listing::AccountEntries, &request.page_token)? {
+    let above = match page::read::<TOKEN_BYTES>(Listing::AccountEntries, &request.page_token)? {
         None => None,
-        Some(token) => Some(read_cursor(&token, address).ok_or_else(page::invalid)?),
+        Some(token) => Some(Link::from_token(&token, &address).ok_or_else(page::invalid)?),
     };
-    let (found, tip) = entries(deps, address, before, size).await?;
+    let (found, tip) = entries(deps, address, above.as_ref().map(Link::cursor), size).await?;
+    if let (Some(above), Some(first)) = (&above, found.first())
+        && !above.stands_on(first)
+    {
+        // The history was reorganised between the pages.
+        return Err(page::invalid());
+    }
     let mut entries = Vec::with_capacity(found.len());
     let mut budget = page::Budget::default();
     let mut last = None;
-    for entry in found {
-        let message = entry_view(deps, &entry);
+    for entry in &found {
+        let message = entry_view(deps, entry);
         if !budget.fits(&message) {
             break;
         }
-        last = Some(EntryCursor { entry: entry.entry, height: entry.height });
+        last = Some(Link::of(entry));
         entries.push(message);
     }
     // The first link of an account is number 1: nothing is behind it.
-    let next = last.filter(|cursor| cursor.entry > 1);
-    let next_page_token = next.map(|cursor| {
-        let (entry, height) = (cursor.entry.to_le_bytes(), cursor.height.get().to_le_bytes());
-        page::token(Listing::AccountEntries, &[address.as_bytes(), &entry, &height])
-    });
+    let next = last.filter(|link| link.entry > 1);
     Ok(v1::ListAccountEntriesResponse {
         entries,
-        next_page_token: next_page_token.unwrap_or_default(),
+        next_page_token: next.map(|link| link.to_token(&address)).unwrap_or_default(),
         tip: Some((&blocks::point(&tip)).into()),
     })
 }
@@ -107,7 +117,7 @@ async fn entries(
     for _ in 0..MAX_RACES {
         let tip = deps.chain.view().tip.id();
         match deps.chain.account_entries(address, before, size).await {
-            Err(ChainError::Inconsistent(_)) if deps.chain.view().tip.id() != tip => {}
+            Err(ChainError::Inconsistent(_)) if moved_from(&deps.chain, tip).await => {}
             Err(ChainError::Inconsistent(_)) if before.is_some() => return Err(page::invalid()),
             result => return Ok(result?),
         }
@@ -115,11 +125,50 @@ async fn entries(
     Err(raced())
 }
 
-fn read_cursor(token: &[u8; 48], address: Address) -> Option<EntryCursor> {
-    let (of, rest) = token.split_first_chunk::<32>()?;
-    let (entry, height) = rest.split_first_chunk::<8>()?;
-    let height = Height::new(u64::from_le_bytes(height.try_into().ok()?));
-    (of == address.as_bytes()).then_some(EntryCursor { entry: u64::from_le_bytes(*entry), height })
+/// Bytes of a page token: address, entry, height, id, history.
+const TOKEN_BYTES: usize = 32 + 8 + 8 + 32 + 32;
+
+/// The last link of a page, by which the next page is held to the same history.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    entry: u64,
+    height: Height,
+    id: EntryId,
+    history: Hash,
+}
+
+impl Link {
+    const fn of(entry: &AccountEntry) -> Self {
+        Self { entry: entry.entry, height: entry.height, id: entry.id, history: entry.history }
+    }
+
+    const fn cursor(&self) -> EntryCursor {
+        EntryCursor { entry: self.entry, height: self.height }
+    }
+
+    /// Whether this link is the one that follows `below`.
+    fn stands_on(&self, below: &AccountEntry) -> bool {
+        history_link(&below.history, self.id, self.height) == self.history
+    }
+
+    fn to_token(self, address: &Address) -> String {
+        let (entry, height) = (self.entry.to_le_bytes(), self.height.get().to_le_bytes());
+        let parts: [&[u8]; 5] = [address.as_bytes(), &entry, &height, self.id.as_bytes(), self.history.as_bytes()];
+        page::token(Listing::AccountEntries, &parts)
+    }
+
+    /// None if the token is another account's.
+    fn from_token(token: &[u8; TOKEN_BYTES], address: &Address) -> Option<Self> {
+        let mut reader = Reader::new(token);
+        let of = Address::decode(&mut reader).ok()?;
+        let link = Self {
+            entry: reader.u64("entry").ok()?,
+            height: Height::decode(&mut reader).ok()?,
+            id: EntryId::decode(&mut reader).ok()?,
+            history: Hash::decode(&mut reader).ok()?,
+        };
+        (of == *address).then_some(link)
+    }
 }
 
 fn entry_view(deps: &Deps, entry: &AccountEntry) -> v1::AccountEntry {
@@ -138,6 +187,12 @@ fn entry_view(deps: &Deps, entry: &AccountEntry) -> v1::AccountEntry {
         time_ms: entry.time.get(),
         cause: Some(cause),
     }
+}
+
+/// Waits until the published tip is another, for the moment by which the store may be ahead of it. False if it stays.
+async fn moved_from(chain: &Chain, tip: BlockId) -> bool {
+    let mut views = chain.watch();
+    matches!(timeout(PUBLISHED_WITHIN, views.wait_for(|view| view.tip.id() != tip)).await, Ok(Ok(_)))
 }
 
 /// The chain reorganised again and again while the answer was made.

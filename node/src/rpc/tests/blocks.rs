@@ -60,17 +60,11 @@ async fn pages_of_blocks_reach_genesis_and_hold_together_when_the_chain_reorgani
     assert_eq!(page.blocks[0].confirmations, 1);
 
     // A longer branch from genesis between two pages.
-    let mut view = fork;
+    let mut view = (*fork).clone();
     for _ in 0..6 {
-        let block = mine(api.test.chain.params(), &view, Vec::new(), 2);
-        let context = farthing_consensus::HeaderContext::from_stored(
-            block.header,
-            view.tip.height().next(),
-            view.tip.total_work().checked_add(view.tip.work().unwrap()).unwrap(),
-        );
-        let checked = farthing_consensus::check_block(api.test.chain.params(), &block).unwrap();
-        view = std::sync::Arc::new(view.apply(api.test.chain.params(), &checked, &context).unwrap().view);
+        let (block, next) = next_on(&view, Vec::new(), 2);
         api.test.chain.submit_block(block, Origin::Local).await.unwrap();
+        view = next;
     }
     assert_eq!(api.test.chain.view().tip.id(), view.tip.id());
 
@@ -134,32 +128,46 @@ async fn the_history_of_an_account_walks_back_to_zeros_page_by_page() {
     assert_eq!(history, account.history);
 }
 
+/// A page token as the node makes it, for an entry that need not exist.
+fn entry_token(address: Address, entry: u64, height: u64) -> String {
+    let parts: [&[u8]; 5] = [address.as_bytes(), &entry.to_le_bytes(), &height.to_le_bytes(), &[0; 32], &[0; 32]];
+    crate::rpc::page::token(crate::rpc::page::Listing::AccountEntries, &parts)
+}
+
+async fn entries_of_alice(api: &Api, page_token: String) -> Result<v1::ListAccountEntriesResponse, Status> {
+    let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
+    let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token };
+    Ok(api.client().await.list_account_entries(request).await?.into_inner())
+}
+
 #[tokio::test]
-async fn a_token_that_leads_to_no_entry_is_refused() {
+async fn a_token_that_leads_to_no_entry_or_to_another_account_is_refused() {
     let api = Api::start().await;
     api.include(vec![ALICE.pay(0, BOB.address(), 1)], 1).await;
     api.grow(1, 1).await;
     api.include(vec![ALICE.pay(1, BOB.address(), 1)], 1).await;
-    // Nothing touched the account at height 2.
-    let token = crate::rpc::page::token(
-        crate::rpc::page::Listing::AccountEntries,
-        &[ALICE.address().as_bytes(), &2_u64.to_le_bytes(), &2_u64.to_le_bytes()],
-    );
-    let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
-    let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token: token };
-    let error = api.client().await.list_account_entries(request).await.unwrap_err();
-    assert_eq!((facts(&error).0, facts(&error).1.as_str()), (Code::InvalidArgument, "INVALID_PAGE_TOKEN"));
+    // Nothing touched the account at height 2; the entry at height 1 has another id; the token may be Bob's.
+    for (address, entry, height) in [(ALICE.address(), 2, 2), (ALICE.address(), 2, 3), (BOB.address(), 1, 1)] {
+        let error = entries_of_alice(&api, entry_token(address, entry, height)).await.unwrap_err();
+        assert_eq!((facts(&error).0, facts(&error).1.as_str()), (Code::InvalidArgument, "INVALID_PAGE_TOKEN"));
+    }
 }
 
 #[tokio::test]
-async fn a_token_of_one_account_does_not_list_another() {
+async fn a_page_of_another_branch_does_not_continue_a_history() {
     let api = Api::start().await;
-    let token = crate::rpc::page::token(
-        crate::rpc::page::Listing::AccountEntries,
-        &[BOB.address().as_bytes(), &1_u64.to_le_bytes(), &1_u64.to_le_bytes()],
-    );
-    let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
-    let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token: token };
-    let error = api.client().await.list_account_entries(request).await.unwrap_err();
+    let mut branch = (*api.test.chain.view()).clone();
+    for nonce in 0..3 {
+        api.include(vec![ALICE.pay(nonce, BOB.address(), 1)], 1).await;
+    }
+    let first = entries_of_alice(&api, String::new()).await.unwrap();
+    assert_eq!(first.entries.len(), 2);
+    for nonce in 0..4 {
+        let (block, next) = next_on(&branch, vec![ALICE.pay(nonce, BOB.address(), 2)], 2);
+        api.test.chain.submit_block(block, Origin::Local).await.unwrap();
+        branch = next;
+    }
+    assert_eq!(api.test.chain.view().tip.id(), branch.tip.id());
+    let error = entries_of_alice(&api, first.next_page_token).await.unwrap_err();
     assert_eq!(facts(&error).1, "INVALID_PAGE_TOKEN");
 }

@@ -1,6 +1,7 @@
 //! The API as its clients see it: a real listener, a real client, a chain in memory.
 
 mod blocks;
+mod races;
 mod service;
 mod streams;
 mod transfers;
@@ -8,9 +9,10 @@ mod transfers;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use farthing::{
-    Address, BlockId, Height,
+    Address, Block, BlockId, Height, SignedTransaction,
     wire::v1::{self, ledger_service_client::LedgerServiceClient},
 };
+use farthing_consensus::{HeaderContext, check_block};
 use tokio::sync::watch;
 use tonic::{
     Code, Status,
@@ -25,7 +27,7 @@ use crate::{
     mempool::{self, MemoryJournal, Mempool, PoolLimits},
     network_view::{NetworkView, PeerSummary},
     server::{ServerSettings, serve},
-    testing::{TestChain, mine},
+    testing::{TestChain, dev, mine},
 };
 
 /// Longest that a test waits for anything.
@@ -117,7 +119,7 @@ impl Api {
     }
 
     /// Takes the transactions into one block on the tip, and waits until the mempool has followed.
-    async fn include(&self, transactions: Vec<farthing::SignedTransaction>, mark: u8) -> BlockId {
+    async fn include(&self, transactions: Vec<SignedTransaction>, mark: u8) -> BlockId {
         let senders: Vec<_> = transactions.iter().map(|signed| signed.transaction().sender_address()).collect();
         let block = mine(self.test.chain.params(), &self.test.chain.view(), transactions, mark);
         let id = block.id();
@@ -136,6 +138,16 @@ impl Api {
         tokio::time::timeout(PATIENCE, followed).await.expect("the mempool follows");
         id
     }
+}
+
+/// A block on a view, which need not be the chain's, and the view after it.
+fn next_on(view: &ChainView, transactions: Vec<SignedTransaction>, mark: u8) -> (Block, ChainView) {
+    let params = dev();
+    let block = mine(&params, view, transactions, mark);
+    let work = view.tip.total_work().checked_add(block.header.bits.target().unwrap().work().unwrap()).unwrap();
+    let context = HeaderContext::from_stored(block.header, view.tip.height().next(), work);
+    let applied = view.apply(&params, &check_block(&params, &block).unwrap(), &context).unwrap();
+    (block, applied.view)
 }
 
 /// The code, reason and metadata of an error.
