@@ -97,11 +97,6 @@ impl Mempool {
         self.shared.read(|pool| pool.select(limits))
     }
 
-    /// Drops transactions that a template could not include although they were held for executable.
-    pub fn drop_unexecutable(&self, ids: &[TxId]) {
-        self.shared.change(|pool, now| pool.drop_unexecutable(ids, now));
-    }
-
     /// The tip has changed: the blocks lead from the old one to that of `confirmed`, each list the lowest first.
     pub(super) fn advance(&self, confirmed: Arc<dyn Confirmed>, undone: &[BlockBody<'_>], applied: &[BlockBody<'_>]) {
         self.shared.change(|pool, now| pool.advance(confirmed, undone, applied, now));

@@ -110,6 +110,8 @@ pub struct AccountPending {
 /// Numbers of the pool. Changes are published through a watch channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PoolStats {
+    /// Height of the tip that the pool knows.
+    pub height: Height,
     /// Grows with every change of what is executable.
     pub generation: u64,
     /// Executable transactions.

@@ -89,18 +89,6 @@ impl Pool {
         self.settle_all(touched, now);
     }
 
-    /// Drops a transaction that a block could not include although it was held for executable.
-    pub(in crate::mempool) fn drop_unexecutable(&mut self, ids: &[TxId], now: Now) {
-        let mut touched = BTreeSet::new();
-        for id in ids {
-            if let Some((address, nonce)) = self.ids.get(id).copied() {
-                self.pull(&address, nonce, Some(DropReason::NotExecutable));
-                touched.insert(address);
-            }
-        }
-        self.settle_all(touched, now);
-    }
-
     /// Forgets reasons that are too old.
     pub(in crate::mempool) fn prune_reasons(&mut self) {
         self.reasons.prune(self.confirmed.height(), &self.limits);

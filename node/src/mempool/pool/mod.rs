@@ -208,6 +208,6 @@ impl Pool {
     }
 
     pub(super) fn stats(&self) -> PoolStats {
-        PoolStats { oldest: self.arrivals.values().next().copied(), ..self.stats }
+        PoolStats { height: self.confirmed.height(), oldest: self.arrivals.values().next().copied(), ..self.stats }
     }
 }
