@@ -11,6 +11,8 @@ use farthing::{
 };
 use farthing_consensus::HeaderContext;
 
+pub mod checkpoint;
+
 mod error;
 mod memory;
 mod types;

@@ -22,7 +22,9 @@ pub struct LogPlace {
 }
 
 impl LogPlace {
-    pub(crate) fn new(segment: u32, offset: u32) -> Option<Self> {
+    /// None for offset 0, where no canonical bytes can stand.
+    #[must_use]
+    pub fn new(segment: u32, offset: u32) -> Option<Self> {
         NonZeroU32::new(offset).map(|offset| Self { segment, offset })
     }
 
