@@ -121,6 +121,12 @@ impl Checkpointer {
         !state.running
     }
 
+    /// Whether a thread has begun and not ended.
+    #[cfg(test)]
+    pub(super) fn is_running(&self) -> bool {
+        self.lock().running
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

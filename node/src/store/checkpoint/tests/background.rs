@@ -72,7 +72,7 @@ fn beside(bench: &Bench, test: impl FnOnce(&mpsc::Receiver<()>, mpsc::Sender<()>
 }
 
 fn until_running(bench: &Bench) {
-    while !bench.checkpointer.lock().running {
+    while !bench.checkpointer.is_running() {
         thread::yield_now();
     }
 }
