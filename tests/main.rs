@@ -1,5 +1,9 @@
 //! End-to-end tests, in one binary: the vectors and the specification held against the code, and real nodes.
 #![allow(clippy::print_stderr, reason = "tests say which seed they ran with and show the logs of what failed")]
 
+mod harness;
+mod partition;
+mod relay;
 mod spec_rules;
+mod transfers;
 mod vectors_check;

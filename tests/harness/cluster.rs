@@ -1,0 +1,103 @@
+//! Several whole nodes in this process, each with its own data directory, joined by a [`Fabric`].
+
+use std::sync::Arc;
+
+use farthing::{Address, BlockId, Params};
+use farthing_consensus::HeaderContext;
+use farthing_node::{
+    chain::Chain,
+    config::Config,
+    env::{Env, SeededRandom},
+    mempool::Mempool,
+    node::Node,
+};
+use tempfile::TempDir;
+
+use super::{api::Api, fabric::Fabric, ledger, until};
+
+/// Nodes, numbered from 0.
+pub(crate) struct Cluster {
+    pub(crate) params: Arc<Params>,
+    pub(crate) fabric: Fabric,
+    nodes: Vec<Node>,
+    _folders: TempDir,
+}
+
+impl Cluster {
+    /// Starts nodes, each told of those before it that it is linked with, and waits until these are connected.
+    pub(crate) async fn start(params: Arc<Params>, count: usize, links: fn(usize, usize) -> bool) -> Self {
+        let folders = tempfile::tempdir().expect("a temporary folder");
+        let fabric = Fabric::new(links);
+        let mut nodes: Vec<Node> = Vec::new();
+        for at in 0..count {
+            let folder = folders.path().join(format!("node{at}"));
+            let known = (0..at).filter(|before| links(*before, at));
+            let mut config = Config::on_loopback(Arc::clone(&params), folder);
+            config.connect = known
+                .map(|before| nodes[before].p2p_address().to_string().parse().expect("an address is host and port"))
+                .collect();
+            let env = Env::system().expect("threads").with_net(fabric.net_of(at));
+            let env = env.with_random(SeededRandom::new(0xfa57 + at as u64));
+            nodes.push(Node::start(config, env).await.unwrap_or_else(|error| panic!("node {at}: {error}")));
+        }
+        let cluster = Self { params, fabric, nodes, _folders: folders };
+        for at in 0..count {
+            let linked = (0..count).filter(|other| *other != at && links(*other, at)).count();
+            cluster.connected(at, linked).await;
+        }
+        cluster
+    }
+
+    pub(crate) fn chain(&self, at: usize) -> &Chain {
+        self.nodes[at].chain()
+    }
+
+    pub(crate) fn mempool(&self, at: usize) -> &Mempool {
+        self.nodes[at].mempool()
+    }
+
+    pub(crate) fn tip(&self, at: usize) -> HeaderContext {
+        self.chain(at).view().tip.clone()
+    }
+
+    pub(crate) async fn api(&self, at: usize) -> Api {
+        Api::connect(&self.params, self.nodes[at].rpc_address()).await
+    }
+
+    /// Mines what waits at a node.
+    pub(crate) async fn mine(&self, at: usize, to: Address) -> HeaderContext {
+        ledger::mine_waiting(self.chain(at), self.mempool(at), to).await
+    }
+
+    /// Waits until a node has exactly so many peers.
+    pub(crate) async fn connected(&self, at: usize, peers: usize) {
+        let network = self.nodes[at].network();
+        until(&format!("node {at} has {peers} peers"), || match network.peers().len() {
+            found if found == peers => Ok(()),
+            found => Err(format!("{found}")),
+        })
+        .await;
+    }
+
+    /// Waits until these nodes have this tip.
+    pub(crate) async fn agree_on(&self, nodes: &[usize], tip: BlockId) {
+        until(&format!("nodes {nodes:?} agree on {tip}"), || {
+            let tips: Vec<_> = nodes.iter().map(|at| self.tip(*at)).collect();
+            if tips.iter().all(|found| found.id() == tip) {
+                return Ok(());
+            }
+            Err(tips.iter().map(|found| format!("{} at {}; ", found.id(), found.height())).collect())
+        })
+        .await;
+    }
+
+    /// Stops every node and checks that none of them had failed.
+    pub(crate) async fn stop(self) {
+        for node in &self.nodes {
+            node.tasks().stop();
+        }
+        for (at, node) in self.nodes.into_iter().enumerate() {
+            node.wait().await.unwrap_or_else(|error| panic!("node {at}: {error}"));
+        }
+    }
+}

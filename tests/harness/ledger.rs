@@ -1,0 +1,90 @@
+//! Blocks made by hand on a node's chain, and its ledger computed anew from its blocks.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use farthing::{Address, Block, Coinbase, Hash, Header, Height, SignedTransaction, TimeMs, header::commitment};
+use farthing_consensus::{Entry, Executor, HeaderContext, check_block, check_header, check_signature, required_bits};
+use farthing_node::{
+    chain::{Accepted, Chain, ChainView, Origin},
+    mempool::{Mempool, TemplateLimits},
+};
+
+fn now() -> TimeMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands behind 1970");
+    TimeMs::new(u64::try_from(since.as_millis()).expect("the clock stands before the year 584 million"))
+}
+
+/// Makes the next block of a chain without reward delay, submits it, and gives its place. Transactions that cannot be
+/// executed (any more) are left out, as a miner does it.
+pub(crate) async fn mine(chain: &Chain, transactions: Vec<SignedTransaction>, to: Address) -> HeaderContext {
+    let block = next_block(chain, transactions, to);
+    let id = block.id();
+    let accepted = chain.submit_block(block, Origin::Mined).await.expect("a valid block");
+    assert!(matches!(accepted, Accepted::Connected), "{accepted:?}");
+    chain.header(id).await.expect("the store reads").expect("it was just taken")
+}
+
+/// Mines what the mempool offers.
+pub(crate) async fn mine_waiting(chain: &Chain, mempool: &Mempool, to: Address) -> HeaderContext {
+    let height = chain.view().tip.height().next();
+    let limits = TemplateLimits { height, bytes: 1 << 20, signature_units: 1_000, openings: 1_000, count: 1_000 };
+    let waiting = mempool.select(&limits);
+    mine(chain, waiting.iter().map(|pooled| pooled.transaction().clone()).collect(), to).await
+}
+
+fn next_block(chain: &Chain, mut transactions: Vec<SignedTransaction>, to: Address) -> Block {
+    let (params, view) = (chain.params(), chain.view());
+    let height = view.tip.height().next();
+    let mut executor = Executor::new(params, &view.accounts, height);
+    transactions.retain(|transaction| executor.apply(transaction).is_ok());
+    let coinbase = Coinbase { height, to, amount: executor.coinbase_amount(), tag: Vec::new() };
+    let execution = executor.finish(&coinbase, None).expect("the coinbase is made for it");
+    let mut accounts = view.accounts.clone();
+    for touch in execution.touched {
+        let meta = accounts.get(&touch.address).map(|entry| entry.meta).unwrap_or_default();
+        accounts.insert(touch.address, Entry { account: touch.after, meta });
+    }
+    let header = Header {
+        previous: view.tip.id(),
+        commitment: commitment(&accounts.root(), &view.range.chain_root().expect("a short chain")),
+        tx_root: Hash::ZERO,
+        time: now().max(view.tip.time().saturating_add(1)),
+        bits: required_bits(params, &view.tip),
+        nonce: 0,
+    };
+    let mut block = Block { header, coinbase, transactions };
+    block.header.tx_root = block.tx_root();
+    while !block.header.has_work() {
+        block.header.nonce += 1;
+    }
+    block
+}
+
+/// Computes the ledger from the blocks of a node's best chain, every rule and signature checked.
+pub(crate) async fn rebuild(chain: &Chain) -> ChainView {
+    let params = chain.params();
+    let tip = chain.view().tip.height();
+    let mut view = ChainView::genesis(params);
+    for height in 1..=tip.get() {
+        let id = chain.best_at(Height::new(height)).await.expect("the store reads").expect("up to the tip");
+        let block = chain.block(id).await.expect("the store reads").expect("every body is there");
+        let context = check_header(params, &view.tip, &block.header, now()).expect("a valid header");
+        let checked = check_block(params, &block).expect("a valid block");
+        for signed in &block.transactions {
+            let address = signed.transaction().sender_address();
+            let key = chain.verifying_key(address).await.expect("the store reads").expect("it was carried");
+            check_signature(params, signed, &key).expect("a valid signature");
+        }
+        view = view.apply(params, &checked, &context).expect("a valid execution").view;
+    }
+    view
+}
+
+/// Asserts that a node's ledger is what its blocks give.
+pub(crate) async fn assert_rebuilds(chain: &Chain) {
+    let (held, rebuilt) = (chain.view(), rebuild(chain).await);
+    assert_eq!(held.tip.id(), rebuilt.tip.id(), "the chain moved while it was computed anew");
+    assert_eq!(held.accounts.root(), rebuilt.accounts.root());
+    assert_eq!(held.range, rebuilt.range);
+    assert_eq!(held.supply, rebuilt.supply);
+}
