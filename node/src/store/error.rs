@@ -108,7 +108,7 @@ pub enum StoreError {
         height: Height,
         /// The rule.
         #[source]
-        source: BlockError,
+        source: Box<BlockError>,
     },
     /// Canonical bytes with a good checksum that do not decode: written by a newer version, or by a mistake of ours.
     #[error("{what} does not decode")]

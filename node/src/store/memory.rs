@@ -8,14 +8,14 @@ use std::{
 use farthing::{
     Address, Block, BlockId, Height, Params, PublicKey, Sender, SignedTransaction, TxId,
     codec::{Canonical as _, Reader},
-    range::{RangeNode, RangePeaks, node_count},
+    range::{RangeNode, node_count},
 };
-use farthing_consensus::{AccountTree, HeaderContext};
+use farthing_consensus::HeaderContext;
 
 use super::{
-    AccountMeta, CheckpointView, Commit, Effects, KeyAndValue, KeyValue, LogPlace, NewBlock, Recovered, Store,
-    StoreError,
+    CheckpointView, Commit, Effects, KeyAndValue, KeyValue, LogPlace, NewBlock, Recovered, Store, StoreError,
 };
+use crate::ledger::ChainView;
 
 /// Keeps everything in memory.
 #[derive(Debug)]
@@ -48,22 +48,12 @@ struct Stored {
 /// Offset at which the twin says that a block's bytes begin.
 const FIRST_OFFSET: u32 = 1;
 
-/// The range over genesis alone.
-pub(crate) fn genesis_range(params: &Params) -> (RangePeaks, Vec<RangeNode>) {
-    let genesis = HeaderContext::genesis(params);
-    let mut range = RangePeaks::default();
-    let nodes = range
-        .append(RangeNode::leaf(genesis.header(), genesis.total_work()))
-        .expect("one header's work and count are within bounds");
-    (range, nodes)
-}
-
 impl MemoryStore {
     /// A store that holds the network's genesis.
     pub fn new(params: &Params) -> (Self, Recovered) {
         let tip = HeaderContext::genesis(params);
-        let (range, nodes) = genesis_range(params);
-        let mut state = State { range: nodes, ..State::default() };
+        let view = ChainView::genesis(params);
+        let mut state = State { range: view.range.peaks().to_vec(), ..State::default() };
         state.insert(NewBlock {
             block: Arc::new(params.genesis().clone()),
             id: tip.id(),
@@ -72,8 +62,7 @@ impl MemoryStore {
         });
         state.side.clear();
         state.best.push(tip.id());
-        let accounts = AccountTree::genesis(params, &AccountMeta::default());
-        let recovered = Recovered { tip, accounts, range, candidates: Vec::new() };
+        let recovered = Recovered { view, candidates: Vec::new() };
         (Self { genesis: *params.genesis_id(), state: Mutex::new(state) }, recovered)
     }
 

@@ -13,12 +13,21 @@ use farthing_consensus::HeaderContext;
 
 pub mod checkpoint;
 
+mod cache;
+mod disk;
 mod error;
+mod index;
+mod log;
 mod memory;
+mod open;
+mod range_file;
+mod recover;
 mod types;
 
+pub use disk::DiskStore;
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use open::{IndexPlace, Progress, StoreOptions};
 pub use types::{
     AccountEffect, AccountMeta, BestChange, CheckpointView, Commit, Effects, LogPlace, NewBlock, Recovered,
 };

@@ -6,9 +6,10 @@ use farthing::{
     Account, Address, Block, BlockId, Height, Work,
     codec::{Canonical, DecodeError, Reader, put_count},
     header::HEADER_BYTES,
-    range::RangePeaks,
 };
 use farthing_consensus::{AccountTree, HeaderContext};
+
+use crate::ledger::ChainView;
 
 /// Most accounts that one block can touch: every transaction its sender and 64 outputs, and the coinbase.
 const MAX_TOUCHED: usize = 4_000_000;
@@ -207,13 +208,9 @@ pub struct CheckpointView {
 /// What a store knows when it is opened.
 #[derive(Clone, Debug)]
 pub struct Recovered {
-    /// The tip of the best chain. Lower than before if a block of it is damaged: that one is then in
+    /// The ledger at the tip. The tip is lower than before if a block of the best chain is damaged: that one is then in
     /// [`Store::damaged`](super::Store::damaged), and the old tip among the candidates.
-    pub tip: HeaderContext,
-    /// All accounts after the tip.
-    pub accounts: AccountTree<AccountMeta>,
-    /// The header range, genesis to the tip.
-    pub range: RangePeaks,
+    pub view: ChainView,
     /// Blocks beside the best chain with at least the tip's work, the most work first: their branches are to be
     /// tried again.
     pub candidates: Vec<HeaderContext>,
