@@ -24,6 +24,9 @@ mod range_file;
 mod recover;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
 pub use disk::DiskStore;
 pub use error::StoreError;
 pub use memory::MemoryStore;
