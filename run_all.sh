@@ -145,7 +145,8 @@ settled() {
 transfer() {
     local node=$1 from=$2 to=$3 amount=$4
     say "  $from pays $to $amount far, through node $node"
-    ask "$node" send "$to" "$amount" --from "$from" --yes > /dev/null || die "the transfer from $from to $to failed"
+    ask "$node" send "$to" "$amount" --from "$from" --yes > "$data/send.log" 2>&1 ||
+        die "the transfer from $from to $to failed: $(cat "$data/send.log")"
 }
 
 mites_of() { ask "$1" --json balance "$2" | field balance_mites; }

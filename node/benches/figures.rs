@@ -61,8 +61,7 @@ impl Payer {
     fn pay(&mut self, outputs: Vec<Output>, fee: Mites) -> SignedTransaction {
         let sender =
             if self.nonce == 0 { Sender::Key(self.public.clone()) } else { Sender::Address(self.public.address()) };
-        let fields =
-            TransactionFields { sender, nonce: self.nonce, fee, valid_until: None, outputs, memo: Vec::new() };
+        let fields = TransactionFields { sender, nonce: self.nonce, fee, valid_until: None, outputs, memo: Vec::new() };
         self.nonce += 1;
         let transaction = Transaction::new(fields).unwrap();
         let message = transaction.message(params().genesis_id());
@@ -83,7 +82,8 @@ fn alice() -> Payer {
 }
 
 fn base64(text: &str) -> Vec<u8> {
-    let value = |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|d| *d == c);
+    let value =
+        |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|d| *d == c);
     let digits: Vec<u32> = text.bytes().filter_map(value).map(|digit| u32::try_from(digit).unwrap()).collect();
     let group = |group: &[u32]| {
         let bits = group.iter().fold(0, |sum, digit| sum << 6 | digit) << (6 * (4 - group.len()));
@@ -214,7 +214,11 @@ async fn connect(blocks: usize) {
         take(&target, next).await;
         spent += begin.elapsed();
         if (n + 1) % 100 == 0 {
-            println!("{:7} transfers: {} MiB resident (two nodes)", (n + 1) * TRANSFERS_PER_BLOCK, resident_mib("self"));
+            println!(
+                "{:7} transfers: {} MiB resident (two nodes)",
+                (n + 1) * TRANSFERS_PER_BLOCK,
+                resident_mib("self")
+            );
         }
     }
     let count = (blocks * TRANSFERS_PER_BLOCK) as f64;
@@ -256,10 +260,7 @@ async fn accounts(count: usize) {
     println!("clean stop: {:.2} s", begin.elapsed().as_secs_f64());
     for round in ["first start", "second start"] {
         let (mut child, seconds) = spawn(dir.path());
-        println!(
-            "{round}: serving after {seconds:.2} s, {} MiB resident",
-            resident_mib(&child.id().to_string())
-        );
+        println!("{round}: serving after {seconds:.2} s, {} MiB resident", resident_mib(&child.id().to_string()));
         terminate(&mut child);
     }
     let empty = tempfile::tempdir().unwrap();
@@ -323,9 +324,8 @@ fn disk_usage(dir: &Path) -> Vec<(String, u64)> {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let number = |default: usize| {
-        arguments.get(1).map_or(default, |text| text.parse::<NonZeroUsize>().expect("a number").get())
-    };
+    let number =
+        |default: usize| arguments.get(1).map_or(default, |text| text.parse::<NonZeroUsize>().expect("a number").get());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match arguments.first().map(String::as_str) {
         Some("admit") => runtime.block_on(admit(number(20_000))),

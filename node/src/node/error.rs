@@ -52,6 +52,9 @@ pub enum StartError {
     /// The mempool's journal cannot be opened.
     #[error("cannot open the mempool's journal")]
     Journal(#[source] JournalError),
+    /// The system gives no more threads.
+    #[error("the system refuses a thread")]
+    Threads(#[source] io::Error),
     /// The descriptors for reflection cannot be read.
     #[error("cannot serve reflection")]
     Reflection(#[source] tonic_reflection::server::Error),

@@ -1,9 +1,16 @@
 //! The composition root: opens what the configuration names, starts every part, and drains them on a stop.
 
 mod error;
+mod progress;
 mod surroundings;
 
-use std::{io, net::SocketAddr, process, sync::Arc};
+use std::{
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+    num::NonZeroUsize,
+    process,
+    sync::Arc,
+};
 
 use farthing::{Network as KnownNetwork, Params, wire::PEER_DESCRIPTORS};
 use farthing_consensus::HeaderContext;
@@ -11,17 +18,22 @@ use tonic::service::Routes;
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 
 pub use self::error::StartError;
-use self::surroundings::{SavedBook, Surroundings};
+use self::{
+    progress::Shown,
+    surroundings::{SavedBook, Surroundings},
+};
 use crate::{
     chain::{self, Chain, ChainView},
-    config::Config,
+    config::{Config, Panels},
     env::{DiskLock, Env, Listener, disk::read_whole},
     mempool::{self, DiskJournal, Mempool, PoolJournal, PoolLimits},
+    miner::{self, Miner, Policy, Reward},
+    panel,
     peers::{self, Network, PeersConfig, PeersDeps},
     ready::{self, Ready},
     rpc,
     server::{ServerSettings, serve},
-    store::{MemoryStore, Store},
+    store::{DiskStore, Recovered, Store, StoreOptions},
     tasks::{TaskFailure, Tasks},
 };
 
@@ -36,6 +48,7 @@ pub struct Node {
     store: Arc<dyn Store>,
     chain: Chain,
     mempool: Mempool,
+    miner: Miner,
     network: Network,
 }
 
@@ -83,6 +96,9 @@ impl Node {
     ) -> Result<Self, StartError> {
         let Listeners { rpc: (rpc_listener, rpc), p2p: (p2p_listener, p2p) } = listeners;
         let Opened { store, view, candidates, journal } = opened;
+        let behind = Arc::clone(&store);
+        tasks.spawn_thread("index writer", move |token| behind.write_behind(&token)).map_err(StartError::Threads)?;
+        let store: Arc<dyn Store> = store;
         let params = Arc::clone(&config.params);
         let chain = chain::start(
             Arc::clone(&params),
@@ -101,6 +117,10 @@ impl Node {
             tasks: tasks.clone(),
             store: Arc::new(SavedBook::new(Arc::clone(&store))),
         };
+        let miner = start_miner(config, &env, &chain, &mempool, tasks)?;
+        if shows_panels(config.panels) {
+            tasks.spawn("panels", panel::print(Arc::clone(&params), chain.subscribe(), tasks.token().clone()));
+        }
         let network = Network::start(peers, peers_config(config, p2p)).await;
         let surroundings = Surroundings::start(network.clone(), chain.clone(), config.mining.is_some(), tasks);
         let deps = rpc::Deps {
@@ -115,7 +135,7 @@ impl Node {
         tasks.spawn("rpc", serve(rpc_listener, routes, ServerSettings::public(rpc::methods()), token.clone()));
         let routes = peer_routes(&network)?;
         tasks.spawn("p2p", serve(p2p_listener, routes, ServerSettings::peers(peers::methods(&params)), token));
-        let node = Self { tasks: tasks.clone(), params, rpc, p2p, lock, store, chain, mempool, network };
+        let node = Self { tasks: tasks.clone(), params, rpc, p2p, lock, store, chain, mempool, miner, network };
         if let Some(path) = &config.ready_file {
             let written = node.ready().write(&**env.disk(), path);
             written.map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
@@ -148,6 +168,11 @@ impl Node {
     /// The mempool.
     pub fn mempool(&self) -> &Mempool {
         &self.mempool
+    }
+
+    /// The miner, also when this node does not mine by itself.
+    pub fn miner(&self) -> &Miner {
+        &self.miner
     }
 
     /// Sessions with other nodes.
@@ -218,7 +243,7 @@ async fn bind(
 
 /// What is found in the data directory.
 struct Opened {
-    store: Arc<dyn Store>,
+    store: Arc<DiskStore>,
     view: ChainView,
     candidates: Vec<HeaderContext>,
     journal: Arc<dyn PoolJournal>,
@@ -226,13 +251,20 @@ struct Opened {
 
 /// Opens the chain, off the async threads: after a crash it may take a while.
 async fn open(config: &Config, env: &Env) -> Result<Opened, StartError> {
-    let (params, dir, disk) = (Arc::clone(&config.params), config.data_dir.clone(), Arc::clone(env.disk()));
+    let (params, dir, inner) = (Arc::clone(&config.params), config.data_dir.clone(), env.clone());
+    let options = StoreOptions {
+        transaction_index: config.transaction_index,
+        index_cache_bytes: config.index_cache_bytes,
+        ..StoreOptions::default()
+    };
     env.compute()
         .run_blocking(move || {
-            let (store, _) = MemoryStore::new(&params);
-            let store = Arc::new(store);
-            let journal = DiskJournal::open(disk, &dir, *params.genesis_id()).map_err(StartError::Journal)?;
-            let (view, candidates) = (ChainView::genesis(&params), Vec::new());
+            let shown = Shown::new(&inner);
+            let opened = DiskStore::open(Arc::clone(&params), &inner, &dir, options, &|progress| shown.log(progress));
+            let (store, recovered) =
+                opened.map_err(|source| StartError::Store { path: dir.clone(), source })?;
+            let journal = DiskJournal::open(Arc::clone(inner.disk()), &dir, *params.genesis_id()).map_err(StartError::Journal)?;
+            let Recovered { view, candidates } = recovered;
             Ok(Opened { store, view, candidates, journal: Arc::new(journal) })
         })
         .await
@@ -254,6 +286,31 @@ async fn start_mempool(
     let token = tasks.token().clone();
     tasks.spawn("mempool chain", mempool::follow(mempool.clone(), chain.clone(), changes, env.clone(), token));
     Ok(mempool)
+}
+
+fn start_miner(
+    config: &Config,
+    env: &Env,
+    chain: &Chain,
+    mempool: &Mempool,
+    tasks: &Tasks,
+) -> Result<Miner, StartError> {
+    let policy = config.mining.as_ref().map(|mining| Policy {
+        reward: Reward { to: mining.address, tag: concat!("farthing ", env!("CARGO_PKG_VERSION")).into() },
+        when: mining.when,
+        max: mining.max,
+        wait: mining.wait,
+    });
+    let threads = config.mining.as_ref().map_or(NonZeroUsize::MIN, |mining| mining.threads);
+    miner::start(tasks, env.clone(), chain.clone(), mempool.clone(), policy, threads).map_err(StartError::Threads)
+}
+
+fn shows_panels(panels: Panels) -> bool {
+    match panels {
+        Panels::On => true,
+        Panels::Off => false,
+        Panels::Auto => io::stdout().is_terminal(),
+    }
 }
 
 fn peers_config(config: &Config, p2p: SocketAddr) -> PeersConfig {
