@@ -155,10 +155,9 @@ impl Canonical for Head {
         let synced_to = LogPlace::decode_optional(reader)?;
         let peaks = reader.count("peaks", 64, RANGE_NODE_BYTES)?;
         let peaks = (0..peaks).map(|_| Canonical::decode(reader)).collect::<Result<_, _>>()?;
-        let before = RangePeaks::from_peaks(peaks).ok_or_else(|| DecodeError::Invalid {
-            field: "peaks",
-            reason: "counts are not falling powers of two".to_owned(),
-        })?;
+        // Their counts are not falling powers of two.
+        let misfit = DecodeError::UnknownChoice { field: "peaks", value: 0 };
+        let before = RangePeaks::from_peaks(peaks).ok_or(misfit)?;
         let immature = reader.count("coinbases", MAX_IMMATURE, 8 + 32 + 8 + 4)?;
         let immature = (0..immature).map(|_| Coinbase::decode(reader).map(Arc::new)).collect::<Result<_, _>>()?;
         Ok(Self {
