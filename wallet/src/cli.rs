@@ -209,6 +209,15 @@ pub struct Send {
     /// Do not ask for confirmation.
     #[arg(long, short)]
     pub yes: bool,
+    /// Sign and print the request for SubmitTransaction as JSON, for grpcurl or another machine; submit nothing.
+    #[arg(long, conflicts_with_all = ["wait", "timeout"])]
+    pub sign_only: bool,
+    /// Ask no node: sign the transfer with this nonce, how many the key has paid before. Needs --fee.
+    #[arg(long, value_name = "N", requires_all = ["sign_only", "fee"])]
+    pub nonce: Option<u64>,
+    /// The last block that may include what is signed; without it, it stays good until its nonce is used.
+    #[arg(long, value_name = "HEIGHT", requires = "sign_only", value_parser = clap::value_parser!(u64).range(1..))]
+    pub valid_until: Option<u64>,
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ fn sign_in(context: &mut Context, client: &NodeClient, name: &Name) -> Result<Op
 fn fund(context: &mut Context, client: &NodeClient, to: Address) -> Result<()> {
     let alice: Name = "alice".parse().expect("a valid name");
     let signer = FileSigner::new(dev::key(&alice).expect("alice is well known"));
-    let wish = Wish { to, amount: DEV_GIFT, fee: None, memo: Vec::new() };
+    let wish = Wish { to, amount: DEV_GIFT, fee: None, valid_until: None, memo: Vec::new() };
     let signed = send::pay(context, client, &signer, wish)?;
     send::wait(context, client, &signed, 1, PATIENCE)?;
     context.output.note(format_args!("{DEV_GIFT} far have arrived."));
@@ -167,7 +167,7 @@ fn one_transfer(context: &mut Context, client: &NodeClient, me: &KeyEntry) -> Re
     let Answer::Text(amount) = question(context, "Amount in far: ", Some(me))? else {
         return Ok(false);
     };
-    let wish = Wish { to, amount: send::parse_payment(&amount)?, fee: None, memo: Vec::new() };
+    let wish = Wish { to, amount: send::parse_payment(&amount)?, fee: None, valid_until: None, memo: Vec::new() };
     send::look_after_outbox(context, client)?;
     let network = std::sync::Arc::clone(context.settings.network());
     let plan = Plan::make(client, &network, &me.public, wish.clone())?;

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use farthing::{
-    Address, Mites, Output, Params, PublicKey, Sender, SignedTransaction, Transaction, TxId,
+    Address, Height, Mites, Output, Params, PublicKey, Sender, SignedTransaction, Transaction, TxId,
     codec::Canonical as _,
     tx::{TransactionError, TransactionFields},
     wire::{TransactionStanding, TransactionStatus},
@@ -17,7 +17,7 @@ use crate::{
     history,
     keystore::Signer,
     outbox::Outbox,
-    verify::{self, VerifiedAccount},
+    verify,
 };
 
 /// The least that nodes relay, in mites a byte, on top of what is burned for opening accounts.
@@ -153,6 +153,8 @@ pub struct Wish {
     pub amount: Mites,
     /// The whole fee; computed if left out.
     pub fee: Option<Mites>,
+    /// The last block that may include it, if there shall be one.
+    pub valid_until: Option<Height>,
     /// For the recipient, public for ever.
     pub memo: Vec<u8>,
 }
@@ -161,12 +163,10 @@ pub struct Wish {
 #[derive(Debug, Clone)]
 pub struct Plan {
     transaction: Transaction,
-    /// The part of the fee that opens the recipient's account; zero if it exists.
+    /// The part of the fee that opens the recipient's account; zero if it exists, or if no node was asked.
     pub opening: Mites,
-    /// What stays on the account, pending transfers counted.
-    pub left: Mites,
-    /// The paying account as it was proven.
-    pub sender: VerifiedAccount,
+    /// What stays on the account, pending transfers counted; nobody knows if no node was asked.
+    pub left: Option<Mites>,
 }
 
 impl Plan {
@@ -187,19 +187,8 @@ impl Plan {
         };
         // The node may know of transfers that are not mined yet; it cannot make us use a nonce again.
         let nonce = answer.next_pending_nonce.max(sender.state().next_nonce);
-        let fields = |fee: Mites| TransactionFields {
-            sender: if nonce == 0 { Sender::Key(payer.clone()) } else { Sender::Address(address) },
-            nonce,
-            fee,
-            valid_until: None,
-            outputs: vec![Output { to: wish.to, amount: wish.amount }],
-            memo: wish.memo.clone(),
-        };
-        let draft = Transaction::new(fields(Mites::ZERO)).map_err(TransferError::Fields)?;
-        // A signature is as long as the modulus and stands behind its length.
-        let size = draft.to_canonical().len() + 4 + payer.size().bytes();
-        let floor = FEE_PER_BYTE.checked_mul(size as u64).and_then(|fee| fee.checked_add(opening));
-        let fee = wish.fee.or(floor).ok_or(TransferError::Overflow)?;
+        let least = least_fee(payer, &wish, nonce)?.checked_add(opening);
+        let fee = wish.fee.or(least).ok_or(TransferError::Overflow)?;
         if fee < opening {
             return Err(TransferError::FeeBelowOpening { fee, opening }.into());
         }
@@ -207,8 +196,15 @@ impl Plan {
         let spendable = sender.state().balance.checked_sub(pending).unwrap_or(Mites::ZERO);
         let needed = wish.amount.checked_add(fee).ok_or(TransferError::Overflow)?;
         let left = spendable.checked_sub(needed).ok_or(TransferError::Funds { needed, spendable, pending })?;
-        let transaction = Transaction::new(fields(fee)).map_err(TransferError::Fields)?;
-        Ok(Self { transaction, opening, left, sender })
+        Ok(Self { transaction: transaction(payer, &wish, nonce, fee)?, opening, left: Some(left) })
+    }
+
+    /// Takes nonce and fee as given, and asks nobody.
+    ///
+    /// # Errors
+    /// [`TransferError::Fields`].
+    pub fn offline(payer: &PublicKey, wish: &Wish, nonce: u64, fee: Mites) -> Result<Self, TransferError> {
+        Ok(Self { transaction: transaction(payer, wish, nonce, fee)?, opening: Mites::ZERO, left: None })
     }
 
     /// What will be signed.
@@ -224,6 +220,29 @@ impl Plan {
     pub fn sign(self, signer: &dyn Signer, network: &Params) -> Result<SignedTransaction> {
         Ok(signer.sign(self.transaction, network.genesis_id())?)
     }
+}
+
+fn transaction(payer: &PublicKey, wish: &Wish, nonce: u64, fee: Mites) -> Result<Transaction, TransferError> {
+    Transaction::new(TransactionFields {
+        sender: if nonce == 0 { Sender::Key(payer.clone()) } else { Sender::Address(payer.address()) },
+        nonce,
+        fee,
+        valid_until: wish.valid_until,
+        outputs: vec![Output { to: wish.to, amount: wish.amount }],
+        memo: wish.memo.clone(),
+    })
+    .map_err(TransferError::Fields)
+}
+
+/// The least fee at which nodes relay this transfer, if it opens no account.
+///
+/// # Errors
+/// [`TransferError::Fields`].
+pub fn least_fee(payer: &PublicKey, wish: &Wish, nonce: u64) -> Result<Mites, TransferError> {
+    let draft = transaction(payer, wish, nonce, Mites::ZERO)?;
+    // A signature is as long as the modulus and stands behind its length.
+    let size = draft.to_canonical().len() + 4 + payer.size().bytes();
+    FEE_PER_BYTE.checked_mul(size as u64).ok_or(TransferError::Overflow)
 }
 
 /// Writes a transfer down and hands it in; whatever happens then, the same bytes can be handed in again.

@@ -13,3 +13,5 @@ mod node;
 mod offline;
 #[path = "cli/session.rs"]
 mod session;
+#[path = "cli/sign_only.rs"]
+mod sign_only;

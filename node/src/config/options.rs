@@ -128,3 +128,26 @@ pub(super) fn command() -> Command {
         .subcommand(Command::new("verify").about("Check a data directory without changing it"))
         .subcommand(Command::new("reindex").about("Rebuild the index of a data directory from its blocks"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows that `docs/operating.md` shall have.
+    fn rows() -> String {
+        let row = |option: &Opt| {
+            let default = option.default.map_or_else(|| "–".to_owned(), |default| format!("`{default}`"));
+            let name = format!("`--{} {}`", option.name, option.value_name).replace('|', "\\|");
+            format!("| {name} | {default} | {} |\n", option.help)
+        };
+        OPTIONS.iter().map(row).collect()
+    }
+
+    #[test]
+    fn the_operators_page_has_every_option_as_it_is() {
+        let page = include_str!("../../../docs/operating.md");
+        let table = page.split("|---|---|---|\n").nth(1).and_then(|rest| rest.split("<!-- /options").next());
+        let table = table.expect("the page has a table of options between its markers");
+        assert_eq!(table, rows(), "docs/operating.md should have these rows:\n{}", rows());
+    }
+}

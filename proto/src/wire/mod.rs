@@ -32,7 +32,6 @@ pub use transaction_view::{read_transaction_view, transaction_view, transaction_
     clippy::large_enum_variant,
     clippy::missing_errors_doc,
     clippy::too_many_lines,
-    clippy::large_enum_variant,
     unreachable_pub,
     reason = "generated; the .proto files document it"
 )]
@@ -46,7 +45,6 @@ pub mod v1 {
     clippy::large_enum_variant,
     clippy::missing_errors_doc,
     clippy::too_many_lines,
-    clippy::large_enum_variant,
     unreachable_pub,
     reason = "generated; the .proto files document it"
 )]

@@ -5,6 +5,7 @@ pub mod contact;
 pub mod history;
 pub mod key;
 pub mod send;
+pub mod sign_only;
 pub mod status;
 
 use crate::{

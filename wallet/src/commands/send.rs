@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use farthing::{
-    Address, Mites, SignedTransaction, TxId,
+    Address, Height, Mites, SignedTransaction, TxId,
     amount::ParseAmountError,
     wire::{TransactionStanding, TransactionStatus},
 };
@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     cli,
     client::NodeClient,
+    commands::sign_only,
     context::Context,
     error::{Exit, Explain, Result},
     keystore::{KeyEntry, Signer},
@@ -156,10 +157,14 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
     let wish = Wish {
         amount: parse_payment(&arguments.amount)?,
         fee: arguments.fee.as_deref().map(parse_amount).transpose()?,
+        valid_until: arguments.valid_until.map(Height::new),
         memo: read_memo(arguments.memo.as_deref())?,
         to: context.wallet.find(&arguments.to)?,
     };
     let payer = context.wallet.own_key(arguments.from.as_ref())?;
+    if arguments.sign_only {
+        return sign_only::run(context, &payer, wish, arguments);
+    }
     let client = context.connect()?;
     let _sending = context.wallet.lock_sending()?;
     look_after_outbox(context, &client)?;
@@ -242,7 +247,12 @@ pub fn describe(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<
     if !transaction.memo().is_empty() {
         lines.push(format!("  memo    {:?} (public for ever)", String::from_utf8_lossy(transaction.memo())));
     }
-    lines.push(format!("  left    {} far", plan.left));
+    if let Some(height) = transaction.valid_until() {
+        lines.push(format!("  until   block {height}"));
+    }
+    if let Some(left) = plan.left {
+        lines.push(format!("  left    {left} far"));
+    }
     context.output.note(lines.join("\n"));
     Ok(())
 }
