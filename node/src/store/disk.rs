@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -25,7 +24,7 @@ use super::{
     memory::key_in_transaction,
     range_file::RangeFile,
 };
-use crate::{env::Disk, ledger::range_leaf};
+use crate::ledger::range_leaf;
 
 /// Bytes of blocks that are kept in memory, counted by their canonical size.
 const BLOCK_CACHE: usize = 16 << 20;
@@ -38,8 +37,6 @@ const BATCH_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub struct DiskStore {
     pub(super) params: Arc<Params>,
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) data_dir: PathBuf,
     pub(super) log: Log,
     pub(super) index: Index,
     pub(super) range: Arc<RangeFile>,
@@ -375,6 +372,9 @@ impl Store for DiskStore {
 
     fn close(&self) -> Result<(), StoreError> {
         let state = self.lock_state();
+        if self.poison.is_closed() {
+            return Ok(());
+        }
         self.poison.check()?;
         let settled = self.index.settle_all(state.marker(true));
         self.poison.close();

@@ -109,9 +109,10 @@ impl DiskStore {
         progress: &dyn Fn(Progress),
     ) -> Result<(Arc<Self>, Recovered), StoreError> {
         let disk = Arc::clone(env.disk());
-        disk.create_dir_all(data_dir).map_err(StoreError::io("making the data directory", data_dir))?;
+        make_durable(disk.as_ref(), data_dir)?;
         let opening = Opening { params, env, disk, data_dir, options, progress };
         let (store, rebuilt) = opening.index()?;
+        opening.put_genesis(&store)?;
         if rebuilt {
             store.rebuild_range()?;
         }
@@ -120,6 +121,24 @@ impl DiskStore {
         store.index.settle_all(marker)?;
         Ok((Arc::new(store), recovered))
     }
+}
+
+/// Makes a directory whose name, and those of all above it that are new, outlive a power cut. Names that were there
+/// before are synced as well: whether an earlier run came to it is unknown.
+pub(super) fn make_durable(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+    let mut above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+    let mut parents = Vec::new();
+    for parent in above.by_ref() {
+        parents.push(parent);
+        if disk.exists(parent).map_err(StoreError::io("looking for a directory", parent))? {
+            break;
+        }
+    }
+    disk.create_dir_all(path).map_err(StoreError::io("making a directory", path))?;
+    for parent in parents.into_iter().rev() {
+        disk.sync_dir(parent).map_err(StoreError::unknown("syncing a directory", parent))?;
+    }
+    Ok(())
 }
 
 /// Why an index is made again.
@@ -160,7 +179,6 @@ impl Opening<'_> {
         }
         let store = self.store(ChainState::empty(self.options.transaction_index, self.boot()))?;
         self.replay(&store, LogPosition::START)?;
-        self.put_genesis(&store)?;
         Ok((store, true))
     }
 
@@ -173,7 +191,12 @@ impl Opening<'_> {
             return Err(Distrust::Useless("there is none"));
         }
         let store = self.store(ChainState::empty(self.options.transaction_index, self.boot()))?;
-        let Some(marker) = store.index.marker()? else { return Err(Distrust::Useless("it was never finished")) };
+        let Some(marker) = store.index.marker()? else {
+            return Err(match store.log.size_bytes() {
+                0 => Distrust::Useless("it was never finished"),
+                _ => Distrust::Damaged("it has no marker".to_owned()),
+            });
+        };
         if marker.transactions != self.options.transaction_index {
             return Err(Distrust::Useless("the transaction index was switched on or off"));
         }
@@ -202,9 +225,13 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// Puts genesis into a log that does not have it.
+    /// Puts genesis into a log that does not have it, or only a damaged copy.
     fn put_genesis(&self, store: &DiskStore) -> Result<(), StoreError> {
         if store.lock_state().tip.is_some() {
+            if store.damaged().contains(self.params.genesis_id()) {
+                // The one block that needs no peer.
+                store.replace_block(self.params.genesis())?;
+            }
             return Ok(());
         }
         let context = HeaderContext::genesis(&self.params);
@@ -223,6 +250,7 @@ impl Opening<'_> {
         let poison = Arc::new(Poison::default());
         let log_options =
             LogOptions { segment_bytes: self.options.segment_bytes, reserve_bytes: self.options.reserve_bytes };
+        make_durable(self.disk.as_ref(), &self.data_dir.join("blocks"))?;
         let log = Log::open(
             Arc::clone(&self.disk),
             Arc::clone(self.env.random()),
@@ -231,8 +259,6 @@ impl Opening<'_> {
             log_options,
             Arc::clone(&poison),
         )?;
-        let synced = self.disk.sync_dir(self.data_dir);
-        synced.map_err(StoreError::unknown("syncing the data directory", self.data_dir))?;
         let range = Arc::new(RangeFile::open(self.disk.as_ref(), self.data_dir.join("range"))?);
         let index = Index::new(
             self.engine()?,
@@ -245,8 +271,6 @@ impl Opening<'_> {
         let (blocks, effects) = caches();
         Ok(DiskStore {
             params: Arc::clone(&self.params),
-            disk: Arc::clone(&self.disk),
-            data_dir: self.data_dir.to_owned(),
             log,
             index,
             range,

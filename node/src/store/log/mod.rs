@@ -83,7 +83,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens the segments; refuses those of another network. Nothing is cut before [`Log::scan`] has said where the
+    /// Opens the segments in a directory that is there, durably; refuses those of another network. Nothing is cut before [`Log::scan`] has said where the
     /// log ends.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
@@ -93,7 +93,6 @@ impl Log {
         options: LogOptions,
         poison: Arc<Poison>,
     ) -> Result<Self, StoreError> {
-        disk.create_dir_all(directory).map_err(StoreError::io("making the directory of the block log", directory))?;
         let mut segments = BTreeMap::new();
         let entries = disk.list(directory).map_err(StoreError::io("listing the block log", directory))?;
         let numbers: Vec<u32> = entries.iter().filter_map(|entry| number_of(entry.name())).collect();

@@ -4,6 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::store::StoreError;
 
+const CLOSED: &str = "it was closed";
+
 /// Why no more writes are taken, once that is so.
 #[derive(Debug, Default)]
 pub(crate) struct Poison(Mutex<Option<String>>);
@@ -19,7 +21,12 @@ impl Poison {
 
     /// Notes that the store was closed.
     pub(crate) fn close(&self) {
-        self.lock().get_or_insert_with(|| "it was closed".to_owned());
+        self.lock().get_or_insert_with(|| CLOSED.to_owned());
+    }
+
+    /// Whether that is all.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().as_deref() == Some(CLOSED)
     }
 
     /// # Errors

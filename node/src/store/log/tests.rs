@@ -12,6 +12,7 @@ const DIRECTORY: &str = "/blocks";
 fn open(disk: &MemDisk, segment_bytes: u32) -> Log {
     let options = LogOptions { segment_bytes, reserve_bytes: 0 };
     let network = NetworkName::of(Network::Dev.params());
+    crate::store::open::make_durable(disk, Path::new(DIRECTORY)).unwrap();
     let (disk, random) = (Arc::new(disk.clone()), Arc::new(SeededRandom::new(1)));
     Log::open(disk, random, Path::new(DIRECTORY), network, options, Arc::default()).unwrap()
 }

@@ -25,9 +25,7 @@ fn on_each_store(test: impl Fn(&dyn Store, &ChainView)) {
 fn a_chain_reads_back_as_it_was_committed() {
     on_each_store(|store, genesis| {
         let blocks = chain(&dev(), genesis, 5, 1);
-        for block in &blocks {
-            store.commit(block.commit()).unwrap();
-        }
+        extend_all(store, genesis, &blocks);
         assert_holds(store, &blocks);
         assert_eq!(store.block(&BlockId::ZERO).unwrap(), None);
         assert_eq!(store.effects(dev().genesis_id()).unwrap(), None);
@@ -40,9 +38,7 @@ fn a_reorganisation_moves_heights_transactions_and_range_and_keeps_both_branches
     on_each_store(|store, genesis| {
         let params = dev();
         let (old, new) = (chain(&params, genesis, 2, 1), chain(&params, genesis, 3, 2));
-        for block in &old {
-            store.commit(block.commit()).unwrap();
-        }
+        extend_all(store, genesis, &old);
         let blocks = new.iter().map(Grown::new_block).collect();
         store.commit(Commit { blocks, ..Commit::default() }).unwrap();
         assert_holds(store, &old);
@@ -94,7 +90,7 @@ fn a_key_is_read_where_its_transaction_stands_and_must_be_the_accounts_own() {
 fn what_does_not_fit_the_chain_is_refused_and_changes_nothing() {
     on_each_store(|store, genesis| {
         let blocks = chain(&dev(), genesis, 2, 1);
-        store.commit(blocks[0].commit()).unwrap();
+        extend(store, genesis, &blocks[0]);
         let effects = vec![(blocks[1].id(), Effects::default())];
         let commit = Commit { effects, ..Commit::default() };
         assert!(matches!(store.commit(commit), Err(StoreError::UnknownBlock(id)) if id == blocks[1].id()));

@@ -106,6 +106,22 @@ pub(super) fn open(disk: &MemDisk) -> (Arc<DiskStore>, Recovered) {
     open_with(disk, options()).unwrap()
 }
 
+/// Makes a block the tip, as the chain does it.
+pub(super) fn extend(store: &dyn Store, before: &ChainView, block: &Grown) {
+    store.commit(block.commit()).unwrap();
+    let nodes = before.range.clone().append(crate::ledger::range_leaf(&block.context)).unwrap();
+    store.put_range(before.range.count(), &nodes).unwrap();
+}
+
+/// Makes a chain of blocks the best one.
+pub(super) fn extend_all(store: &dyn Store, before: &ChainView, blocks: &[Grown]) {
+    let mut before = before;
+    for block in blocks {
+        extend(store, before, block);
+        before = &block.view;
+    }
+}
+
 /// Everything that can be read of a chain is there and as it should be.
 pub(super) fn assert_holds(store: &dyn Store, chain: &[Grown]) {
     let genesis = *dev().genesis_id();
