@@ -261,9 +261,9 @@ async fn open(config: &Config, env: &Env) -> Result<Opened, StartError> {
         .run_blocking(move || {
             let shown = Shown::new(&inner);
             let opened = DiskStore::open(Arc::clone(&params), &inner, &dir, options, &|progress| shown.log(progress));
-            let (store, recovered) =
-                opened.map_err(|source| StartError::Store { path: dir.clone(), source })?;
-            let journal = DiskJournal::open(Arc::clone(inner.disk()), &dir, *params.genesis_id()).map_err(StartError::Journal)?;
+            let (store, recovered) = opened.map_err(|source| StartError::Store { path: dir.clone(), source })?;
+            let journal =
+                DiskJournal::open(Arc::clone(inner.disk()), &dir, *params.genesis_id()).map_err(StartError::Journal)?;
             let Recovered { view, candidates } = recovered;
             Ok(Opened { store, view, candidates, journal: Arc::new(journal) })
         })

@@ -76,7 +76,8 @@ impl DiskStore {
         let mut rest = parts.into_iter().peekable();
         while rest.peek().is_some() {
             let (mut bytes, mut now) = (0, Vec::new());
-            while let Some(part) = rest.next_if(|part| now.is_empty() || bytes + part.record.contents.len() <= BATCH_BYTES)
+            while let Some(part) =
+                rest.next_if(|part| now.is_empty() || bytes + part.record.contents.len() <= BATCH_BYTES)
             {
                 bytes += part.record.contents.len();
                 now.push(part);
@@ -102,7 +103,9 @@ impl DiskStore {
             self.index.submit(ops, Some(state.marker(false)))?;
             self.advance_range(&change)
         };
-        taken().map_err(|error| if error.is_fatal() { error } else { self.poison.set(StoreError::Index(error.to_string())) })
+        taken().map_err(
+            |error| if error.is_fatal() { error } else { self.poison.set(StoreError::Index(error.to_string())) },
+        )
     }
 
     /// Appends what a change of the best chain adds to the header range.
@@ -153,8 +156,12 @@ impl DiskStore {
             if self.entry_of(&block.id)?.is_some() || !new.insert(block.id) {
                 continue;
             }
-            let record =
-                NewRecord { kind: Kind::Block, height: block.height, id: block.id, contents: block.block.to_canonical() };
+            let record = NewRecord {
+                kind: Kind::Block,
+                height: block.height,
+                id: block.id,
+                contents: block.block.to_canonical(),
+            };
             parts.push(Part { record, work: Some(block.total_work) });
             self.blocks.put(block.id, Arc::clone(&block.block), block.block.size_bytes());
         }
@@ -218,11 +225,7 @@ struct Part {
 }
 
 /// What a batch that was just appended says to the index.
-fn step_of(
-    records: &[NewRecord],
-    works: Vec<Option<farthing::Work>>,
-    places: &[LogPlace],
-) -> Result<Step, StoreError> {
+fn step_of(records: &[NewRecord], works: Vec<Option<farthing::Work>>, places: &[LogPlace]) -> Result<Step, StoreError> {
     let mut step = Step::default();
     for ((record, work), place) in records.iter().zip(works).zip(places) {
         match (record.kind, work) {
@@ -271,9 +274,10 @@ impl Store for DiskStore {
         }
         self.append(&mut state, parts)?;
         drop(state);
-        let places = commit.blocks.iter().map(|block| {
-            self.entry_of(&block.id)?.map(|entry| entry.block).ok_or(StoreError::UnknownBlock(block.id))
-        });
+        let places = commit
+            .blocks
+            .iter()
+            .map(|block| self.entry_of(&block.id)?.map(|entry| entry.block).ok_or(StoreError::UnknownBlock(block.id)));
         places.collect()
     }
 
@@ -353,8 +357,7 @@ impl Store for DiskStore {
         self.poison.check()?;
         let id = block.id();
         let entry = self.entry_of(&id)?.ok_or(StoreError::UnknownBlock(id))?;
-        let record =
-            NewRecord { kind: Kind::Replacement, height: entry.height, id, contents: block.to_canonical() };
+        let record = NewRecord { kind: Kind::Replacement, height: entry.height, id, contents: block.to_canonical() };
         self.append(&mut state, vec![Part { record, work: None }])?;
         drop(state);
         self.entry_of(&id)?.map(|entry| entry.block).ok_or(StoreError::UnknownBlock(id))

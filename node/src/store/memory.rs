@@ -12,9 +12,7 @@ use farthing::{
 };
 use farthing_consensus::HeaderContext;
 
-use super::{
-    CheckpointView, Commit, Effects, KeyAndValue, KeyValue, LogPlace, NewBlock, Recovered, Store, StoreError,
-};
+use super::{CheckpointView, Commit, Effects, KeyAndValue, KeyValue, LogPlace, NewBlock, Recovered, Store, StoreError};
 use crate::ledger::ChainView;
 
 /// Keeps everything in memory.

@@ -285,7 +285,8 @@ impl Opening<'_> {
         match self.options.index {
             IndexPlace::Memory => Ok(Box::new(MemoryEngine::default())),
             IndexPlace::Sled => {
-                let opened = SledEngine::open(Arc::clone(&self.disk), &self.directory(), self.options.index_cache_bytes);
+                let opened =
+                    SledEngine::open(Arc::clone(&self.disk), &self.directory(), self.options.index_cache_bytes);
                 match opened {
                     Ok(engine) => Ok(Box::new(engine)),
                     Err(error) => Err(StoreError::Index(error.to_string())),

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use farthing::{BlockId, Height, TxId};
 
 use super::{
-    entry::BlockEntry,
     engine::{Op, Tree},
+    entry::BlockEntry,
     marker::{Counts, Marker},
 };
 use crate::store::{BestChange, LogPlace, StoreError, log::LogPosition};

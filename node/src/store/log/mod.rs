@@ -167,10 +167,7 @@ impl Log {
         let len = segment.len + u32::try_from(bytes.len()).expect("the places before it fitted");
         *next_batch += 1;
         self.segments_mut().insert(segment.header.number, Segment { len, ..segment.clone() });
-        Ok(Appended {
-            places,
-            end: LogPosition { segment: segment.header.number, offset: len, batch: *next_batch },
-        })
+        Ok(Appended { places, end: LogPosition { segment: segment.header.number, offset: len, batch: *next_batch } })
     }
 
     /// Reads a record's contents. Whatever is wrong with them, or with the drive under them, is damage.
@@ -182,7 +179,8 @@ impl Log {
         let mut header = [0; RECORD_HEADER];
         let read = segment.file.read_exact_at(start.into(), &mut header);
         read.map_err(|error| corrupt(&error.to_string()))?;
-        let header = RecordHeader::read(&header, segment.header.salt).ok_or_else(|| corrupt("its header is damaged"))?;
+        let header =
+            RecordHeader::read(&header, segment.header.salt).ok_or_else(|| corrupt("its header is damaged"))?;
         if header.kind.name() != kind.name() || header.id != *id {
             return Err(corrupt("another record stands there"));
         }

@@ -55,7 +55,8 @@ impl Log {
         visit: &mut dyn FnMut(ScannedBatch) -> Result<(), StoreError>,
     ) -> Result<LogPosition, StoreError> {
         let mut scan = Scan { log: self, batch: ScannedBatch::new(from), last: None, visit };
-        let segments: Vec<Segment> = self.segments().range(from.segment..).map(|(_, segment)| segment.clone()).collect();
+        let segments: Vec<Segment> =
+            self.segments().range(from.segment..).map(|(_, segment)| segment.clone()).collect();
         for segment in &segments {
             if segment.header.number > from.segment {
                 // The segment was begun by a batch after all of the one before.
@@ -200,9 +201,12 @@ impl Scan<'_> {
     }
 
     fn rewrite_last(&self) -> Result<(), StoreError> {
-        self.last.map_or(Ok(()), |(start, end)| {
-            if start.segment == end.segment { self.log.write_again(start, end) } else { Ok(()) }
-        })
+        self.last.map_or(
+            Ok(()),
+            |(start, end)| {
+                if start.segment == end.segment { self.log.write_again(start, end) } else { Ok(()) }
+            },
+        )
     }
 }
 

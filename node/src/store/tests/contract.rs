@@ -55,7 +55,10 @@ fn a_reorganisation_moves_heights_transactions_and_range_and_keeps_both_branches
         store.put_range(1, &nodes.collect::<Vec<_>>()).unwrap();
         assert_holds(store, &new);
         let left = store.side_blocks(Height::GENESIS).unwrap();
-        assert_eq!(left.iter().map(HeaderContext::id).collect::<Vec<_>>(), old.iter().map(Grown::id).collect::<Vec<_>>());
+        assert_eq!(
+            left.iter().map(HeaderContext::id).collect::<Vec<_>>(),
+            old.iter().map(Grown::id).collect::<Vec<_>>()
+        );
         let lost = old[0].block.transactions[0].transaction().id(params.genesis_id());
         assert_eq!(store.locate(&lost).unwrap(), None);
         assert_eq!(store.block(&old[1].id()).unwrap().unwrap(), old[1].block);

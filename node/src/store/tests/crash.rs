@@ -1,7 +1,10 @@
 //! The rows of `docs/crash-ordering.md`: power cut, failed and full disks at every single operation.
 
 use super::*;
-use crate::env::{Clock as _, disk::{Fault, FaultError, FaultOp, Survivors}};
+use crate::env::{
+    Clock as _,
+    disk::{Fault, FaultError, FaultOp, Survivors},
+};
 
 /// Blocks of a main branch and of a longer one, made once.
 fn branches() -> (Vec<Grown>, Vec<Grown>) {
@@ -21,10 +24,8 @@ fn run(store: &DiskStore, old: &[Grown], new: &[Grown]) -> Result<Vec<BlockId>, 
         let commit = Commit { blocks: vec![block.new_block()], ..Commit::default() };
         store.commit(commit).map_err(|error| (acknowledged.clone(), error))?;
     }
-    let best = BestChange {
-        undone: old.iter().rev().map(Grown::id).collect(),
-        applied: new.iter().map(Grown::id).collect(),
-    };
+    let best =
+        BestChange { undone: old.iter().rev().map(Grown::id).collect(), applied: new.iter().map(Grown::id).collect() };
     let effects = new.iter().map(|block| (block.id(), block.effects.clone())).collect();
     let commit = Commit { blocks: Vec::new(), effects, best: Some(best) };
     store.commit(commit).map_err(|error| (acknowledged.clone(), error))?;

@@ -10,9 +10,7 @@ use std::{path::Path, sync::Arc};
 use farthing::{Address, Block, BlockId, Height, Params, SignedTransaction};
 use farthing_consensus::{HeaderContext, check_block};
 
-use super::{
-    BestChange, Commit, DiskStore, Effects, IndexPlace, NewBlock, Recovered, Store, StoreError, StoreOptions,
-};
+use super::{BestChange, Commit, DiskStore, Effects, IndexPlace, NewBlock, Recovered, Store, StoreError, StoreOptions};
 use crate::{
     env::{Compute, Env, ManualClock, MemDisk, SeededRandom},
     ledger::ChainView,
