@@ -60,6 +60,7 @@ async fn follow_chain(inner: &Inner) {
     loop {
         let tip = views.borrow_and_update().tip;
         inner.tips.send_replace(Arc::new(announced_tip(inner, &tip).await));
+        inner.note_progress();
         if views.changed().await.is_err() {
             return;
         }

@@ -23,6 +23,7 @@ async fn keep(inner: &Arc<Inner>, target: &HostPort) {
     let mut last_error = String::new();
     loop {
         if is_connected(inner, target).await {
+            backoff.reset();
             let _ = timeout(LOOK_AGAIN, inner.changed.notified()).await;
             continue;
         }

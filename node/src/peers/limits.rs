@@ -58,8 +58,10 @@ pub(super) const SILENCE_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a peer may leave an announcement unread.
 pub(super) const SEND_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Sessions in all.
-pub(super) const MAX_SESSIONS: usize = 128;
+/// Sessions that other nodes begin; those that this node begins are bounded by what it wants.
+pub(super) const MAX_INBOUND_SESSIONS: usize = 112;
+/// Of these, sessions of one /24 or /64; loopback is exempt.
+pub(super) const MAX_INBOUND_PER_PREFIX: usize = 4;
 /// Events queued for one follower.
 pub(super) const FOLLOW_QUEUE: usize = 16;
 /// Announced wire ids of one peer that wait to be looked at.

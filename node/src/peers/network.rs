@@ -77,7 +77,9 @@ pub enum SyncState {
     Syncing,
 }
 
-/// A node this many blocks behind the best header that it knows is fetching; fewer are on their way at any time.
+/// A node this many blocks behind the best header that it knows is fetching: more than any burst that is just being
+/// relayed. It is so until fewer than [`SYNCED_WITHIN`] are missing.
+const SYNCING_FROM: u64 = 24;
 const SYNCED_WITHIN: u64 = 3;
 
 /// Access to the network. Cheap to clone.
@@ -101,6 +103,7 @@ pub(super) struct Inner {
     pub(super) tips: watch::Sender<Arc<Tip>>,
     /// The newest branch of equal work beside it, which is announced too.
     pub(super) ties: watch::Sender<Option<Arc<Tip>>>,
+    syncing: watch::Sender<bool>,
     pub(super) blocks: Mutex<Claims<farthing::BlockId, SessionId>>,
     pub(super) transactions: Mutex<Claims<farthing::WireId, SessionId>>,
     /// A claim was given up.
@@ -150,6 +153,7 @@ impl Network {
             state: Mutex::new(state),
             tips,
             ties: watch::Sender::new(None),
+            syncing: watch::Sender::new(false),
             blocks: Mutex::new(Claims::new(ANSWER_DEADLINE)),
             transactions: Mutex::new(Claims::new(CLAIM_DEADLINE)),
             released: Notify::new(),
@@ -195,8 +199,13 @@ impl Network {
     /// Whether this node is at the tip as far as it knows. What peers merely claim does not count.
     #[must_use]
     pub fn sync_state(&self) -> SyncState {
-        let behind = self.best_header_height().distance_from(self.inner.chain.view().tip.height());
-        if behind < SYNCED_WITHIN { SyncState::Synced } else { SyncState::Syncing }
+        if *self.inner.syncing.borrow() { SyncState::Syncing } else { SyncState::Synced }
+    }
+
+    /// The same as a value that can be waited on: true while this node is fetching.
+    #[must_use]
+    pub fn watch_syncing(&self) -> watch::Receiver<bool> {
+        self.inner.syncing.subscribe()
     }
 
     /// Height of the best header that this node has checked.
@@ -263,6 +272,15 @@ impl Inner {
             work: tip.total_work(),
             ..own_hello(self.params(), self.node_id, self.config.version.clone())
         }
+    }
+
+    /// Looks whether this node is fetching: after new headers and after new blocks.
+    pub(super) fn note_progress(&self) {
+        let behind = self.chain.best_header().height().distance_from(self.chain.view().tip.height());
+        self.syncing.send_if_modified(|syncing| {
+            let now = behind >= if *syncing { SYNCED_WITHIN } else { SYNCING_FROM };
+            std::mem::replace(syncing, now) != now
+        });
     }
 
     /// The ban in force against this node, as a reason.

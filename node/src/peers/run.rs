@@ -22,8 +22,9 @@ use super::{
 /// Starts what a session of a dialler needs on the listener's side.
 pub(super) fn inbound(inner: &Arc<Inner>, session: Arc<Session>) {
     let inner = Arc::clone(inner);
-    tracing::info!(peer = %session.who.address, version = %session.who.version, "peer connected to this node");
-    if let Some(address) = session.who.listens_at {
+    // At debug level: a stranger decides how often this happens.
+    tracing::debug!(peer = %session.who.address, version = %session.who.version, "peer connected to this node");
+    if let Some(address) = session.who.advertised {
         let source = NetGroup::of(session.who.address.ip());
         inner.learn(SeenAddress { address, last_seen: inner.env.clock().now() }, source);
     }
@@ -48,7 +49,10 @@ pub(super) fn inbound(inner: &Arc<Inner>, session: Arc<Session>) {
 
 fn end(inner: &Inner, session: &Session) {
     inner.forget(session);
-    tracing::info!(peer = %session.who.address, "peer gone");
+    match session.who.direction {
+        Direction::Outbound => tracing::info!(peer = %session.who.address, "peer gone"),
+        Direction::Inbound => tracing::debug!(peer = %session.who.address, "peer gone"),
+    }
 }
 
 /// Dials a node and holds the session to its end.

@@ -41,22 +41,22 @@ pub(super) struct Identity {
     pub(super) node_id: NodeId,
     /// The other end of the connection.
     pub(super) address: SocketAddr,
-    /// Where the peer says that it takes peers.
+    /// Where the peer takes peers: on the host that it was seen at, whatever it says, or it could pass for another.
     pub(super) listens_at: Option<SocketAddr>,
+    /// Where it says that it takes peers: worth no more than any other hearsay.
+    pub(super) advertised: Option<SocketAddr>,
     pub(super) version: String,
 }
 
 impl Identity {
     pub(super) fn new(direction: Direction, address: SocketAddr, hello: &Hello) -> Self {
-        let announced = hello.listen_port.map(|port| {
-            let host = hello.listen_host.unwrap_or_else(|| address.ip());
-            SocketAddr::new(host, port)
-        });
+        let at = |host| hello.listen_port.map(|port| SocketAddr::new(host, port));
         let listens_at = match direction {
             Direction::Outbound => Some(address),
-            Direction::Inbound => announced,
+            Direction::Inbound => at(address.ip()),
         };
-        Self { direction, node_id: hello.node_id, address, listens_at, version: hello.version.clone() }
+        let advertised = at(hello.listen_host.unwrap_or_else(|| address.ip()));
+        Self { direction, node_id: hello.node_id, address, listens_at, advertised, version: hello.version.clone() }
     }
 
     /// Who pays for what it does.
@@ -231,4 +231,72 @@ impl Session {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use farthing::{Network, Work};
+
+    use super::*;
+    use crate::peers::handshake::own_hello;
+
+    fn session() -> Session {
+        let hello = own_hello(Network::Dev.params(), NodeId::from_bytes([1; 16]), String::new());
+        let who = Identity::new(Direction::Inbound, "192.0.2.1:5".parse().unwrap(), &hello);
+        let tip = Tip { height: hello.height, work: Work::ZERO, id: hello.tip, headers: Vec::new() };
+        let (stream, _) = tokio::sync::mpsc::channel(1);
+        let remote = Remote::Caller(crate::peers::remote::Caller::new(stream));
+        Session::new(SessionId::new(1), who, remote, tip, CancellationToken::new())
+    }
+
+    fn ids(from: u32, to: u32) -> Vec<WireId> {
+        let id = |number: u32| {
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&number.to_le_bytes());
+            WireId::from_bytes(bytes)
+        };
+        (from..to).map(id).collect()
+    }
+
+    #[test]
+    fn a_peer_cannot_pass_for_another_by_saying_where_it_listens() {
+        let hello = own_hello(Network::Dev.params(), NodeId::from_bytes([1; 16]), String::new());
+        let hello = Hello { listen_port: Some(7), listen_host: Some("203.0.113.1".parse().unwrap()), ..hello };
+        let who = Identity::new(Direction::Inbound, "192.0.2.1:5".parse().unwrap(), &hello);
+        assert_eq!(who.listens_at, Some("192.0.2.1:7".parse().unwrap()));
+        assert_eq!(who.advertised, Some("203.0.113.1:7".parse().unwrap()));
+    }
+
+    #[test]
+    fn nothing_is_offered_to_whoever_told_it_nor_twice() {
+        let session = session();
+        session.take_wire_ids(ids(0, 5));
+        session.offer(ids(0, 10));
+        assert_eq!(session.take_outgoing(100), ids(5, 10));
+        session.offer(ids(0, 10));
+        assert!(session.take_outgoing(100).is_empty());
+    }
+
+    #[test]
+    fn a_queue_that_runs_over_ends_in_an_offer_of_the_whole_pool() {
+        let session = session();
+        assert!(session.take_whole_pool() && !session.take_whole_pool());
+        let many = u32::try_from(MAX_OUTGOING_WIRE_IDS).unwrap();
+        session.offer(ids(0, many + 10));
+        assert_eq!(session.outgoing_len(), MAX_OUTGOING_WIRE_IDS);
+        assert!(!session.take_whole_pool(), "first what is queued");
+        while !session.take_outgoing(1_000).is_empty() {}
+        assert!(session.take_whole_pool());
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_announcements_is_bounded() {
+        let session = session();
+        for round in 0..70 {
+            session.take_wire_ids(ids(round * 1_000, (round + 1) * 1_000));
+        }
+        assert_eq!(lock(&session.announced).len(), MAX_WAITING_WIRE_IDS);
+        assert_eq!(session.next_announced(1_000).await.len(), 1_000);
+        assert_eq!(lock(&session.announced).len(), MAX_WAITING_WIRE_IDS - 1_000);
+    }
 }

@@ -11,10 +11,10 @@ use super::{
     NodeId,
     convert::Tip,
     handshake::{Refusal, gives_way},
-    limits::{FOLLOW_DEADLINE, MAX_SESSIONS},
+    limits::{FOLLOW_DEADLINE, MAX_INBOUND_PER_PREFIX, MAX_INBOUND_SESSIONS},
     session::{Direction, Identity, Session},
 };
-use crate::chain::SessionId;
+use crate::{chain::SessionId, env::prefix};
 
 /// Names a session in the calls of its dialler: 16 random bytes.
 pub(super) type Token = [u8; 16];
@@ -83,8 +83,24 @@ impl Sessions {
             let token = *token;
             self.pending.remove(&token);
         }
-        if self.live.len() + self.pending.len() >= MAX_SESSIONS {
-            return Err(Refusal::Full(MAX_SESSIONS));
+        match new.direction {
+            // Strangers must not be able to keep this node from beginning its own.
+            Direction::Outbound => Ok(()),
+            Direction::Inbound => self.check_room(new.address.ip()),
+        }
+    }
+
+    fn check_room(&self, host: IpAddr) -> Result<(), Refusal> {
+        let live = self.live.values().filter(|session| session.who.direction == Direction::Inbound);
+        let hosts = live.map(|session| &session.who).chain(self.pending.values().map(|pending| &pending.who));
+        let hosts: Vec<IpAddr> = hosts.map(|who| who.address.ip()).collect();
+        if hosts.len() >= MAX_INBOUND_SESSIONS {
+            return Err(Refusal::Full(MAX_INBOUND_SESSIONS));
+        }
+        let group = prefix(host);
+        let same = hosts.into_iter().filter(|other| prefix(*other) == group).count();
+        if !host.is_loopback() && same >= MAX_INBOUND_PER_PREFIX {
+            return Err(Refusal::Full(MAX_INBOUND_PER_PREFIX));
         }
         Ok(())
     }
@@ -154,6 +170,7 @@ mod tests {
             node_id: NodeId::from_bytes([id; 16]),
             address: address.parse().unwrap(),
             listens_at: None,
+            advertised: None,
             version: String::new(),
         }
     }
@@ -182,14 +199,38 @@ mod tests {
     fn handshakes_without_a_follower_do_not_fill_the_table_for_longer_than_their_time() {
         let mut sessions = Sessions::default();
         let own = NodeId::from_bytes([255; 16]);
-        for id in 0..u8::try_from(MAX_SESSIONS).unwrap() {
-            let who = identity(Direction::Inbound, id, "192.0.2.1:5");
+        for id in 0..u8::try_from(MAX_INBOUND_SESSIONS).unwrap() {
+            let who = identity(Direction::Inbound, id, &format!("198.51.{id}.1:5"));
             sessions.admit(own, &who, Duration::ZERO).unwrap();
             sessions.await_follow([id; 16], who, tip(), Duration::ZERO);
         }
         let one_more = identity(Direction::Inbound, 200, "192.0.2.1:5");
-        assert_eq!(sessions.admit(own, &one_more, Duration::ZERO), Err(Refusal::Full(MAX_SESSIONS)));
+        assert_eq!(sessions.admit(own, &one_more, Duration::ZERO), Err(Refusal::Full(MAX_INBOUND_SESSIONS)));
+        // Those that this node begins are not kept out.
+        sessions.admit(own, &identity(Direction::Outbound, 201, "192.0.2.1:5"), Duration::ZERO).unwrap();
         sessions.admit(own, &one_more, FOLLOW_DEADLINE).unwrap();
+    }
+
+    #[test]
+    fn one_network_gets_few_sessions_and_loopback_as_many_as_there_are() {
+        let mut sessions = Sessions::default();
+        let own = NodeId::from_bytes([255; 16]);
+        let mut meet = |id: u8, address: &str| {
+            let who = identity(Direction::Inbound, id, address);
+            let admitted = sessions.admit(own, &who, Duration::ZERO);
+            if admitted.is_ok() {
+                sessions.await_follow([id; 16], who, tip(), Duration::ZERO);
+            }
+            admitted
+        };
+        for id in 0..10 {
+            meet(id, "127.0.0.1:5").unwrap();
+        }
+        for id in 10..14 {
+            meet(id, &format!("192.0.2.{id}:5")).unwrap();
+        }
+        assert_eq!(meet(14, "192.0.2.99:5"), Err(Refusal::Full(MAX_INBOUND_PER_PREFIX)));
+        meet(15, "192.0.3.1:5").unwrap();
     }
 
     #[test]

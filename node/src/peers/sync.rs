@@ -101,7 +101,7 @@ async fn pursue(inner: &Inner, session: &Session, tip: &Tip) -> Result<Outcome, 
     }
     let announced = match tip.headers.as_slice() {
         [] => None,
-        headers => accept(inner, headers.to_vec()).await?,
+        headers => Some(accept(inner, headers.to_vec()).await?),
     };
     let target = match announced {
         Some(Accepting::Yes(target)) => target,
@@ -139,15 +139,18 @@ enum Accepting {
     NotYet,
 }
 
-async fn accept(inner: &Inner, headers: Vec<Header>) -> Result<Option<Accepting>, SyncError> {
+async fn accept(inner: &Inner, headers: Vec<Header>) -> Result<Accepting, SyncError> {
     match inner.chain.accept_headers(headers, 0).await {
-        Ok(accepted) => Ok(Some(Accepting::Yes(accepted.last))),
-        Err(HeaderRejection::Orphan { .. }) => Ok(Some(Accepting::Detached)),
-        Err(HeaderRejection::Invalid { error, .. }) if error.is_temporary() => Ok(Some(Accepting::NotYet)),
+        Ok(accepted) => {
+            inner.note_progress();
+            Ok(Accepting::Yes(accepted.last))
+        }
+        Err(HeaderRejection::Orphan { .. }) => Ok(Accepting::Detached),
+        Err(HeaderRejection::Invalid { error, .. }) if error.is_temporary() => Ok(Accepting::NotYet),
         Err(error @ (HeaderRejection::Invalid { .. } | HeaderRejection::KnownInvalid { .. })) => {
             Err(Misdeed::InvalidHeader(error.to_string()).into())
         }
-        Err(HeaderRejection::Full(_)) => Ok(Some(Accepting::NotYet)),
+        Err(HeaderRejection::Full(_)) => Ok(Accepting::NotYet),
         Err(HeaderRejection::Chain(_)) => Err(SyncError::Stopping),
     }
 }
@@ -169,7 +172,7 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Option<Header
             return Ok(last.or_else(|| better_than_tip(inner)));
         }
         match accept(inner, headers).await? {
-            Some(Accepting::Yes(accepted)) => {
+            Accepting::Yes(accepted) => {
                 let stuck = last.as_ref().is_some_and(|last| last.id() == accepted.id());
                 last = Some(accepted);
                 if count < MAX_HEADERS || stuck {
@@ -177,7 +180,7 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Option<Header
                 }
             }
             // The branch that was asked from is no longer kept here, or is too long for now.
-            Some(Accepting::Detached | Accepting::NotYet) | None => return Ok(last),
+            Accepting::Detached | Accepting::NotYet => return Ok(last),
         }
     }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Node, alone, eventually, line};
-use crate::testing::{ALICE, BOB};
+use crate::{
+    peers::SyncState,
+    testing::{ALICE, BOB},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_of_blocks_at_one_end_of_a_line_reaches_the_other() {
@@ -58,9 +61,14 @@ async fn a_node_that_joins_late_gets_the_chain_and_the_pool() {
     let (old, late) = (Node::start(alone()).await, Node::start(alone()).await);
     old.mine(2_100, 1).await;
     old.submit(vec![ALICE.pay(0, BOB.address(), 1)]).await;
-    late.connect(&old).await;
+    let mut syncing = late.network.watch_syncing();
+    late.network.connect(old.target());
+    let began = tokio::time::timeout(super::PATIENCE, syncing.wait_for(|syncing| *syncing)).await;
+    assert!(began.is_ok_and(|began| began.is_ok()), "it says that it is fetching");
     late.reaches(2_100).await;
     late.agrees_with(&old).await;
+    eventually("it says that it has all", || late.network.sync_state() == SyncState::Synced).await;
+    assert_eq!(late.network.best_header_height().get(), 2_100);
     late.pools(1).await;
 }
 
