@@ -57,7 +57,15 @@ impl Node {
         let tasks = Tasks::new();
         let (blocks, _) = MemoryStore::new(&params);
         let view = ChainView::genesis(&params);
-        let chain = chain::start(Arc::clone(&params), env.clone(), Arc::new(blocks), view, Vec::new(), &tasks);
+        let chain = chain::start(
+            Arc::clone(&params),
+            env.clone(),
+            Arc::new(blocks),
+            view,
+            Vec::new(),
+            chain::Caches::default(),
+            &tasks,
+        );
         let changes = chain.subscribe();
         let ledger = Arc::new(chain.clone());
         let journal = Arc::new(MemoryJournal::new());
