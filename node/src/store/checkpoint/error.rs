@@ -121,6 +121,9 @@ pub enum Defect {
     /// The tip's header has bits that no header may have.
     #[error("the bits of block {0} mean no work")]
     NoWork(BlockId),
+    /// Nodes that are not the peaks of any header range.
+    #[error("the peaks of the header range do not have falling powers of two of headers")]
+    Peaks,
     /// The header range does not add up.
     #[error("the header range overflows")]
     Overflow,

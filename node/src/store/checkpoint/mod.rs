@@ -132,7 +132,7 @@ impl Head {
     }
 }
 
-impl Canonical for Head {
+impl Head {
     fn encode(&self, out: &mut Vec<u8>) {
         self.tip.header().encode(out);
         self.tip.height().encode(out);
@@ -146,28 +146,26 @@ impl Canonical for Head {
         self.immature.iter().for_each(|coinbase| coinbase.encode(out));
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let header = Canonical::decode(reader)?;
-        let height = Canonical::decode(reader)?;
-        let work = Work::new(reader.u128("total work")?);
-        let supply = Mites::decode(reader)?;
-        let accounts = reader.u64("accounts")?;
-        let synced_to = LogPlace::decode_optional(reader)?;
-        let peaks = reader.count("peaks", 64, RANGE_NODE_BYTES)?;
-        let peaks = (0..peaks).map(|_| Canonical::decode(reader)).collect::<Result<_, _>>()?;
-        // Their counts are not falling powers of two.
-        let misfit = DecodeError::UnknownChoice { field: "peaks", value: 0 };
-        let before = RangePeaks::from_peaks(peaks).ok_or(misfit)?;
-        let immature = reader.count("coinbases", MAX_IMMATURE, 8 + 32 + 8 + 4)?;
-        let immature = (0..immature).map(|_| Coinbase::decode(reader).map(Arc::new)).collect::<Result<_, _>>()?;
-        Ok(Self {
-            tip: HeaderContext::from_stored(header, height, work),
-            supply,
-            accounts,
-            synced_to,
-            before,
-            immature,
-        })
+    fn read(payload: &[u8]) -> Result<Self, Defect> {
+        let read = || -> Result<_, DecodeError> {
+            let mut reader = Reader::new(payload);
+            let header = Canonical::decode(&mut reader)?;
+            let height = Canonical::decode(&mut reader)?;
+            let work = Work::new(reader.u128("total work")?);
+            let supply = Mites::decode(&mut reader)?;
+            let accounts = reader.u64("accounts")?;
+            let synced_to = LogPlace::decode_optional(&mut reader)?;
+            let peaks = reader.count("peaks", 64, RANGE_NODE_BYTES)?;
+            let peaks = (0..peaks).map(|_| Canonical::decode(&mut reader)).collect::<Result<_, _>>()?;
+            let immature = reader.count("coinbases", MAX_IMMATURE, 8 + 32 + 8 + 4)?;
+            let immature =
+                (0..immature).map(|_| Coinbase::decode(&mut reader).map(Arc::new)).collect::<Result<_, _>>()?;
+            reader.finish()?;
+            let tip = HeaderContext::from_stored(header, height, work);
+            Ok((Self { tip, supply, accounts, synced_to, before: RangePeaks::default(), immature }, peaks))
+        };
+        let (head, peaks) = read().map_err(|source| Defect::Decode { what: "a checkpoint's head", source })?;
+        Ok(Self { before: RangePeaks::from_peaks(peaks).ok_or(Defect::Peaks)?, ..head })
     }
 }
 

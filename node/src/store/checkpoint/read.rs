@@ -77,8 +77,7 @@ pub fn load(
     if chunks.next()? != Kind::Head {
         return Err(Defect::NotACheckpoint);
     }
-    let decoded = Head::from_canonical(chunks.payload());
-    let head = decoded.map_err(|source| Defect::Decode { what: "a checkpoint's head", source })?;
+    let head = Head::read(chunks.payload())?;
     let tip = &head.tip;
     if CheckpointName::of(tip) != name {
         return Err(Defect::Name { found: CheckpointName::of(tip) });
