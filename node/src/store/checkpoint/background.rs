@@ -69,7 +69,7 @@ impl Checkpointer {
     pub fn new(setup: Setup) -> Self {
         let state = State {
             latest: None,
-            newest: setup.newest.clone(),
+            newest: setup.newest,
             made: setup.clock.elapsed(),
             tried: None,
             took: None,
@@ -169,7 +169,7 @@ impl Checkpointer {
         state.tried = Some(now);
         match written {
             Ok(written) => {
-                state.newest = snapshot.view.tip.clone();
+                state.newest = snapshot.view.tip;
                 state.made = now;
                 state.took = Some(took);
                 drop(state);

@@ -86,7 +86,7 @@ impl Head {
     fn of(snapshot: &Snapshot) -> Self {
         let Snapshot { view, before, synced_to } = snapshot;
         Self {
-            tip: view.tip.clone(),
+            tip: view.tip,
             supply: view.supply,
             accounts: view.accounts.len() as u64,
             synced_to: *synced_to,

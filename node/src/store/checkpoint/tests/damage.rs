@@ -13,6 +13,9 @@ use crate::{
     },
 };
 
+/// What a forger changes.
+type Accounts = Vec<(Address, Entry<AccountMeta>)>;
+
 /// Two checkpoints; returns the ledger of the older one, and the path and size of the newer.
 fn two(disk: &MemDisk, params: &Params) -> (Snapshot, std::path::PathBuf, u64) {
     let older = snapshot(params, 3, 40);
@@ -135,7 +138,7 @@ fn good_checksums_do_not_help_what_does_not_certify_itself() {
         entries.iter().map(|(a, entry)| record(a, entry, &spki(a).unwrap_or_default())).collect()
     };
     let n = entries.len() as u64;
-    let with = |change: &dyn Fn(&mut Vec<(Address, Entry<AccountMeta>)>)| {
+    let with = |change: &dyn Fn(&mut Accounts)| {
         let mut entries = entries.clone();
         change(&mut entries);
         forge(&disk, &params, &head, &make(&entries), [entries.len() as u64, 0])
@@ -206,7 +209,7 @@ fn a_head_whose_numbers_do_not_add_up_is_refused() {
         change(&mut head);
         forge(&disk, &params, &head, &[], [0, 0])
     };
-    let tip = good.view.tip.clone();
+    let tip = good.view.tip;
     let higher = forged(&|head| {
         head.tip = HeaderContext::from_stored(*tip.header(), Height::new(5), tip.total_work());
     });
