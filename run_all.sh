@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly NODES=4 NAMES=(alice bob carol dave)
 readonly RPC=${FARTHING_DEMO_RPC:-50051} P2P=${FARTHING_DEMO_P2P:-50061}
-demo=0 data='' pids=()
+demo=0 data='' pids=() rebinds=8
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -40,11 +40,18 @@ while (($#)); do
     shift
 done
 [[ -t 0 ]] || demo=1
+for port in "$RPC" "$P2P"; do
+    [[ $port =~ ^[1-9][0-9]{0,4}$ ]] && ((port + NODES - 1 <= 65535)) ||
+        die "FARTHING_DEMO_RPC and FARTHING_DEMO_P2P must be ports from 1 to $((65536 - NODES)), not \"$port\""
+done
+((RPC >= P2P + NODES || P2P >= RPC + NODES)) || die "the $NODES ports from $RPC and the $NODES ports from $P2P overlap"
 
 # Stops what this script started, and nothing else. A node drains within 5 s; one that does not is killed.
 stop_nodes() {
     local code=$? pid deadline
     trap - EXIT
+    # A node that is gone already must not end the clean-up.
+    set +e
     # Ctrl-C at the prompt reaches nodes and script alike; a second one must not cut the clean-up short.
     trap '' INT TERM
     ((${#pids[@]})) && kill -TERM "${pids[@]}" 2> /dev/null
@@ -102,17 +109,28 @@ start_node() {
         --connect "127.0.0.1:$(p2p_port "$left")" --ready-file "$dir/ready.json" \
         --mine "$address" --mine-threads 1 --mine-when 4 --mine-max 8 --mine-wait 5 \
         --panels on >> "$dir/blocks.txt" 2>> "$dir/node.log" < /dev/null &
-    pids+=($!)
+    pids[n - 1]=$!
 }
 
-# Waits until a command succeeds; a node that has ended is told at once.
+# A node that has ended is told at once. Only this is tried again: outgoing connections of other programs take ports of
+# this range too, for a moment, even between the check at the start and the node's turn.
+check_nodes() {
+    local n last
+    for ((n = 1; n <= NODES; n++)); do
+        kill -0 "${pids[n - 1]}" 2> /dev/null && continue
+        last=$(tail -n 1 "$data/node$n/node.log")
+        [[ $last == *'cannot be bound'* ]] && ((rebinds-- > 0)) || die "node $n has ended: $last"
+        sleep 0.5
+        start_node "$n"
+    done
+}
+
+# Waits until a command succeeds.
 wait_until() {
-    local what=$1 deadline=$((SECONDS + $2)) n
+    local what=$1 deadline=$((SECONDS + $2))
     shift 2
     until "$@"; do
-        for n in "${!pids[@]}"; do
-            kill -0 "${pids[n]}" 2> /dev/null || die "node $((n + 1)) has ended: $(tail -n 1 "$data/node$((n + 1))/node.log")"
-        done
+        check_nodes
         ((SECONDS < deadline)) || die "$what: not within the time allowed; see $data/node*/node.log"
         sleep 0.1
     done
@@ -217,6 +235,8 @@ main() {
     if ((demo)); then
         run_demo
     else
+        say "Blocks are drawn into $data/node1/blocks.txt; to watch them from another terminal: tail -f $data/node1/blocks.txt"
+        say 'alice, bob, carol and dave have money here; under any other name you begin with a key of your own.'
         ask 1 || [[ $? == 130 ]]
     fi
 }
