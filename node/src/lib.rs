@@ -9,6 +9,7 @@ pub mod mempool;
 pub mod miner;
 pub mod network_view;
 pub mod node;
+pub mod offline;
 pub mod panel;
 pub mod peers;
 pub mod ready;

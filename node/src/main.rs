@@ -8,9 +8,10 @@ use std::{
 };
 
 use farthing_node::{
-    config::{ConfigError, Invocation, load},
+    config::{Config, ConfigError, Invocation, load},
     env::RealDisk,
     logging,
+    offline::{self, OfflineError, Outcome},
     run::run,
     tasks::Chain,
 };
@@ -20,9 +21,8 @@ fn main() -> ExitCode {
     let config = match load(args_os(), vars_os(), &RealDisk) {
         Ok(Invocation::Run(config)) => config,
         Ok(Invocation::Print(text)) => return print(&text),
-        Ok(Invocation::Verify(_) | Invocation::Reindex(_)) => {
-            return fail(&io::Error::other("this build keeps no chain yet, so there is nothing to check"), 1);
-        }
+        Ok(Invocation::Verify(config)) => return offline(&config, offline::verify),
+        Ok(Invocation::Reindex(config)) => return offline(&config, offline::reindex),
         Err(ConfigError::Usage(error)) => {
             // clap's own form: colours, suggestions, help on stdout.
             let _ = error.print();
@@ -36,6 +36,20 @@ fn main() -> ExitCode {
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, error.exit_code()),
+    }
+}
+
+/// Work on a data directory on which no node runs.
+fn offline(config: &Config, work: fn(&Config) -> Result<Outcome, OfflineError>) -> ExitCode {
+    if let Err(error) = logging::init(&config.log_filter, config.log_format) {
+        return fail(&error, 2);
+    }
+    match work(config) {
+        Ok(Outcome { text, good }) => {
+            let printed = print(&text);
+            if good { printed } else { ExitCode::FAILURE }
+        }
+        Err(error) => fail(&error, 1),
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     ledger::{Applied, NewKey},
-    store::{BestChange, CheckpointView, Commit, LogPlace, NewBlock},
+    store::{BestChange, Commit, LogPlace, NewBlock},
 };
 
 /// Ids of invalid blocks that are remembered.
@@ -174,7 +174,7 @@ impl Writer {
         for block in &applied {
             self.forget_header(&block.id);
         }
-        self.shared.store.maybe_checkpoint(CheckpointView { tip: view.tip, accounts: view.accounts.clone() });
+        self.shared.store.maybe_checkpoint(&view);
         self.shared.view.send_replace(Arc::clone(&view));
         // Nobody listening is fine.
         let _ = self.shared.changes.send(Arc::new(TipChange { undone, applied, view, origin }));

@@ -5,6 +5,7 @@ mod progress;
 mod surroundings;
 
 use std::{
+    convert::Infallible,
     io::{self, IsTerminal as _},
     net::SocketAddr,
     num::NonZeroUsize,
@@ -18,10 +19,8 @@ use tonic::service::Routes;
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 
 pub use self::error::StartError;
-use self::{
-    progress::Shown,
-    surroundings::{SavedBook, Surroundings},
-};
+pub(crate) use self::progress::Shown;
+use self::surroundings::{SavedBook, Surroundings};
 use crate::{
     chain::{self, Chain, ChainView},
     config::{Config, Panels},
@@ -98,6 +97,12 @@ impl Node {
         let Opened { store, view, candidates, journal } = opened;
         let behind = Arc::clone(&store);
         tasks.spawn_thread("index writer", move |token| behind.write_behind(&token)).map_err(StartError::Threads)?;
+        let checkpoints = Arc::clone(&store);
+        let write_checkpoints = move |_| {
+            checkpoints.write_checkpoints();
+            Ok::<_, Infallible>(())
+        };
+        tasks.spawn_thread("checkpoints", write_checkpoints).map_err(StartError::Threads)?;
         let store: Arc<dyn Store> = store;
         let params = Arc::clone(&config.params);
         let chain = chain::start(

@@ -11,17 +11,17 @@ use crate::{env::Env, store::Progress};
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Decides when a line is due.
-pub(super) struct Shown<'a> {
+pub(crate) struct Shown<'a> {
     env: &'a Env,
     due: Mutex<Duration>,
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn new(env: &'a Env) -> Self {
+    pub(crate) fn new(env: &'a Env) -> Self {
         Self { env, due: Mutex::new(env.clock().elapsed().saturating_add(EVERY)) }
     }
 
-    pub(super) fn log(&self, progress: Progress) {
+    pub(crate) fn log(&self, progress: Progress) {
         let now = self.env.clock().elapsed();
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         if now < *due {

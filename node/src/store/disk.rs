@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use farthing::{
@@ -14,8 +15,9 @@ use farthing_consensus::HeaderContext;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BestChange, CheckpointView, Commit, Effects, KeyAndValue, KeyValue, LogPlace, Store, StoreError,
+    BestChange, Commit, Effects, KeyAndValue, KeyValue, LogPlace, Store, StoreError,
     cache::ByteCache,
+    checkpoint::{Checkpointer, Snapshot},
     index::{
         BlockEntry, ChainState, DAMAGED_BLOCK, DAMAGED_EFFECTS, Index, KnownBlock, Op, Step, Tree, damaged_key,
         height_key, side_key,
@@ -24,7 +26,7 @@ use super::{
     memory::key_in_transaction,
     range_file::RangeFile,
 };
-use crate::ledger::range_leaf;
+use crate::ledger::{ChainView, range_leaf};
 
 /// Bytes of blocks that are kept in memory, counted by their canonical size.
 const BLOCK_CACHE: usize = 16 << 20;
@@ -32,6 +34,8 @@ const BLOCK_CACHE: usize = 16 << 20;
 const EFFECTS_CACHE: usize = 4 << 20;
 /// A commit is cut into batches of about this size, the move of the best chain in the last.
 const BATCH_BYTES: usize = 64 << 20;
+/// Time that the last checkpoint may take when the node stops.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(2);
 
 /// The store on a disk. See [`DiskStore::open`].
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct DiskStore {
     pub(super) state: Mutex<ChainState>,
     pub(super) blocks: ByteCache<BlockId, Block>,
     pub(super) effects: ByteCache<BlockId, Effects>,
+    /// Set once the ledger is recovered.
+    pub(super) checkpoints: OnceLock<Checkpointer>,
 }
 
 /// Fresh caches.
@@ -58,7 +64,19 @@ impl DiskStore {
     /// # Errors
     /// When the index fails; the store then takes no more writes.
     pub fn write_behind(&self, stop: &CancellationToken) -> Result<(), StoreError> {
-        self.index.write_behind(stop)
+        let written = self.index.write_behind(stop);
+        // Whether its thread ends in time or is cut off, a checkpoint is there whole or not at all.
+        if let Some(checkpoints) = self.checkpoints.get() {
+            checkpoints.close(LAST_CHECKPOINT);
+        }
+        written
+    }
+
+    /// Writes checkpoints when they are due, until [`DiskStore::write_behind`] has ended: the work of one thread.
+    pub fn write_checkpoints(&self) {
+        if let Some(checkpoints) = self.checkpoints.get() {
+            checkpoints.run(&|place, address| self.key_at(&place, address));
+        }
     }
 
     pub(super) fn lock_state(&self) -> MutexGuard<'_, ChainState> {
@@ -363,7 +381,13 @@ impl Store for DiskStore {
         self.entry_of(&id)?.map(|entry| entry.block).ok_or(StoreError::UnknownBlock(id))
     }
 
-    fn maybe_checkpoint(&self, _view: CheckpointView) {}
+    fn maybe_checkpoint(&self, view: &Arc<ChainView>) {
+        let Some(checkpoints) = self.checkpoints.get() else { return };
+        let Some(before) = self.range.peaks(view.tip.height().get()) else { return };
+        let position = self.lock_state().position;
+        let synced_to = LogPlace::new(position.segment, position.offset);
+        checkpoints.offer(Snapshot { view: Arc::clone(view), before, synced_to });
+    }
 
     fn key_value(&self, name: &str) -> Result<Arc<dyn KeyValue>, StoreError> {
         Ok(Arc::new(NamedKeys { index: self.index.clone(), prefix: [name.as_bytes(), &[0]].concat() }))
@@ -379,6 +403,9 @@ impl Store for DiskStore {
             return Ok(());
         }
         self.poison.check()?;
+        if let Some(checkpoints) = self.checkpoints.get() {
+            checkpoints.close(LAST_CHECKPOINT);
+        }
         let settled = self.index.settle_all(state.marker(true));
         self.poison.close();
         settled

@@ -12,7 +12,7 @@ use farthing::{
 };
 use farthing_consensus::HeaderContext;
 
-use super::{CheckpointView, Commit, Effects, KeyAndValue, KeyValue, LogPlace, NewBlock, Recovered, Store, StoreError};
+use super::{Commit, Effects, KeyAndValue, KeyValue, LogPlace, NewBlock, Recovered, Store, StoreError};
 use crate::ledger::ChainView;
 
 /// Keeps everything in memory.
@@ -210,7 +210,7 @@ impl Store for MemoryStore {
         self.lock().known(&block.id()).map(|stored| stored.place)
     }
 
-    fn maybe_checkpoint(&self, _: CheckpointView) {}
+    fn maybe_checkpoint(&self, _: &Arc<ChainView>) {}
 
     fn key_value(&self, name: &str) -> Result<Arc<dyn KeyValue>, StoreError> {
         let mut state = self.lock();

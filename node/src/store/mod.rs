@@ -11,6 +11,8 @@ use farthing::{
 };
 use farthing_consensus::HeaderContext;
 
+use crate::ledger::ChainView;
+
 pub mod checkpoint;
 
 mod cache;
@@ -19,6 +21,7 @@ mod error;
 mod index;
 mod log;
 mod memory;
+mod offline;
 mod open;
 mod range_file;
 mod recover;
@@ -30,10 +33,9 @@ mod tests;
 pub use disk::DiskStore;
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use offline::{VerifyReport, reindex, verify};
 pub use open::{IndexPlace, Progress, StoreOptions};
-pub use types::{
-    AccountEffect, AccountMeta, BestChange, CheckpointView, Commit, Effects, LogPlace, NewBlock, Recovered,
-};
+pub use types::{AccountEffect, AccountMeta, BestChange, Commit, Effects, LogPlace, NewBlock, Recovered};
 
 /// A key and its value.
 pub type KeyAndValue = (Vec<u8>, Vec<u8>);
@@ -118,7 +120,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn replace_block(&self, block: &Block) -> Result<LogPlace, StoreError>;
 
     /// Offers a state for a checkpoint. Returns at once; if one is due it is written in the background.
-    fn maybe_checkpoint(&self, view: CheckpointView);
+    fn maybe_checkpoint(&self, view: &Arc<ChainView>);
 
     /// A small named set of keys and values beside the chain: address book, bans. Not derived from the log: it is lost
     /// when the index has to be rebuilt.

@@ -1,21 +1,25 @@
 //! Opening: log, index and ledger brought to the same tip, whatever the last run left behind.
 
 use std::{
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use farthing::{Height, Params};
 use farthing_consensus::HeaderContext;
 
 use super::{
-    BestChange, Commit, DiskStore, NewBlock, Recovered, Store as _, StoreError,
+    BestChange, Commit, DiskStore, NewBlock, Recovered, Store as _, StoreError, checkpoint,
     disk::caches,
     index::{ChainState, Engine, Index, MemoryEngine, SledEngine},
     log::{Log, LogOptions, LogPosition, NetworkName, Poison},
     range_file::RangeFile,
 };
-use crate::env::{Disk, Env};
+use crate::{
+    env::{Disk, Env},
+    ledger::ChainView,
+};
 
 /// Damaged indexes that are kept for whoever wants to know why.
 const KEPT_DAMAGED: u32 = 2;
@@ -42,6 +46,8 @@ pub struct StoreOptions {
     pub segment_bytes: u32,
     /// Bytes that must stay free on the disk.
     pub reserve_bytes: u64,
+    /// When checkpoints are made, and how many stay.
+    pub checkpoints: checkpoint::Policy,
     /// The machine's boot: tells whether power may have been cut since the last run. None if it cannot be known.
     pub boot: Option<[u8; 16]>,
 }
@@ -54,6 +60,7 @@ impl Default for StoreOptions {
             index_cache_bytes: 16 << 20,
             segment_bytes: 128 << 20,
             reserve_bytes: 64 << 20,
+            checkpoints: checkpoint::Policy::default(),
             boot: this_boot(),
         }
     }
@@ -87,13 +94,13 @@ pub enum Progress {
 }
 
 /// What opening needs all the way.
-struct Opening<'a> {
-    params: Arc<Params>,
-    env: &'a Env,
-    disk: Arc<dyn Disk>,
-    data_dir: &'a Path,
-    options: StoreOptions,
-    progress: &'a dyn Fn(Progress),
+pub(super) struct Opening<'a> {
+    pub(super) params: Arc<Params>,
+    pub(super) env: &'a Env,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) data_dir: &'a Path,
+    pub(super) options: StoreOptions,
+    pub(super) progress: &'a dyn Fn(Progress),
 }
 
 impl DiskStore {
@@ -116,27 +123,24 @@ impl DiskStore {
         if rebuilt {
             store.rebuild_range()?;
         }
-        let recovered = store.recover(progress)?;
+        let recovered = opening.recover(&store)?;
         let marker = store.lock_state().marker(false);
         store.index.settle_all(marker)?;
         Ok((Arc::new(store), recovered))
     }
 }
 
-/// Makes a directory whose name, and those of all above it that are new, outlive a power cut. Names that were there
-/// before are synced as well: whether an earlier run came to it is unknown.
+/// Makes a directory whose name, and those of all above it, outlive a power cut. Names that were there before are
+/// synced as well: whether an earlier run came to it is unknown.
 pub(super) fn make_durable(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
-    let mut above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
-    let mut parents = Vec::new();
-    for parent in above.by_ref() {
-        parents.push(parent);
-        if disk.exists(parent).map_err(StoreError::io("looking for a directory", parent))? {
-            break;
-        }
-    }
     disk.create_dir_all(path).map_err(StoreError::io("making a directory", path))?;
-    for parent in parents.into_iter().rev() {
-        disk.sync_dir(parent).map_err(StoreError::unknown("syncing a directory", parent))?;
+    let above: Vec<&Path> = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).collect();
+    for parent in above.into_iter().rev() {
+        match disk.sync_dir(parent) {
+            // What cannot even be opened was not made by us.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(StoreError::unknown("syncing a directory", parent))?,
+        }
     }
     Ok(())
 }
@@ -212,12 +216,45 @@ impl Opening<'_> {
         Ok(store)
     }
 
+    /// The ledger at the tip: the newest good checkpoint on the best chain, and the blocks behind it executed again.
+    fn recover(&self, store: &DiskStore) -> Result<Recovered, StoreError> {
+        let (disk, directory) = (self.disk.as_ref(), self.data_dir.join("checkpoints"));
+        let failed = |what| StoreError::io(what, &directory);
+        checkpoint::create_directory(disk, &directory).map_err(failed("making the directory of checkpoints"))?;
+        checkpoint::clear_strays(disk, &directory).map_err(failed("removing unfinished checkpoints"))?;
+        let below = store.lowest_damaged_effects()?;
+        // Effects are made again by execution, which must then begin below them.
+        let usable = |tip: &HeaderContext| {
+            below.is_none_or(|below| tip.height() < below)
+                && store.best_at(tip.height()).is_ok_and(|best| best == Some(tip.id()))
+        };
+        let search = checkpoint::newest_good(disk, &directory, &self.params, &usable);
+        let search = search.map_err(failed("looking for checkpoints"))?;
+        for (name, defect) in &search.rejected {
+            tracing::warn!(checkpoint = %name, %defect, "a checkpoint is passed over");
+        }
+        let start = search.found.map_or_else(|| ChainView::genesis(&self.params), |loaded| loaded.view);
+        let newest = start.tip;
+        let recovered = store.recover(start, self.progress)?;
+        let setup = checkpoint::Setup {
+            disk: Arc::clone(&self.disk),
+            clock: Arc::clone(self.env.clock()),
+            directory,
+            params: Arc::clone(&self.params),
+            policy: self.options.checkpoints,
+            newest,
+            rejected: search.rejected.iter().map(|(name, _)| *name).collect(),
+        };
+        store.checkpoints.get_or_init(|| checkpoint::Checkpointer::new(setup));
+        Ok(recovered)
+    }
+
     /// Takes every batch from a position on.
     fn replay(&self, store: &DiskStore, from: LogPosition) -> Result<(), StoreError> {
         let total = store.log.size_bytes();
         let mut done = 0;
         let end = store.log.scan(from, from, &mut |batch| {
-            done += batch.records.iter().map(|record| record.header.record_len()).sum::<u64>();
+            done += batch.len_bytes();
             (self.progress)(Progress::Indexing { done, total });
             store.take_batch(&batch)
         })?;
@@ -247,10 +284,15 @@ impl Opening<'_> {
     }
 
     fn store(&self, state: ChainState) -> Result<DiskStore, StoreError> {
+        make_durable(self.disk.as_ref(), &self.data_dir.join("blocks"))?;
+        self.store_with(state, RangeFile::open(self.disk.as_ref(), self.data_dir.join("range"))?)
+    }
+
+    /// A store at a state, with this file for the header range. Writes nothing.
+    pub(super) fn store_with(&self, state: ChainState, range: RangeFile) -> Result<DiskStore, StoreError> {
         let poison = Arc::new(Poison::default());
         let log_options =
             LogOptions { segment_bytes: self.options.segment_bytes, reserve_bytes: self.options.reserve_bytes };
-        make_durable(self.disk.as_ref(), &self.data_dir.join("blocks"))?;
         let log = Log::open(
             Arc::clone(&self.disk),
             Arc::clone(self.env.random()),
@@ -259,7 +301,7 @@ impl Opening<'_> {
             log_options,
             Arc::clone(&poison),
         )?;
-        let range = Arc::new(RangeFile::open(self.disk.as_ref(), self.data_dir.join("range"))?);
+        let range = Arc::new(range);
         let index = Index::new(
             self.engine()?,
             Arc::clone(&range),
@@ -278,6 +320,7 @@ impl Opening<'_> {
             state: Mutex::new(state),
             blocks,
             effects,
+            checkpoints: OnceLock::new(),
         })
     }
 
@@ -295,7 +338,7 @@ impl Opening<'_> {
         }
     }
 
-    fn remove_index(&self) -> Result<(), StoreError> {
+    pub(super) fn remove_index(&self) -> Result<(), StoreError> {
         if !self.exists(&self.directory()) {
             return Ok(());
         }
@@ -307,7 +350,7 @@ impl Opening<'_> {
     fn set_aside(&self) -> Result<(), StoreError> {
         let disk = self.disk.as_ref();
         let name = |n: u32| self.data_dir.join(format!("index.damaged-{n}"));
-        let moved = || -> std::io::Result<()> {
+        let moved = || -> io::Result<()> {
             if disk.exists(&self.directory())? {
                 if disk.exists(&name(KEPT_DAMAGED))? {
                     disk.remove_dir_all(&name(KEPT_DAMAGED))?;

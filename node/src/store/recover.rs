@@ -11,7 +11,7 @@ use farthing_consensus::{HeaderContext, check_block};
 
 use super::{
     BestChange, Commit, DiskStore, Effects, Progress, Recovered, Store as _, StoreError,
-    index::{BlockEntry, DAMAGED_BLOCK, DAMAGED_EFFECTS, Step},
+    index::{BlockEntry, DAMAGED_BLOCK, DAMAGED_EFFECTS, Step, Tree},
     log::{Kind, ScannedBatch, ScannedRecord},
 };
 use crate::ledger::{ChainView, LedgerError, range_leaf};
@@ -114,10 +114,21 @@ impl DiskStore {
         self.header(&id)?.ok_or_else(missing)
     }
 
-    /// The ledger at the tip: the blocks behind the best start executed again, each held against its commitment.
-    pub(super) fn recover(&self, progress: &dyn Fn(Progress)) -> Result<Recovered, StoreError> {
+    /// Height of the lowest block whose effects are damaged.
+    pub(super) fn lowest_damaged_effects(&self) -> Result<Option<Height>, StoreError> {
+        let mut lowest = None;
+        for (key, _) in self.index.scan(Tree::Damaged, &[DAMAGED_EFFECTS])? {
+            let id = key.strip_prefix(&[DAMAGED_EFFECTS]).and_then(|id| BlockId::try_from(id).ok());
+            let Some(entry) = id.map(|id| self.entry_of(&id)).transpose()?.flatten() else { continue };
+            lowest = Some(lowest.map_or(entry.height, |lowest: Height| lowest.min(entry.height)));
+        }
+        Ok(lowest)
+    }
+
+    /// The ledger at the tip: the blocks behind `start` executed again, each held against its commitment.
+    pub(super) fn recover(&self, start: ChainView, progress: &dyn Fn(Progress)) -> Result<Recovered, StoreError> {
         let tip = self.lock_state().tip.map_or(Height::GENESIS, |(_, height)| height);
-        let mut view = ChainView::genesis(&self.params);
+        let mut view = start;
         let mut effects = Vec::new();
         let mut broken = None;
         while view.tip.height() < tip {
@@ -147,7 +158,7 @@ impl DiskStore {
         Ok(Recovered { view, candidates })
     }
 
-    fn execute_again(
+    pub(super) fn execute_again(
         &self,
         view: &ChainView,
         height: Height,

@@ -7,7 +7,7 @@ use farthing::{
     codec::{Canonical, DecodeError, Reader, put_count},
     header::HEADER_BYTES,
 };
-use farthing_consensus::{AccountTree, HeaderContext};
+use farthing_consensus::HeaderContext;
 
 use crate::ledger::ChainView;
 
@@ -194,15 +194,6 @@ pub struct Commit {
     pub effects: Vec<(BlockId, Effects)>,
     /// The move of the best chain that goes with it.
     pub best: Option<BestChange>,
-}
-
-/// The state of which a checkpoint is made: everything as of the tip.
-#[derive(Clone, Debug)]
-pub struct CheckpointView {
-    /// The tip.
-    pub tip: HeaderContext,
-    /// All accounts after it.
-    pub accounts: AccountTree<AccountMeta>,
 }
 
 /// What a store knows when it is opened.

@@ -131,6 +131,16 @@ impl Log {
         self.segments().values().map(|segment| u64::from(segment.len)).sum()
     }
 
+    /// Bytes behind a position.
+    pub(crate) fn bytes_behind(&self, position: LogPosition) -> u64 {
+        let segments = self.segments();
+        let behind = segments.range(position.segment..).map(|(number, segment)| {
+            let from = if *number == position.segment { position.offset } else { 0 };
+            u64::from(segment.len.saturating_sub(from))
+        });
+        behind.sum()
+    }
+
     /// Whether the log reaches to a position that was synced once.
     pub(crate) fn reaches(&self, position: LogPosition) -> bool {
         let segments = self.segments();

@@ -40,6 +40,11 @@ impl ScannedBatch {
         self.closed && !self.lossy && self.records.iter().all(|record| !record.damaged)
     }
 
+    /// Bytes of its records.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.records.iter().map(|record| record.header.record_len()).sum()
+    }
+
     fn is_untouched(&self) -> bool {
         self.records.is_empty() && !self.lossy
     }
@@ -54,7 +59,31 @@ impl Log {
         synced: LogPosition,
         visit: &mut dyn FnMut(ScannedBatch) -> Result<(), StoreError>,
     ) -> Result<LogPosition, StoreError> {
-        let mut scan = Scan { log: self, batch: ScannedBatch::new(from), last: None, visit };
+        let (tail, last) = self.read_batches(from, synced, visit)?;
+        if let Some((start, end)) = last.filter(|(start, end)| start.segment == end.segment) {
+            self.write_again(start, end)?;
+        }
+        self.cut(tail)?;
+        *self.next_batch() = tail.batch;
+        Ok(tail)
+    }
+
+    /// As [`Log::scan`], but changes nothing. Returns the end of the log.
+    pub(crate) fn inspect(
+        &self,
+        visit: &mut dyn FnMut(ScannedBatch) -> Result<(), StoreError>,
+    ) -> Result<LogPosition, StoreError> {
+        self.read_batches(LogPosition::START, LogPosition::START, visit).map(|(tail, _)| tail)
+    }
+
+    /// Hands on every batch; gives the end of the log and the bounds of the last batch.
+    fn read_batches(
+        &self,
+        from: LogPosition,
+        synced: LogPosition,
+        visit: &mut dyn FnMut(ScannedBatch) -> Result<(), StoreError>,
+    ) -> Result<(LogPosition, Option<(LogPosition, LogPosition)>), StoreError> {
+        let mut scan = Scan { batch: ScannedBatch::new(from), last: None, visit };
         let segments: Vec<Segment> =
             self.segments().range(from.segment..).map(|(_, segment)| segment.clone()).collect();
         for segment in &segments {
@@ -69,9 +98,7 @@ impl Log {
             scan.segment(segment)?;
         }
         let tail = scan.finish(synced)?;
-        self.cut(tail)?;
-        *self.next_batch() = tail.batch;
-        Ok(tail)
+        Ok((tail, scan.last))
     }
 
     /// Drops what lies behind the end.
@@ -112,7 +139,6 @@ impl Log {
 }
 
 struct Scan<'a> {
-    log: &'a Log,
     /// The batch that is being read.
     batch: ScannedBatch,
     /// Bounds of the last batch that was handed on.
@@ -184,10 +210,9 @@ impl Scan<'_> {
     }
 
     /// Judges what is left at the end of the log.
-    fn finish(mut self, synced: LogPosition) -> Result<LogPosition, StoreError> {
+    fn finish(&mut self, synced: LogPosition) -> Result<LogPosition, StoreError> {
         let start = self.batch.start;
         if self.batch.is_untouched() {
-            self.rewrite_last()?;
             return Ok(start);
         }
         if (start.segment, start.offset) < (synced.segment, synced.offset) {
@@ -196,17 +221,7 @@ impl Scan<'_> {
             self.confirm(end)?;
             return Ok(end);
         }
-        self.rewrite_last()?;
         Ok(start)
-    }
-
-    fn rewrite_last(&self) -> Result<(), StoreError> {
-        self.last.map_or(
-            Ok(()),
-            |(start, end)| {
-                if start.segment == end.segment { self.log.write_again(start, end) } else { Ok(()) }
-            },
-        )
     }
 }
 

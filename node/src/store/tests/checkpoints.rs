@@ -1,0 +1,159 @@
+//! Checkpoints as the store uses them: written in the background, begun from at a start, never needed.
+
+use super::*;
+use crate::{
+    env::{Disk as _, RealDisk},
+    store::checkpoint::{self, Policy},
+};
+
+fn eager() -> StoreOptions {
+    let checkpoints = Policy {
+        every_blocks: 2,
+        pause: std::time::Duration::ZERO,
+        deep_blocks: 4,
+        reserve_bytes: 0,
+        ..Policy::default()
+    };
+    StoreOptions { checkpoints, ..options() }
+}
+
+/// Commits blocks as the chain does, places of keys included, with a thread that writes checkpoints.
+fn run_with_checkpoints(store: &DiskStore, recovered: &Recovered, blocks: &[Grown]) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| store.write_checkpoints());
+        let mut before = recovered.view.clone();
+        let mut place_of_key = None;
+        for block in blocks {
+            let place = store.commit(block.commit()).unwrap()[0];
+            let mut view = block.view.clone();
+            if place_of_key.is_none() {
+                place_of_key = place.of_transaction(&block.block, 0);
+            }
+            view.set_key_place(&ALICE.address(), place_of_key.unwrap());
+            store.maybe_checkpoint(&Arc::new(view.clone()));
+            before = view;
+        }
+        assert_eq!(before.tip.height(), blocks[blocks.len() - 1].context.height());
+        store.close().unwrap();
+    });
+}
+
+fn checkpoints(disk: &MemDisk) -> Vec<checkpoint::CheckpointName> {
+    checkpoint::list(disk, Path::new("/data/checkpoints")).unwrap()
+}
+
+/// Heights that are executed again at a start.
+fn replayed(disk: &MemDisk) -> (Vec<u64>, Arc<DiskStore>, Recovered) {
+    let heights = std::cell::RefCell::new(Vec::new());
+    let progress = |progress| {
+        if let crate::store::Progress::Replaying { height, .. } = progress {
+            heights.borrow_mut().push(height.get());
+        }
+    };
+    let (store, recovered) = DiskStore::open(dev(), &env(disk), Path::new(DATA), eager(), &progress).unwrap();
+    (heights.into_inner(), store, recovered)
+}
+
+#[test]
+fn a_start_begins_at_the_newest_checkpoint_and_ends_as_without_any() {
+    let blocks = chain(&dev(), &ChainView::genesis(&dev()), 7, 1);
+    let disk = MemDisk::new();
+    let (store, recovered) = open_with(&disk, eager()).unwrap();
+    run_with_checkpoints(&store, &recovered, &blocks);
+    drop(store);
+    let newest = checkpoints(&disk)[0].height().get();
+    assert!(newest >= 2);
+    let (heights, store, recovered) = replayed(&disk);
+    assert_eq!(heights, (newest + 1..=7).collect::<Vec<_>>());
+    assert_recovered(&recovered, &blocks[6].view);
+    assert_holds(store.as_ref(), &blocks);
+    let place = recovered.view.key_place(&ALICE.address()).unwrap();
+    store.key_at(&place, &ALICE.address()).unwrap();
+    drop(store);
+    disk.remove_dir_all(Path::new("/data/checkpoints")).unwrap();
+    let (heights, store, again) = replayed(&disk);
+    assert_eq!(heights.len(), 7);
+    assert_recovered(&again, &blocks[6].view);
+    assert_eq!(again.view.key_place(&ALICE.address()), Some(place));
+    assert_holds(store.as_ref(), &blocks);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_and_an_unfinished_one_removed() {
+    let blocks = chain(&dev(), &ChainView::genesis(&dev()), 6, 1);
+    let disk = MemDisk::new();
+    let (store, recovered) = open_with(&disk, eager()).unwrap();
+    run_with_checkpoints(&store, &recovered, &blocks);
+    drop(store);
+    for name in checkpoints(&disk) {
+        disk.corrupt(&Path::new("/data/checkpoints").join(name.to_string()), 300, 1).unwrap();
+    }
+    let stray = Path::new("/data/checkpoints/snap.12.generating");
+    disk.create(stray).unwrap();
+    let (heights, store, recovered) = replayed(&disk);
+    assert_eq!(heights.len(), 6);
+    assert_recovered(&recovered, &blocks[5].view);
+    assert_holds(store.as_ref(), &blocks);
+    assert!(!disk.exists(stray).unwrap());
+}
+
+#[test]
+fn a_checkpoint_of_a_branch_that_was_left_is_not_begun_from() {
+    let genesis = ChainView::genesis(&dev());
+    let (old, new) = (chain(&dev(), &genesis, 3, 1), chain(&dev(), &genesis, 4, 2));
+    let disk = MemDisk::new();
+    let (store, recovered) = open_with(&disk, eager()).unwrap();
+    run_with_checkpoints(&store, &recovered, &old);
+    drop(store);
+    assert!(!checkpoints(&disk).is_empty());
+    let (store, _) = open_with(&disk, eager()).unwrap();
+    let commit = Commit {
+        blocks: new.iter().map(Grown::new_block).collect(),
+        effects: new.iter().map(|block| (block.id(), block.effects.clone())).collect(),
+        best: Some(BestChange {
+            undone: old.iter().rev().map(Grown::id).collect(),
+            applied: new.iter().map(Grown::id).collect(),
+        }),
+    };
+    store.commit(commit).unwrap();
+    drop(store);
+    let (heights, store, recovered) = replayed(&disk);
+    assert_eq!(heights.len(), 4);
+    assert_recovered(&recovered, &new[3].view);
+    assert_holds(store.as_ref(), &new);
+}
+
+#[test]
+fn verify_reads_everything_and_changes_nothing_and_reindex_rebuilds() {
+    let directory = tempfile::tempdir().unwrap();
+    let env = Env::system().unwrap();
+    let none = |_| {};
+    let message = crate::store::verify(dev(), &env, directory.path(), &none).unwrap_err().to_string();
+    assert!(message.contains("no block log"), "{message}");
+    let options = StoreOptions { index: IndexPlace::Sled, ..eager() };
+    let (store, recovered) = DiskStore::open(dev(), &env, directory.path(), options, &none).unwrap();
+    let blocks = chain(&dev(), &recovered.view, 6, 1);
+    run_with_checkpoints(&store, &recovered, &blocks);
+    drop(store);
+    let report = crate::store::verify(dev(), &env, directory.path(), &none).unwrap();
+    assert!(report.is_good() && report.checkpoints > 0, "{report}");
+    assert_eq!((report.tip, report.torn_bytes), (blocks[5].id(), 0));
+    assert_eq!(report.accounts, blocks[5].view.accounts.len() as u64);
+    let segment = directory.path().join("blocks/000001.log");
+    let file = RealDisk.open(&segment).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(700, &mut byte).unwrap();
+    file.write_all_at(700, &[byte[0] ^ 1]).unwrap();
+    let report = crate::store::verify(dev(), &env, directory.path(), &none).unwrap();
+    assert!(!report.is_good() && report.to_string().contains("damaged"), "{report}");
+    file.write_all_at(700, &byte).unwrap();
+    std::fs::remove_dir_all(directory.path().join("index")).unwrap();
+    let recovered = crate::store::reindex(dev(), &env, directory.path(), options, &none).unwrap();
+    assert_recovered(&recovered, &blocks[5].view);
+    let held = RealDisk.try_lock(&directory.path().join("lock")).unwrap();
+    let message = crate::store::reindex(dev(), &env, directory.path(), options, &none).unwrap_err().to_string();
+    assert!(message.contains("a node is running"), "{message}");
+    drop(held);
+    let (store, _) = DiskStore::open(dev(), &env, directory.path(), options, &none).unwrap();
+    assert_holds(store.as_ref(), &blocks);
+}
