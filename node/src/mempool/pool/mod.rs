@@ -18,6 +18,8 @@ mod select;
 mod settle;
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;

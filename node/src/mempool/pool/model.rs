@@ -1,27 +1,22 @@
-//! A second pool without indexes, written from the rules, and random histories on which both must agree.
+//! A second pool without indexes, written from the rules.
 
 use std::{
     cmp::{Ordering, Reverse},
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
-use farthing::{Account, Address, Height, Mites, SignedTransaction, TxId};
-use proptest::prelude::*;
+use farthing::{Account, Address, TxId};
 
 use super::{
-    BlockBody, Now, Pool,
-    tests::{Spend, View, address, at, block_of, candidate, stranger},
+    Now,
+    tests::{Spend, View, address},
 };
-use crate::{
-    mempool::{PoolLimits, PoolStatus, Source, TemplateLimits},
-    testing::dev,
-};
+use crate::mempool::PoolLimits;
 
-const OPENING_COST: u64 = 10_000_000;
+pub(super) const OPENING_COST: u64 = 10_000_000;
 
-fn limits() -> PoolLimits {
+pub(super) fn limits() -> PoolLimits {
     PoolLimits {
         bytes: 3_500,
         executable_per_account: 4,
@@ -33,13 +28,13 @@ fn limits() -> PoolLimits {
 
 /// A transaction of the model.
 #[derive(Debug, Clone)]
-struct Waiting {
+pub(super) struct Waiting {
     spend: Spend,
-    id: TxId,
+    pub(super) id: TxId,
     bytes: usize,
     arrival: u64,
     /// None for an executable one.
-    deadline: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
 }
 
 impl Waiting {
@@ -60,15 +55,15 @@ fn compare(a: &Fraction, b: &Fraction) -> Ordering {
 }
 
 #[derive(Debug, Clone)]
-struct Model {
-    all: Vec<Waiting>,
-    view: View,
-    next_arrival: u64,
-    dropped: BTreeMap<TxId, &'static str>,
+pub(super) struct Model {
+    pub(super) all: Vec<Waiting>,
+    pub(super) view: View,
+    pub(super) next_arrival: u64,
+    pub(super) dropped: BTreeMap<TxId, &'static str>,
 }
 
 impl Model {
-    fn account(&self, address: &Address) -> Account {
+    pub(super) fn account(&self, address: &Address) -> Account {
         self.view.accounts.get(address).copied().unwrap_or_default()
     }
 
@@ -118,7 +113,7 @@ impl Model {
         self.next_arrival += 1;
     }
 
-    fn admit(&mut self, spend: &Spend, now: Now) -> Result<(), &'static str> {
+    pub(super) fn admit(&mut self, spend: &Spend, now: Now) -> Result<(), &'static str> {
         let new = Waiting {
             spend: spend.clone(),
             id: spend.id(),
@@ -230,10 +225,9 @@ impl Model {
 
     fn cheapest_tail(&self, except: Option<Address>) -> Option<&Waiting> {
         let senders: BTreeSet<Address> = self.all.iter().map(Waiting::sender).collect();
-        let tails = senders.into_iter().filter(|s| Some(*s) != except).filter_map(|s| self.of(&s, true).last().copied());
-        tails.min_by(|a, b| {
-            compare(&self.worth(a), &self.worth(b)).then(Reverse(a.arrival).cmp(&Reverse(b.arrival)))
-        })
+        let tails =
+            senders.into_iter().filter(|s| Some(*s) != except).filter_map(|s| self.of(&s, true).last().copied());
+        tails.min_by(|a, b| compare(&self.worth(a), &self.worth(b)).then(Reverse(a.arrival).cmp(&Reverse(b.arrival))))
     }
 
     fn settle(&mut self, sender: &Address, now: Now) {
@@ -282,7 +276,7 @@ impl Model {
         }
     }
 
-    fn advance(&mut self, view: &View, undone: &[Spend], applied: &[Spend], now: Now) {
+    pub(super) fn advance(&mut self, view: &View, undone: &[Spend], applied: &[Spend], now: Now) {
         self.view = view.clone();
         for spend in applied {
             self.all.retain(|waiting| waiting.id != spend.id());
@@ -317,7 +311,7 @@ impl Model {
         }
     }
 
-    fn tick(&mut self, now: Now) {
+    pub(super) fn tick(&mut self, now: Now) {
         let over = |w: &&Waiting| w.deadline.is_some_and(|deadline| deadline <= now.elapsed);
         for id in self.all.iter().filter(over).map(|w| w.id).collect::<Vec<_>>() {
             self.remove(&id, "GAP_TIMEOUT");
@@ -325,7 +319,7 @@ impl Model {
     }
 
     /// The order of templates: always the best of the accounts' next ones.
-    fn order(&self) -> Vec<TxId> {
+    pub(super) fn order(&self) -> Vec<TxId> {
         let mut rest = self.clone();
         rest.all.retain(|waiting| waiting.deadline.is_none());
         let mut order = Vec::new();
@@ -333,170 +327,12 @@ impl Model {
             let senders: BTreeSet<Address> = rest.all.iter().map(Waiting::sender).collect();
             let heads = senders.iter().map(|sender| rest.of(sender, true)[0]);
             let best = heads
-                .max_by(|a, b| {
-                    compare(&rest.rate(a), &rest.rate(b)).then(Reverse(a.arrival).cmp(&Reverse(b.arrival)))
-                })
+                .max_by(|a, b| compare(&rest.rate(a), &rest.rate(b)).then(Reverse(a.arrival).cmp(&Reverse(b.arrival))))
                 .unwrap()
                 .id;
             rest.all.retain(|waiting| waiting.id != best);
             order.push(best);
         }
         order
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Submit { from: u8, ahead: u64, fee: u64, to: u8, amount: u64, memo: usize, blocks: Option<u64> },
-    Mine(usize),
-    Reorg { depth: usize, kept: usize },
-    Wait(u64),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let fee = prop::sample::select(vec![10_000, 66_000, 70_000, 120_000, 250_000, 500_000, 10_120_000, 10_900_000]);
-    let amount = prop::sample::select(vec![1_000, 1_000, 9_000_000, 30_000_000]);
-    let memo = prop::sample::select(vec![0_usize, 0, 200]);
-    let blocks = prop::option::weighted(0.2, 2_u64..7);
-    prop_oneof![
-        12 => (1_u8..=4, 0_u64..6, fee, 0_u8..8, amount, memo, blocks).prop_map(
-            |(from, ahead, fee, to, amount, memo, blocks)| Step::Submit { from, ahead, fee, to, amount, memo, blocks }
-        ),
-        2 => (0_usize..5).prop_map(Step::Mine),
-        1 => (1_usize..4, 0_usize..4).prop_map(|(depth, kept)| Step::Reorg { depth, kept }),
-        1 => (1_u64..200).prop_map(Step::Wait),
-    ]
-}
-
-/// Executes spends as a block on a view; panics at the first that a block could not hold.
-fn execute(view: &View, spends: &[Spend]) -> View {
-    let mut view = view.clone();
-    view.height = view.height.next();
-    for spend in spends {
-        let opening = if view.accounts.contains_key(&spend.to) { 0 } else { OPENING_COST };
-        assert!(spend.fee >= opening && spend.valid_until.is_none_or(|last| last >= view.height.get()));
-        let from = view.accounts.get_mut(&address(spend.from)).expect("a sender has an account");
-        assert_eq!(from.next_nonce, spend.nonce);
-        from.next_nonce += 1;
-        let left = from.balance.get().checked_sub(spend.fee + spend.amount).expect("a sender can pay");
-        from.balance = Mites::new(left);
-        let to = view.accounts.entry(spend.to).or_default();
-        to.balance = Mites::new(to.balance.get() + spend.amount);
-    }
-    view
-}
-
-struct Both {
-    pool: Pool,
-    model: Model,
-    /// Every transaction that was ever tried.
-    seen: BTreeMap<TxId, Spend>,
-    /// The view before each block, and the block.
-    history: Vec<(View, Vec<Spend>)>,
-    now: u64,
-}
-
-impl Both {
-    fn new() -> Self {
-        let account = |n| (address(n), Account::with_balance(Mites::new(60_000_000)));
-        let view = View { accounts: (1..=3).map(account).collect(), height: Height::new(10) };
-        let pool = Pool::new(dev(), limits(), Arc::new(view.clone()));
-        let model = Model { all: Vec::new(), view, next_arrival: 0, dropped: BTreeMap::new() };
-        Self { pool, model, seen: BTreeMap::new(), history: Vec::new(), now: 0 }
-    }
-
-    fn take(&mut self, step: Step) {
-        match step {
-            Step::Submit { from, ahead, fee, to, amount, memo, blocks } => {
-                let nonce = (self.model.account(&address(from)).next_nonce + ahead).saturating_sub(1);
-                let valid_until = blocks.map(|blocks| self.model.view.height.get() + blocks);
-                let to = if to < 5 { address(to.max(1)) } else { stranger(to) };
-                let spend = Spend { from, nonce, fee, to, amount, valid_until, memo };
-                let verdict = self.pool.admit(candidate(&spend, Source::Rpc), at(self.now));
-                let verdict = verdict.map(|_| ()).map_err(|rejection| rejection.reason());
-                assert_eq!(verdict, self.model.admit(&spend, at(self.now)), "{spend:?}");
-                self.seen.insert(spend.id(), spend);
-            }
-            Step::Mine(count) => {
-                let chosen = self.pool.select(&TemplateLimits { count, ..everything() });
-                let block = chosen.iter().map(|pooled| self.seen[&pooled.id()].clone()).collect();
-                self.switch(0, block);
-            }
-            Step::Reorg { depth, kept } => {
-                let depth = depth.min(self.history.len());
-                let Some((_, lowest)) = self.history.len().checked_sub(depth).and_then(|at| self.history.get(at)) else {
-                    return;
-                };
-                let kept = lowest.iter().take(kept).cloned().collect();
-                self.switch(depth, kept);
-            }
-            Step::Wait(seconds) => {
-                self.now += seconds;
-                self.pool.tick(at(self.now));
-                self.model.tick(at(self.now));
-            }
-        }
-        self.compare();
-    }
-
-    /// Undoes so many blocks and applies one.
-    fn switch(&mut self, depth: usize, block: Vec<Spend>) {
-        let undone = self.history.split_off(self.history.len() - depth);
-        let base = undone.first().map_or_else(|| self.model.view.clone(), |(before, _)| before.clone());
-        let view = execute(&base, &block);
-        let body = |spends: &Vec<Spend>| block_of(base.height, spends.iter().map(Spend::signed).collect());
-        let undone_bodies: Vec<_> = undone.iter().map(|(_, spends)| body(spends)).collect();
-        let undone_bodies: Vec<_> =
-            undone_bodies.iter().map(|(block, tx_ids)| BlockBody { block, tx_ids }).collect();
-        let (applied, tx_ids) = body(&block);
-        let applied = BlockBody { block: &applied, tx_ids: &tx_ids };
-        self.pool.advance(Arc::new(view.clone()), &undone_bodies, &[applied], at(self.now));
-        let undone: Vec<Spend> = undone.into_iter().flat_map(|(_, spends)| spends).collect();
-        self.model.advance(&view, &undone, &block, at(self.now));
-        self.history.push((base, block));
-    }
-
-    fn compare(&self) {
-        self.pool.check_indexes();
-        for (id, spend) in &self.seen {
-            let expected = match self.model.all.iter().find(|waiting| waiting.id == *id) {
-                Some(Waiting { deadline: None, .. }) => Some("PENDING"),
-                Some(_) => Some("QUEUED"),
-                None => self.model.dropped.get(id).copied(),
-            };
-            let found = self.pool.status(id).map(|status| match status {
-                PoolStatus::Pending => "PENDING",
-                PoolStatus::Queued => "QUEUED",
-                PoolStatus::Dropped { reason, .. } => reason.reason(),
-            });
-            assert_eq!(found, expected, "{spend:?}");
-        }
-        let order: Vec<TxId> = self.pool.select(&everything()).iter().map(|pooled| pooled.id()).collect();
-        assert_eq!(order, self.model.order());
-        // What a template would hold is a block that the rules allow.
-        let block: Vec<Spend> = order.iter().map(|id| self.seen[id].clone()).collect();
-        let signed: Vec<SignedTransaction> = block.iter().map(Spend::signed).collect();
-        assert!(signed.iter().map(SignedTransaction::size_bytes).sum::<usize>() <= limits().bytes);
-        execute(&self.model.view, &block);
-    }
-}
-
-fn everything() -> TemplateLimits {
-    TemplateLimits {
-        height: Height::GENESIS,
-        bytes: usize::MAX,
-        signature_units: u64::MAX,
-        openings: u32::MAX,
-        count: usize::MAX,
-    }
-}
-
-proptest! {
-    #[test]
-    fn the_pool_does_what_the_rules_say(steps in prop::collection::vec(step(), 1..80)) {
-        let mut both = Both::new();
-        for step in steps {
-            both.take(step);
-        }
     }
 }
