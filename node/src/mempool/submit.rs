@@ -134,12 +134,12 @@ impl Shared {
         }
         for item in items {
             let address = item.transaction.transaction().sender_address();
-            if !keys.contains_key(&address) {
+            let find = || {
                 let waiting =
                     || self.read(|pool| pool.first_key(&address)).and_then(|key| VerifyingKey::new(&key).ok());
-                let found = self.ledger.verifying_key(&address).or_else(waiting);
-                keys.insert(address, found.ok_or(Rejection::KeyUnknown { address }));
-            }
+                self.ledger.verifying_key(&address).or_else(waiting).ok_or(Rejection::KeyUnknown { address })
+            };
+            keys.entry(address).or_insert_with(find);
         }
         keys
     }

@@ -200,11 +200,12 @@ impl Task {
             match ready {
                 Ready::Now => return Ok(()),
                 Ready::OnChange => changed.await.map_err(|_| MineError::Stopping)?,
-                // When the time is over or the pool has changed, look again.
-                Ready::After(left) => match timeout(left, changed).await {
-                    Ok(Err(_)) => return Err(MineError::Stopping),
-                    Ok(Ok(())) | Err(_) => {}
-                },
+                Ready::After(left) => {
+                    // When the time is over or the pool has changed, look again.
+                    if let Ok(Err(_)) = timeout(left, changed).await {
+                        return Err(MineError::Stopping);
+                    }
+                }
             }
         }
     }

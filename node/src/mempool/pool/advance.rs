@@ -87,6 +87,7 @@ impl Pool {
             }
         }
         self.settle_all(touched, now);
+        self.enforce_bounds(now);
     }
 
     /// Forgets reasons that are too old.

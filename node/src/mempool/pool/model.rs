@@ -193,6 +193,9 @@ impl Model {
             if self.net(new) < lost + 100 * bytes as u64 {
                 return Err("REPLACEMENT_UNDERPAID");
             }
+            if old.deadline.is_some() && self.queued_bytes() - old.bytes + new.bytes > limits().queued_bytes {
+                return Err("TOO_MANY_QUEUED");
+            }
             return Ok((displaced.iter().map(|w| w.id).collect(), old.deadline.is_none()));
         }
         let next = account.next_nonce + chain.len() as u64;

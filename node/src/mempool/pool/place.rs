@@ -226,6 +226,10 @@ impl Pool {
             let required = required.checked_add(screened.cost.burned).unwrap_or(Mites::MAX);
             return Err(Rejection::ReplacementUnderpaid { fee: tx.fee(), required, waiting: waiting.pooled.id });
         }
+        let queued_bytes = self.queued_bytes.saturating_sub(waiting.bytes()).saturating_add(signed.size_bytes());
+        if !waiting.is_executable() && queued_bytes > self.limits.queued_bytes {
+            return Err(Rejection::TooManyQueued { nonce: tx.nonce(), expected_nonce: queue.next_pending() });
+        }
         Ok(Place::Replace(displaced.iter().map(|entry| entry.pooled.nonce()).collect()))
     }
 }

@@ -457,3 +457,29 @@ fn refusals_that_the_next_tip_may_heal_are_forgotten_then() {
     fixture.mine(&[]);
     assert!(fixture.pool.is_wanted(&spend.signed().wire_id()));
 }
+
+#[test]
+fn a_gapped_one_is_not_replaced_by_one_that_is_too_large_for_its_share_of_the_pool() {
+    let small = Spend::new(1, 2, 100_000);
+    let size = small.signed().size_bytes();
+    let mut fixture = Fixture::new(PoolLimits { queued_bytes: size + 100, ..PoolLimits::default() });
+    fixture.admit(&Spend::new(1, 0, 100_000)).unwrap();
+    fixture.admit(&small).unwrap();
+    let large = |memo| Spend { memo, ..Spend::new(1, 2, 900_000) };
+    assert_eq!(fixture.admit(&large(101)), Err(Rejection::TooManyQueued { nonce: 2, expected_nonce: 1 }));
+    assert_eq!(fixture.admit(&large(100)), Ok(PoolStatus::Queued));
+}
+
+#[test]
+fn what_followed_a_withdrawn_transfer_stays_within_the_bounds_of_gapped_ones() {
+    let mut fixture = Fixture::new(PoolLimits { queued_bytes: 1_000, ..PoolLimits::default() });
+    let spends: Vec<Spend> = (0..6).map(|nonce| Spend::new(1, nonce, 100_000)).collect();
+    for spend in &spends {
+        fixture.admit(spend).unwrap();
+    }
+    fixture.pool.withdraw(&[spends[0].id()], at(0));
+    fixture.pool.check_indexes();
+    assert_eq!(fixture.pool.stats().executable, 0);
+    assert_eq!(fixture.pool.stats().queued, 1_000 / spends[1].signed().size_bytes());
+    assert_eq!(fixture.status(&spends[0]), None);
+}
