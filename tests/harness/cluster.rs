@@ -57,7 +57,7 @@ impl Cluster {
     }
 
     pub(crate) fn tip(&self, at: usize) -> HeaderContext {
-        self.chain(at).view().tip.clone()
+        self.chain(at).view().tip
     }
 
     pub(crate) async fn api(&self, at: usize) -> Api {

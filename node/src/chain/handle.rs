@@ -103,7 +103,7 @@ impl Chain {
     /// The known header with the most work, its body here or not.
     #[must_use]
     pub fn best_header(&self) -> HeaderContext {
-        let tip = self.view().tip.clone();
+        let tip = self.view().tip;
         let headers = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
         headers.best().filter(|best| best.total_work() > tip.total_work()).cloned().unwrap_or(tip)
     }

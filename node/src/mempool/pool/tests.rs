@@ -377,7 +377,7 @@ fn what_a_reorg_undoes_is_pending_again_before_what_followed_it() {
     let before = fixture.view.clone();
     let (first, second) = (Spend::new(1, 0, 0), Spend::new(1, 1, 100_000));
     fixture.admit(&Spend::new(2, 0, 100_000)).unwrap();
-    let block = fixture.mine(&[first.clone()]);
+    let block = fixture.mine(std::slice::from_ref(&first));
     fixture.admit(&second).unwrap();
     let (_, tx_ids) = block_of(Height::new(11), block.transactions.clone());
     fixture.pool.take_events();

@@ -73,10 +73,13 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
 
 /// An engine in memory: empty at each start, so that the index is made again from the log.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryEngine(Mutex<BTreeMap<(Tree, Vec<u8>), Vec<u8>>>);
+pub(crate) struct MemoryEngine(Mutex<Entries>);
+
+/// Values by tree and key.
+type Entries = BTreeMap<(Tree, Vec<u8>), Vec<u8>>;
 
 impl MemoryEngine {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Tree, Vec<u8>), Vec<u8>>> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

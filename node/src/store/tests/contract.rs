@@ -42,7 +42,7 @@ fn a_reorganisation_moves_heights_transactions_and_range_and_keeps_both_branches
         let blocks = new.iter().map(Grown::new_block).collect();
         store.commit(Commit { blocks, ..Commit::default() }).unwrap();
         assert_holds(store, &old);
-        assert_eq!(store.side_blocks(Height::new(2)).unwrap(), [new[1].context.clone(), new[2].context.clone()]);
+        assert_eq!(store.side_blocks(Height::new(2)).unwrap(), [new[1].context, new[2].context]);
         let best = BestChange {
             undone: old.iter().rev().map(Grown::id).collect(),
             applied: new.iter().map(Grown::id).collect(),

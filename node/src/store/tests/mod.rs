@@ -128,7 +128,7 @@ pub(super) fn assert_holds(store: &dyn Store, chain: &[Grown]) {
     for grown in chain {
         let (id, height) = (grown.id(), grown.context.height());
         assert_eq!(store.best_at(height).unwrap(), Some(id));
-        assert_eq!(store.header(&id).unwrap(), Some(grown.context.clone()));
+        assert_eq!(store.header(&id).unwrap(), Some(grown.context));
         assert_eq!(store.block(&id).unwrap().unwrap(), grown.block);
         assert_eq!(*store.effects(&id).unwrap().unwrap(), without_places(&grown.effects, store, &id));
         for (transaction, index) in grown.block.transactions.iter().zip(0..) {
