@@ -235,9 +235,10 @@ fn mining(settings: &Settings, params: &Params) -> Result<Option<MiningConfig>, 
         return Ok(None);
     };
     let text = single(&setting.values);
-    let address = params.prefix.parse(text).map_err(|error| {
-        malformed("mine", text, setting, &format!("an address of this network ({error})"))
-    })?;
+    let address = params
+        .prefix
+        .parse(text)
+        .map_err(|error| malformed("mine", text, setting, &format!("an address of this network ({error})")))?;
     let threads = number(settings, "mine-threads", 1..=1024, "a number from 1 to 1024")?;
     let when: u32 = required(settings, "mine-when")?;
     let max: Option<NonZeroU32> = one(settings, "mine-max", "a number above 0")?;
