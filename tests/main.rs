@@ -2,8 +2,11 @@
 #![allow(clippy::print_stderr, reason = "tests say which seed they ran with and show the logs of what failed")]
 
 mod harness;
+mod kills;
 mod partition;
+mod processes;
 mod relay;
+mod restarts;
 mod spec_rules;
 mod transfers;
 mod vectors_check;

@@ -20,7 +20,7 @@ use crate::harness::{
 async fn a_transfer_is_acknowledged_mined_streamed_and_credited() {
     let cluster = Cluster::start(networks::quick(), 1, everybody).await;
     let mut api = cluster.api(0).await;
-    let mut blocks = api.subscribe(1).await;
+    let mut blocks = api.subscribe(1).await.expect("the node streams");
     let before = api.account(&BOB.address()).await.expect("genesis funds bob");
 
     let transfer = ALICE.pay(&cluster.params, 0, BOB.address(), 12);

@@ -17,6 +17,9 @@ use tonic::{
 
 use super::PATIENCE;
 
+/// Blocks as a node streams them.
+pub(crate) type BlockStream = tonic::Streaming<v1::SubscribeBlocksResponse>;
+
 /// A connection to one node.
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -86,11 +89,21 @@ impl Api {
         Ok(self.client.get_node_info(v1::GetNodeInfoRequest {}).await?.into_inner())
     }
 
+    /// Id of the best chain's block at a height; none above the tip.
+    pub(crate) async fn block_at(&mut self, height: u64) -> Result<Option<v1::BlockView>, Status> {
+        let block = v1::get_block_request::Block::Height(height);
+        match self.client.get_block(v1::GetBlockRequest { block: Some(block) }).await {
+            Ok(response) => Ok(response.into_inner().block),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
     /// Blocks as they come, from this height on.
-    pub(crate) async fn subscribe(&mut self, from_height: u64) -> tonic::Streaming<v1::SubscribeBlocksResponse> {
+    pub(crate) async fn subscribe(&mut self, from_height: u64) -> Result<BlockStream, Status> {
         let start = v1::subscribe_blocks_request::Start::FromHeight(from_height);
         let request = v1::SubscribeBlocksRequest { start: Some(start), stop_height: None, headers_only: false };
-        self.client.subscribe_blocks(request).await.expect("the node streams").into_inner()
+        Ok(self.client.subscribe_blocks(request).await?.into_inner())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A private network whose blocks come quickly.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, fs, path::Path, sync::Arc};
 
 use farthing::{
     Mites, Network, Params, TimeMs,
@@ -30,4 +30,23 @@ pub(crate) fn quick() -> Arc<Params> {
         ..ParamsFields::clone(Network::Dev.params())
     };
     Arc::new(Params::new(fields).expect("all within the ranges"))
+}
+
+/// Writes such a network as the file that the programs take.
+pub(crate) fn write(params: &Params, path: &Path) {
+    let mut text = format!(
+        "name = \"{}\"\nprefix = \"{}\"\ngenesis_time_ms = {}\ntarget_spacing_ms = {}\n",
+        params.name,
+        params.prefix,
+        params.genesis_time.get(),
+        params.target_spacing_ms
+    );
+    for allocation in &params.allocations {
+        let address = params.prefix.format(&allocation.address);
+        write!(text, "[[allocations]]\naddress = \"{address}\"\namount_far = \"{}\"\n", allocation.amount)
+            .expect("a string takes everything");
+    }
+    let read = text.parse::<Params>().unwrap_or_else(|error| panic!("{}: {error}\n{text}", path.display()));
+    assert_eq!(read.genesis_id(), params.genesis_id(), "the file describes another network");
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }

@@ -1,0 +1,60 @@
+//! The wallet program, in a folder of its own.
+
+use std::{
+    io::Write as _,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{binaries, process::Running};
+
+/// A wallet that holds keys of the dev network and asks one node.
+pub(crate) struct Wallet {
+    folder: TempDir,
+    network: String,
+    url: String,
+}
+
+/// What a run printed and how it ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Wallet {
+    /// An empty wallet that asks this node.
+    pub(crate) fn of(node: &Running<'_>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { folder, network: node.network().to_owned(), url: node.url() }
+    }
+
+    /// Asks another node from now on.
+    pub(crate) fn ask(&mut self, node: &Running<'_>) {
+        self.url = node.url();
+    }
+
+    /// Runs the program with these arguments and this text on its standard input.
+    pub(crate) fn run(&self, arguments: &[&str], stdin: &str) -> Run {
+        let mut command = Command::new(binaries::wallet());
+        command.env_clear().env("HOME", self.folder.path()).args(["--network", &self.network, "--node", &self.url]);
+        command.arg("--wallet-dir").arg(self.folder.path().join("wallet")).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the wallet starts");
+        // A program that does not read its input may have closed it already.
+        let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
+        let Output { status, stdout, stderr } = child.wait_with_output().expect("the wallet ends");
+        let text = |bytes| String::from_utf8(bytes).expect("the wallet prints UTF-8");
+        Run { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// Runs what must succeed, and gives its JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let run = self.run(&[&["--json"], arguments].concat(), "");
+        assert_eq!(run.code, Some(0), "{arguments:?}: {run:?}");
+        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", run.stdout))
+    }
+}
