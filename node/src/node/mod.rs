@@ -127,7 +127,7 @@ impl Node {
             tasks.spawn("panels", panel::print(Arc::clone(&params), chain.subscribe(), tasks.token().clone()));
         }
         let network = Network::start(peers, peers_config(config, p2p)).await;
-        let surroundings = Surroundings::start(network.clone(), chain.clone(), config.mining.is_some(), tasks);
+        let surroundings = Surroundings::new(network.clone(), config.mining.is_some());
         let deps = rpc::Deps {
             chain: chain.clone(),
             mempool: mempool.clone(),
@@ -283,8 +283,7 @@ async fn start_mempool(
     tasks: &Tasks,
 ) -> Result<Mempool, StartError> {
     let changes = chain.subscribe();
-    let limits =
-        PoolLimits { bytes: usize::try_from(config.mempool_bytes).unwrap_or(usize::MAX), ..PoolLimits::default() };
+    let limits = PoolLimits::of_bytes(usize::try_from(config.mempool_bytes).unwrap_or(usize::MAX));
     let params = Arc::clone(&config.params);
     let mempool = mempool::start(tasks, env.clone(), params, limits, Arc::new(chain.clone()), journal).await;
     let mempool = mempool.map_err(StartError::Journal)?;

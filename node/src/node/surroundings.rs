@@ -1,46 +1,25 @@
 //! Small bridges between parts that must not know one another.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::{sync::watch, time::sleep};
+use tokio::sync::watch;
 
 use crate::{
-    chain::Chain,
     network_view::{NetworkView, PeerSummary},
-    peers::{BookStore, BookStoreError, Network, Shelf, SyncState},
+    peers::{BookStore, BookStoreError, Network, Shelf},
     store::{KeyValue, Store, StoreError},
-    tasks::Tasks,
 };
-
-/// How often the state of synchronisation is looked at when the tip stands still.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What the public API tells about the network.
 #[derive(Debug)]
 pub(super) struct Surroundings {
     network: Network,
-    syncing: watch::Receiver<bool>,
     mining: bool,
 }
 
 impl Surroundings {
-    pub(super) fn start(network: Network, chain: Chain, mining: bool, tasks: &Tasks) -> Self {
-        let (sender, syncing) = watch::channel(false);
-        let (source, token) = (network.clone(), tasks.token().clone());
-        tasks.spawn("sync state", async move {
-            let mut tip = chain.watch();
-            loop {
-                let now = source.sync_state() == SyncState::Syncing;
-                sender.send_if_modified(|before| std::mem::replace(before, now) != now);
-                tokio::select! {
-                    biased;
-                    () = token.cancelled() => return Ok::<_, Infallible>(()),
-                    _ = tip.changed() => {}
-                    () = sleep(LOOK_EVERY) => {}
-                }
-            }
-        });
-        Self { network, syncing, mining }
+    pub(super) fn new(network: Network, mining: bool) -> Self {
+        Self { network, mining }
     }
 }
 
@@ -56,7 +35,7 @@ impl NetworkView for Surroundings {
     }
 
     fn syncing(&self) -> watch::Receiver<bool> {
-        self.syncing.clone()
+        self.network.watch_syncing()
     }
 
     fn is_mining(&self) -> bool {

@@ -207,12 +207,15 @@ impl Opening<'_> {
         if !store.log.reaches(marker.position) {
             return Err(Distrust::Damaged("the log does not reach as far as the index".to_owned()));
         }
-        *store.lock_state() = ChainState::at(&marker, self.boot());
+        // Markers written while the replay goes on name the old boot: a kill before the keys are counted must not make
+        // the next start believe that they were.
+        *store.lock_state() = ChainState::at(&marker, marker.boot);
         self.replay(&store, marker.position)?;
         if !marker.clean && (self.options.boot.is_none() || marker.boot != self.boot()) {
             let counts = store.lock_state().counts;
             store.index.verify(counts)?;
         }
+        store.lock_state().boot = self.boot();
         Ok(store)
     }
 
