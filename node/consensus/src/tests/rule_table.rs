@@ -58,7 +58,7 @@ fn every_row_names_a_rule_a_function_an_error_and_a_test_that_exist() {
 fn every_rule_that_an_error_names_is_in_the_table() {
     let table: BTreeSet<_> = rows().iter().map(|[rule, ..]| *rule).collect();
     let named = quoted_rules(ERRORS.split("#[cfg(test)]").next().unwrap());
-    assert!(named.len() > 25, "only {named:?} were read");
+    assert!(named.len() > 20, "only {named:?} were read");
     assert_eq!(named.difference(&table).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
