@@ -198,7 +198,9 @@ async fn a_node_killed_at_random_moments_loses_nothing_acknowledged_and_needs_no
         other => Err(format!("{:?}", other.map(|info| info.mempool_transactions))),
     })
     .await;
-    let (blocks, transfers) = (witness.lock().blocks.len(), witness.lock().transfers.clone());
+    // One lock at a time: both guards of one statement would live to its end, and the second would wait for the first.
+    let blocks = witness.lock().blocks.len();
+    let transfers = witness.lock().transfers.clone();
     for id in &transfers {
         let standing = api.standing(*id).await.expect("the node answers");
         assert!(matches!(standing, Some(TransactionStanding::Mined { .. })), "{id}: {standing:?}");
