@@ -206,6 +206,8 @@ async fn a_node_killed_at_random_moments_loses_nothing_acknowledged_and_needs_no
         assert!(matches!(standing, Some(TransactionStanding::Mined { .. })), "{id}: {standing:?}");
     }
     assert!(node.stop().await.success());
+    let (status, text) = trial.place.command("verify");
+    assert!(status.success(), "{text}");
     eprintln!("{in_start_up} of {kills} kills in start-up; {blocks} blocks and {} transfers kept", transfers.len());
     assert!(in_start_up * 100 >= kills * IN_START_UP, "{in_start_up} of {kills} kills fell into the start-up");
     assert!(blocks > 0 && !transfers.is_empty(), "there was no load");

@@ -138,4 +138,11 @@ async fn a_node_without_its_index_its_checkpoints_or_both_comes_back_the_same() 
         let alice = api.account(&ALICE.address()).await.expect("alice is still there");
         assert_eq!(alice.next_nonce, ids.len() as u64);
     }
+    assert!(node.stop().await.success());
+    for command in ["verify", "reindex", "verify"] {
+        let (status, text) = place.command(command);
+        assert!(status.success(), "{command}: {text}");
+    }
+    let node = place.start(&Options::default()).await;
+    assert_eq!(Standing::of(&mut node.api().await).await, before, "after a reindex");
 }

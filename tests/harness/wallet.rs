@@ -32,11 +32,6 @@ impl Wallet {
         Self { folder, network: node.network().to_owned(), url: node.url() }
     }
 
-    /// Asks another node from now on.
-    pub(crate) fn ask(&mut self, node: &Running<'_>) {
-        self.url = node.url();
-    }
-
     /// Runs the program with these arguments and this text on its standard input.
     pub(crate) fn run(&self, arguments: &[&str], stdin: &str) -> Run {
         let mut command = Command::new(binaries::wallet());
