@@ -166,24 +166,25 @@ async fn admit(count: usize) {
     fund(&node, &payers).await;
     println!("signing {count} transfers of {PAYERS} accounts ...");
     let signed = transfers(&mut payers, count);
-    let bytes: Vec<_> = signed.iter().map(|transfer| transfer.to_canonical().into()).collect();
+    let bytes: Vec<prost::bytes::Bytes> = signed.iter().map(|transfer| transfer.to_canonical().into()).collect();
     let url = format!("http://{}", node.rpc_address());
     let client = LedgerServiceClient::connect(url).await.unwrap();
     for batch in [100, 1_000] {
         let half: &[_] = if batch == 100 { &bytes[..count / 2] } else { &bytes[count / 2..] };
+        // Eight clients, each with accounts of its own and one batch under way: nonces arrive in order.
+        let mut clients: Vec<Vec<prost::bytes::Bytes>> = vec![Vec::new(); 8];
+        half.iter().enumerate().for_each(|(n, bytes)| clients[n % 8].push(bytes.clone()));
         let begin = Instant::now();
-        // Eight batches are under way at once, as from a few busy clients.
         let mut running = tokio::task::JoinSet::new();
-        for chunk in half.chunks(batch) {
-            if running.len() >= 8 {
-                running.join_next().await.unwrap().unwrap();
-            }
-            let (mut client, transactions_bytes) = (client.clone(), chunk.to_vec());
+        for transfers in clients {
+            let mut client = client.clone();
             running.spawn(async move {
-                let request = SubmitTransactionsRequest { transactions_bytes };
-                let answer = client.submit_transactions(request).await.unwrap().into_inner();
-                for result in answer.results {
-                    assert!(matches!(result.verdict, Some(Verdict::Status(_))), "{result:?}");
+                for chunk in transfers.chunks(batch) {
+                    let request = SubmitTransactionsRequest { transactions_bytes: chunk.to_vec() };
+                    let answer = client.submit_transactions(request).await.unwrap().into_inner();
+                    for result in answer.results {
+                        assert!(matches!(result.verdict, Some(Verdict::Status(_))), "{result:?}");
+                    }
                 }
             });
         }
