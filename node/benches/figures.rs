@@ -273,6 +273,7 @@ async fn accounts(count: usize) {
 /// Starts the real program on a data directory and waits until it serves.
 fn spawn(dir: &Path) -> (Child, f64) {
     let ready = dir.join("ready.json");
+    let _ = fs::remove_file(&ready);
     let program = program();
     assert!(program.exists(), "build the program first: cargo build --release -p farthing-node");
     let begin = Instant::now();
