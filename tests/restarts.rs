@@ -1,6 +1,9 @@
 //! Nodes that die and come back, and data that is taken from them.
 
-use farthing::{TxId, wire::TransactionStanding};
+use farthing::{
+    TxId,
+    wire::{TransactionStanding, v1},
+};
 
 use crate::harness::{
     api::{Api, Standing},
@@ -145,4 +148,55 @@ async fn a_node_without_its_index_its_checkpoints_or_both_comes_back_the_same() 
     }
     let node = place.start(&Options::default()).await;
     assert_eq!(Standing::of(&mut node.api().await).await, before, "after a reindex");
+}
+
+/// The block at a height as a node shows it, but for how deep it is.
+async fn block_at(api: &mut Api, height: u64) -> v1::BlockView {
+    let view = api.block_at(height).await.expect("the node answers").expect("there is a block");
+    v1::BlockView { confirmations: 0, ..view }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_block_ends_the_chain_until_a_peer_gives_a_good_copy() {
+    let params = networks::quick();
+    let places: Vec<_> = (0..2).map(|at| Place::new(&format!("node {at}"), &params)).collect();
+    let mut nodes = start_line(&places, true).await;
+    let ids = pay(&mut nodes[0].api().await, &params, 5).await;
+    all_mined(&mut nodes[1].api().await, &ids).await;
+    height_reaches(&mut nodes[1].api().await, 20).await;
+    let whole = nodes.pop().expect("two nodes");
+    for node in nodes {
+        assert!(node.stop().await.success());
+    }
+    let (before, damaged) = {
+        let mut api = whole.api().await;
+        (Standing::of(&mut api).await, [block_at(&mut api, 5).await, block_at(&mut api, 12).await])
+    };
+    // Without checkpoints, the node has to execute its blocks again and meets both; without an index, it does not know
+    // where the other node is.
+    places[0].delete("checkpoints");
+    places[0].delete("index");
+    for block in &damaged {
+        places[0].damage_behind(&block.header_bytes);
+    }
+    let (status, text) = places[0].command("verify");
+    assert!(!status.success() && text.contains(&damaged[0].block_id_hex), "{text}");
+
+    let node = places[0].start(&Options::default()).await;
+    let mut api = node.api().await;
+    assert_eq!(Standing::of(&mut api).await.height, 4, "alone, it stands before the damaged block");
+    assert!(node.stop().await.success());
+    let node = places[0].start(&Options { connect: vec![whole.p2p], ..Options::default() }).await;
+    let mut api = node.api().await;
+    eventually("the node is whole again", async || match Standing::of(&mut api).await {
+        standing if standing == before => Ok(()),
+        standing => Err(format!("height {} of {}", standing.height, before.height)),
+    })
+    .await;
+    for block in &damaged {
+        assert_eq!(block_at(&mut api, block.height).await, *block);
+    }
+    assert!(node.stop().await.success());
+    let (status, text) = places[0].command("verify");
+    assert!(status.success(), "{text}");
 }

@@ -103,6 +103,19 @@ impl Place {
         (output.status, text)
     }
 
+    /// Changes a byte behind this header in the block log, as a failing drive would.
+    pub(crate) fn damage_behind(&self, header: &[u8]) {
+        for entry in fs::read_dir(self.data().join("blocks")).expect("a stopped node's log can be read") {
+            let path = entry.expect("a directory entry").path();
+            let mut segment = fs::read(&path).expect("a segment can be read");
+            if let Some(at) = segment.windows(header.len()).position(|window| window == header) {
+                segment[at + header.len() + 3] ^= 1;
+                return fs::write(&path, segment).expect("a segment can be written");
+            }
+        }
+        panic!("the block log does not hold that header");
+    }
+
     /// Removes a part of the data, and says whether there was one.
     pub(crate) fn delete(&self, part: &str) -> bool {
         let path = self.data().join(part);

@@ -51,6 +51,8 @@ pub enum Accepted {
     SideBranch,
     /// It was known before.
     AlreadyKnown,
+    /// It was known before, but its record on the disk was damaged: this copy took its place.
+    Repaired,
 }
 
 /// A block of the chain with what is often asked of it.

@@ -70,6 +70,14 @@ impl Chain {
         self.read(move |shared| Ok(shared.store.header(&id)?.is_some())).await
     }
 
+    /// Blocks whose records on the disk were found damaged: a good copy, submitted, takes their place.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn damaged(&self) -> Result<Vec<BlockId>, ChainError> {
+        self.read(|shared| Ok(shared.store.damaged()?)).await
+    }
+
     /// The block of the best chain at a height.
     ///
     /// # Errors

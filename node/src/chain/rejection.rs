@@ -35,6 +35,15 @@ impl ChainError {
             Self::Stopping => false,
         }
     }
+
+    /// The block whose record is damaged, if that is the fault: another copy heals it.
+    #[must_use]
+    pub fn damaged_block(&self) -> Option<BlockId> {
+        match self {
+            Self::Store(error) => error.damaged_block(),
+            Self::Inconsistent(_) | Self::Stopping => None,
+        }
+    }
 }
 
 /// Why a block is not taken.

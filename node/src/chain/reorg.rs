@@ -3,7 +3,7 @@
 //! Nothing is visible before all of it is on disk; a branch that proves invalid on the way leaves no trace but its
 //! blocks and effects in the log, which no tip record refers to.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use farthing::{BlockId, Height, RangeNode};
 use farthing_consensus::{HeaderContext, check_block, prefer, tie_break_after_ms};
@@ -42,12 +42,18 @@ struct Progress {
 }
 
 impl Writer {
-    /// Changes to the best branch that is known, if it is not the present one. Tries the next best if one is invalid.
+    /// Changes to the best branch that is known, if it is not the present one. Tries the next best if one is invalid,
+    /// or cannot be read until a damaged block is fetched again.
     pub(super) fn choose_branch(&mut self, origin: Origin) -> Result<(), BlockRejection> {
         let mut first_fault = None;
-        while let Some(candidate) = self.best_candidate() {
+        let mut unreadable = HashSet::new();
+        while let Some(candidate) = self.best_candidate(&unreadable) {
             match self.change_to(&candidate, origin) {
                 Ok(()) => break,
+                Err(BlockRejection::Chain(error)) if error.damaged_block().is_some() => {
+                    warn!(branch = %candidate.id(), %error, "a heavier branch waits for a good copy of a damaged block");
+                    unreadable.insert(candidate.id());
+                }
                 Err(fault) if fault.condemns_id() => {
                     warn!(%fault, "a heavier branch is invalid");
                     first_fault.get_or_insert(fault);
@@ -70,14 +76,16 @@ impl Writer {
             .min()
     }
 
-    fn best_candidate(&self) -> Option<HeaderContext> {
+    fn best_candidate(&self, except: &HashSet<BlockId>) -> Option<HeaderContext> {
         let now = self.shared.env.clock().elapsed();
         let preferred = |candidate: &Candidate| {
             let stood = now.saturating_sub(candidate.since);
             let stood = u64::try_from(stood.as_millis()).unwrap_or(u64::MAX);
             prefer(&self.view.tip, &candidate.context, stood, self.shared.params.target_spacing_ms)
         };
-        self.candidates.with_work(self.view.tip.total_work()).into_iter().find(preferred).map(|found| found.context)
+        let heavy = self.candidates.with_work(self.view.tip.total_work()).into_iter();
+        let mut readable = heavy.filter(|candidate| !except.contains(&candidate.context.id()));
+        readable.find(preferred).map(|found| found.context)
     }
 
     fn change_to(&mut self, target: &HeaderContext, origin: Origin) -> Result<(), BlockRejection> {

@@ -78,7 +78,11 @@ impl Writer {
             return Err(BlockRejection::KnownInvalid { id });
         }
         if self.shared.store.header(&id)?.is_some() {
-            return Ok(Accepted::AlreadyKnown);
+            if !self.shared.store.damaged()?.contains(&id) {
+                return Ok(Accepted::AlreadyKnown);
+            }
+            self.repair(id, block, origin)?;
+            return Ok(Accepted::Repaired);
         }
         let parent = self.shared.store.header(&block.header.previous)?;
         let parent = parent.ok_or(BlockRejection::Orphan { missing: block.header.previous })?;
@@ -97,8 +101,27 @@ impl Writer {
             return Ok(Accepted::Connected);
         }
         self.keep_on_side(&block, &context)?;
-        self.choose_branch(origin)?;
+        self.choose_branch_with(id, origin)?;
         Ok(if self.view.tip.id() == id { Accepted::Connected } else { Accepted::SideBranch })
+    }
+
+    /// Takes a good copy of a block whose record is damaged, and goes on with the branch that had to wait for it.
+    fn repair(&mut self, id: BlockId, block: Block, origin: Origin) -> Result<(), BlockRejection> {
+        // The id fixes the header, the header the body: what passes is the block that was there, to the byte.
+        let block =
+            check_block_owned(&self.shared.params, block).map_err(|error| BlockRejection::Block { id, error })?;
+        self.shared.store.replace_block(block.block())?;
+        info!(%id, "a damaged block was replaced by a good copy");
+        self.choose_branch_with(id, origin)
+    }
+
+    /// Looks for the best branch because of this block. That another branch turns out to be invalid meanwhile is not the
+    /// fault of whoever sent it.
+    fn choose_branch_with(&mut self, id: BlockId, origin: Origin) -> Result<(), BlockRejection> {
+        match self.choose_branch(origin) {
+            Err(fault) if fault.condemns_id() && !self.invalid.contains(&id) => Ok(()),
+            chosen => chosen,
+        }
     }
 
     fn keep_for_later(&mut self, id: BlockId, block: Block, origin: Origin, retry_at: TimeMs) -> BlockRejection {

@@ -6,8 +6,8 @@ use farthing::{Address, SignedTransaction, TxId, WireId};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    AccountPending, Admitted, Announcement, Confirmed, DropReason, Page, PageCursor, PoolStats, PoolStatus, Pooled,
-    Rejection, Source, TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
+    AccountPending, Admitted, Announcement, Arrival, Confirmed, DropReason, Page, PageCursor, PoolStats, PoolStatus,
+    Pooled, Rejection, Source, TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
 };
 
 /// Access to the mempool. Cheap to clone.
@@ -52,11 +52,13 @@ impl Mempool {
         self.shared.read(|pool| ids.iter().filter(|id| pool.is_wanted(id)).copied().collect())
     }
 
-    /// Wire ids of executable transactions in the order of templates, at most `limit`: for a peer that connects, or
-    /// after announcements were missed, and to complete compact blocks. From an order at most a second old.
+    /// Wire ids of executable transactions in order of arrival, at most `limit`, and where to go on: for a peer that
+    /// connects, or after announcements were missed. Begin with [`Arrival::FIRST`]. What becomes executable after the
+    /// first part was read is announced ([`Mempool::subscribe`]), so that the two together miss nothing.
     #[must_use]
-    pub fn wire_ids(&self, limit: usize) -> Vec<WireId> {
-        self.order().executable().iter().take(limit).map(|pooled| pooled.wire_id()).collect()
+    pub fn arrived(&self, from: Arrival, limit: usize) -> (Vec<WireId>, Option<Arrival>) {
+        let (ids, rest) = self.shared.read(|pool| pool.arrived(from.0, limit));
+        (ids, rest.map(Arrival))
     }
 
     /// What the pool would do to an account.
@@ -65,8 +67,8 @@ impl Mempool {
         self.shared.read(|pool| pool.account_pending(address))
     }
 
-    /// A part of the pool, at most `limit` entries, in the order in which blocks would take it. The order is at most a
-    /// second old.
+    /// A part of the pool, at most `limit` entries, in the order in which blocks would take it. The order of a
+    /// large pool may be a second old.
     #[must_use]
     pub fn page(&self, from: Option<PageCursor>, limit: usize) -> Page {
         let order = self.order();

@@ -1,4 +1,4 @@
-//! Pages of the pool, cut from an order that is made at most once a second.
+//! Pages of the pool, cut from an order that is made anew for each while the pool is small, and else once a second.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,8 +6,10 @@ use farthing::Height;
 
 use super::{Listed, Page, PageCursor, PoolStatus, Pooled, TemplateLimits, pool::Pool};
 
-/// How long an order is used although the pool has changed.
+/// How long an order of many is used although the pool has changed.
 const FRESH_FOR: Duration = Duration::from_secs(1);
+/// Fewer than this are put in order for every page.
+const MANY: usize = 2_000;
 
 /// The order last made.
 #[derive(Debug, Default)]
@@ -26,6 +28,7 @@ impl Listing {
     /// The order as it is now, or was a moment ago.
     pub(super) fn order(&mut self, now: Duration, make: impl FnOnce() -> Order) -> Arc<Order> {
         if let Some((at, order)) = &self.made
+            && order.all.len() >= MANY
             && now.saturating_sub(*at) < FRESH_FOR
         {
             return Arc::clone(order);
@@ -48,11 +51,6 @@ impl Order {
         let executable = all.len();
         all.extend(pool.queued());
         Self { executable, all }
-    }
-
-    /// The executable ones.
-    pub(super) fn executable(&self) -> &[Arc<Pooled>] {
-        self.all.get(..self.executable).unwrap_or_default()
     }
 
     /// The entries behind the cursor that are still here.

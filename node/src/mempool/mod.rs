@@ -33,6 +33,6 @@ pub use limits::PoolLimits;
 pub use rejection::{Rejection, RejectionKind};
 pub use start::start;
 pub use types::{
-    AccountPending, Admitted, Announcement, Listed, Page, PageCursor, PoolStats, PoolStatus, Pooled, Source,
+    AccountPending, Admitted, Announcement, Arrival, Listed, Page, PageCursor, PoolStats, PoolStatus, Pooled, Source,
     TemplateLimits,
 };

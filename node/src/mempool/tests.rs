@@ -6,7 +6,8 @@ use farthing::{Mites, Signature, SignedTransaction, TxId};
 use tokio::time::timeout;
 
 use super::{
-    DropReason, JournalError, Ledger, MemoryJournal, Mempool, PoolLimits, PoolStatus, Rejection, Source, follow, start,
+    Arrival, DropReason, JournalError, Ledger, MemoryJournal, Mempool, PoolLimits, PoolStatus, Rejection, Source,
+    follow, start,
 };
 use crate::{
     chain::{Origin, SessionId},
@@ -222,4 +223,19 @@ async fn pages_list_every_entry_once_in_the_order_of_templates() {
         }
     }
     assert_eq!(listed, batch.iter().map(id).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn whoever_reads_the_pool_in_parts_gets_every_executable_transfer_the_newest_too() {
+    let fixture = fixture().await;
+    let transfers: Vec<_> = (0..5).map(|nonce| ALICE.pay(nonce, BOB.address(), 1)).collect();
+    let wires: Vec<_> = transfers.iter().map(SignedTransaction::wire_id).collect();
+    fixture.submit(transfers).await;
+    let (first, rest) = fixture.mempool.arrived(Arrival::FIRST, 3);
+    assert_eq!(first, wires[..3]);
+    let late = BOB.pay(0, ALICE.address(), 1);
+    let gapped = ALICE.pay(9, ALICE.address(), 1);
+    fixture.submit(vec![late.clone(), gapped]).await;
+    let (second, end) = fixture.mempool.arrived(rest.unwrap(), 10);
+    assert_eq!((second, end), ([&wires[3..], &[late.wire_id()]].concat(), None));
 }

@@ -96,6 +96,15 @@ impl Pooled {
     }
 }
 
+/// A place in the order in which transactions arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival(pub(super) u64);
+
+impl Arrival {
+    /// Where the order begins.
+    pub const FIRST: Self = Self(0);
+}
+
 /// What the pool would do to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountPending {

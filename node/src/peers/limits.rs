@@ -68,6 +68,8 @@ pub(super) const FOLLOW_QUEUE: usize = 16;
 pub(super) const MAX_WAITING_WIRE_IDS: usize = 50_000;
 /// Wire ids that wait to be announced to one peer; beyond that the whole pool is offered again.
 pub(super) const MAX_OUTGOING_WIRE_IDS: usize = 50_000;
+/// Transactions of the pool that are read at once to be offered to a peer.
+pub(super) const POOL_PART: usize = 5_000;
 /// Wire ids remembered as known to a peer.
 pub(super) const MAX_KNOWN_WIRE_IDS: usize = 65_536;
 /// Transactions of one peer kept to be tried again, because what they build on may be on its way.

@@ -20,6 +20,7 @@ mod limits;
 mod network;
 mod outbound;
 mod remote;
+mod repair;
 mod run;
 mod saved;
 mod sender;

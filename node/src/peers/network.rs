@@ -22,7 +22,7 @@ use super::{
     handshake::{Hello, own_hello},
     hub, keep,
     limits::{ANSWER_DEADLINE, CLAIM_DEADLINE},
-    outbound, saved,
+    outbound, repair, saved,
     service::PeerServer,
     session::{Direction, Session, lock},
     sessions::Sessions,
@@ -163,6 +163,7 @@ impl Network {
         saved::load(&inner).await;
         saved::start(&inner);
         hub::start(&inner);
+        repair::start(&inner);
         outbound::start(&inner);
         for target in inner.config.connect.clone() {
             keep::start(&inner, target);

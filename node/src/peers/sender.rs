@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     convert::{Tip, wire_ids_to_wire},
-    limits::{ANNOUNCE_BATCH, ANNOUNCE_INTERVAL, MAX_OUTGOING_WIRE_IDS, MAX_WIRE_IDS, PING_INTERVAL},
+    limits::{ANNOUNCE_BATCH, ANNOUNCE_INTERVAL, MAX_WIRE_IDS, PING_INTERVAL, POOL_PART},
     network::Inner,
     remote::PullError,
     session::Session,
@@ -51,8 +51,9 @@ async fn announce(inner: &Inner, session: &Session) -> Result<(), PullError> {
             }
             News::Transactions => {
                 flush_at = None;
-                if session.take_whole_pool() {
-                    session.offer(inner.mempool.wire_ids(MAX_OUTGOING_WIRE_IDS));
+                if let Some(from) = session.take_pool() {
+                    let (ids, rest) = inner.mempool.arrived(from, POOL_PART);
+                    session.offer_pool(ids, rest);
                 }
                 let ids = session.take_outgoing(MAX_WIRE_IDS);
                 if ids.is_empty() {

@@ -18,7 +18,12 @@ pub(super) async fn headers(inner: &Inner, locator: Vec<BlockId>, most: usize) -
 
 /// A block as canonical bytes; empty if it is not here.
 pub(super) async fn block(inner: &Inner, id: BlockId) -> Result<Bytes, ChainError> {
-    let Some(block) = inner.chain.block(id).await? else { return Ok(Bytes::new()) };
+    let found = match inner.chain.block(id).await {
+        // As good as not here, until another copy was fetched.
+        Err(error) if error.damaged_block().is_some() => None,
+        found => found?,
+    };
+    let Some(block) = found else { return Ok(Bytes::new()) };
     // Writing a large block takes a while; small ones are not worth the way to another thread.
     const FEW: usize = 64;
     let write = |block: &Block| Bytes::from(block.to_canonical());

@@ -23,7 +23,7 @@ use super::{
     remote::Remote,
     standing::Culprit,
 };
-use crate::chain::SessionId;
+use crate::{chain::SessionId, mempool::Arrival};
 
 /// Who began a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,13 +86,19 @@ pub(super) struct Session {
 #[derive(Debug)]
 struct Outgoing {
     wire_ids: VecDeque<WireId>,
-    /// The whole pool is to be offered: at the start, and after the queue ran over.
-    whole_pool: bool,
+    /// The pool is still to be offered from here on: at the start, and after the queue ran over.
+    pool_from: Option<Arrival>,
+}
+
+impl Outgoing {
+    fn is_waiting(&self) -> bool {
+        self.pool_from.is_some() || !self.wire_ids.is_empty()
+    }
 }
 
 impl Session {
     pub(super) fn new(id: SessionId, who: Identity, remote: Remote, tip: Tip, end: CancellationToken) -> Self {
-        let outgoing = Outgoing { wire_ids: VecDeque::new(), whole_pool: true };
+        let outgoing = Outgoing { wire_ids: VecDeque::new(), pool_from: Some(Arrival::FIRST) };
         let session = Self {
             id,
             who,
@@ -169,19 +175,19 @@ impl Session {
                 continue;
             }
             if outgoing.wire_ids.len() >= MAX_OUTGOING_WIRE_IDS {
-                outgoing.whole_pool = true;
+                outgoing.pool_from = Some(Arrival::FIRST);
                 break;
             }
             outgoing.wire_ids.push_back(id);
         }
-        if outgoing.whole_pool || !outgoing.wire_ids.is_empty() {
+        if outgoing.is_waiting() {
             self.outgoing_ready.notify_one();
         }
     }
 
     /// Offers the whole pool, because announcements may have been missed.
     pub(super) fn offer_whole_pool(&self) {
-        lock(&self.outgoing).whole_pool = true;
+        lock(&self.outgoing).pool_from = Some(Arrival::FIRST);
         self.outgoing_ready.notify_one();
     }
 
@@ -195,10 +201,21 @@ impl Session {
         lock(&self.outgoing).wire_ids.len()
     }
 
-    /// Whether the whole pool is to be offered; only once true, and only when the queue has room for it.
-    pub(super) fn take_whole_pool(&self) -> bool {
+    /// From where on the pool is to be offered, once nothing else is queued. Said once: whoever takes it hands back the
+    /// rest with [`Session::offer_pool`].
+    pub(super) fn take_pool(&self) -> Option<Arrival> {
         let mut outgoing = lock(&self.outgoing);
-        outgoing.wire_ids.is_empty() && std::mem::take(&mut outgoing.whole_pool)
+        if outgoing.wire_ids.is_empty() { outgoing.pool_from.take() } else { None }
+    }
+
+    /// Queues a part of the pool, and remembers where the rest begins.
+    pub(super) fn offer_pool(&self, ids: impl IntoIterator<Item = WireId>, rest: Option<Arrival>) {
+        if let Some(rest) = rest {
+            let mut outgoing = lock(&self.outgoing);
+            // Begun anew meanwhile, if it is set.
+            outgoing.pool_from.get_or_insert(rest);
+        }
+        self.offer(ids);
     }
 
     /// The next transactions to announce. The peer knows them from now on.
@@ -212,7 +229,7 @@ impl Session {
                 taken.push(id);
             }
         }
-        if outgoing.whole_pool || !outgoing.wire_ids.is_empty() {
+        if outgoing.is_waiting() {
             self.outgoing_ready.notify_one();
         }
         taken
@@ -280,13 +297,13 @@ mod tests {
     #[test]
     fn a_queue_that_runs_over_ends_in_an_offer_of_the_whole_pool() {
         let session = session();
-        assert!(session.take_whole_pool() && !session.take_whole_pool());
+        assert_eq!((session.take_pool(), session.take_pool()), (Some(Arrival::FIRST), None));
         let many = u32::try_from(MAX_OUTGOING_WIRE_IDS).unwrap();
         session.offer(ids(0, many + 10));
         assert_eq!(session.outgoing_len(), MAX_OUTGOING_WIRE_IDS);
-        assert!(!session.take_whole_pool(), "first what is queued");
+        assert_eq!(session.take_pool(), None, "first what is queued");
         while !session.take_outgoing(1_000).is_empty() {}
-        assert!(session.take_whole_pool());
+        assert_eq!(session.take_pool(), Some(Arrival::FIRST));
     }
 
     #[tokio::test]

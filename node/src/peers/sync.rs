@@ -258,7 +258,7 @@ async fn receive(inner: &Inner, session: &Session, wanted: &[BlockId]) -> Result
             }
         }
         match inner.chain.submit_block(block, Origin::Peer(session.id)).await {
-            Ok(Accepted::Connected | Accepted::AlreadyKnown) => {}
+            Ok(Accepted::Connected | Accepted::AlreadyKnown | Accepted::Repaired) => {}
             Ok(Accepted::SideBranch) => hub::announce_tie(inner, *id).await,
             Err(BlockRejection::Orphan { .. } | BlockRejection::FromFuture { .. }) => return Ok(Outcome::Later),
             Err(BlockRejection::Chain(error)) => {

@@ -364,10 +364,10 @@ impl Store for DiskStore {
         contexts.collect()
     }
 
-    fn damaged(&self) -> Vec<BlockId> {
-        let keys = self.index.scan(Tree::Damaged, &[DAMAGED_BLOCK]).unwrap_or_default();
+    fn damaged(&self) -> Result<Vec<BlockId>, StoreError> {
+        let keys = self.index.scan(Tree::Damaged, &[DAMAGED_BLOCK])?;
         let blocks = keys.iter().filter_map(|(key, _)| key.strip_prefix(&[DAMAGED_BLOCK]));
-        blocks.filter_map(|id| BlockId::try_from(id).ok()).collect()
+        Ok(blocks.filter_map(|id| BlockId::try_from(id).ok()).collect())
     }
 
     fn replace_block(&self, block: &Block) -> Result<LogPlace, StoreError> {

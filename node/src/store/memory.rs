@@ -202,8 +202,8 @@ impl Store for MemoryStore {
         state.side.range(from..).map(|(_, id)| state.known(id).map(|stored| stored.context)).collect()
     }
 
-    fn damaged(&self) -> Vec<BlockId> {
-        Vec::new()
+    fn damaged(&self) -> Result<Vec<BlockId>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn replace_block(&self, block: &Block) -> Result<LogPlace, StoreError> {

@@ -111,7 +111,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn side_blocks(&self, height: Height) -> Result<Vec<HeaderContext>, StoreError>;
 
     /// Blocks whose records were found damaged and not yet replaced.
-    fn damaged(&self) -> Vec<BlockId>;
+    ///
+    /// # Errors
+    /// When the index fails.
+    fn damaged(&self) -> Result<Vec<BlockId>, StoreError>;
 
     /// Takes a good copy of a damaged block.
     ///

@@ -118,7 +118,7 @@ pub fn verify(
         accounts: view.accounts.len() as u64,
         log_bytes: total,
         torn_bytes: store.log.bytes_behind(end),
-        damaged_blocks: store.damaged(),
+        damaged_blocks: store.damaged()?,
         damaged_effects,
         lossy_batches,
         checkpoints,

@@ -268,7 +268,7 @@ impl Opening<'_> {
     /// Puts genesis into a log that does not have it, or only a damaged copy.
     fn put_genesis(&self, store: &DiskStore) -> Result<(), StoreError> {
         if store.lock_state().tip.is_some() {
-            if store.damaged().contains(self.params.genesis_id()) {
+            if store.damaged()?.contains(self.params.genesis_id()) {
                 // The one block that needs no peer.
                 store.replace_block(self.params.genesis())?;
             }

@@ -1,5 +1,7 @@
 //! Keeping the indexes in step with what is in the queues.
 
+use std::sync::Arc;
+
 use farthing::Mites;
 
 use super::{
@@ -84,7 +86,7 @@ impl Pool {
                 self.stats.executable += 1;
                 self.stats.generation += 1;
                 self.stats.net_fees = more(self.stats.net_fees, entry.net());
-                self.arrivals.insert(pooled.arrival, pooled.received);
+                self.arrivals.insert(pooled.arrival, Arc::clone(pooled));
                 for output in pooled.transaction.transaction().outputs() {
                     let sum = self.incoming.entry(output.to).or_default();
                     *sum = more(*sum, output.amount);
@@ -165,7 +167,7 @@ impl Pool {
                 State::Executable => {
                     tx.outputs().iter().for_each(|o| *incoming.entry(o.to).or_default() += o.amount.get());
                     net += entry.net().get();
-                    arrivals.insert(entry.pooled.arrival, entry.pooled.received);
+                    arrivals.insert(entry.pooled.arrival, Arc::clone(&entry.pooled));
                 }
                 State::Queued(at) => {
                     deadlines.insert((at, key(entry).0, key(entry).1));

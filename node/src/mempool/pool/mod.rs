@@ -73,7 +73,7 @@ pub(super) struct Pool {
     /// Those that open accounts, so that what they burn may change with every block.
     opening: BTreeSet<(Address, u64)>,
     /// Executable ones in order of arrival.
-    arrivals: BTreeMap<u64, TimeMs>,
+    arrivals: BTreeMap<u64, Arc<Pooled>>,
     /// What executable ones bring each account.
     incoming: HashMap<Address, Mites>,
     next_arrival: u64,
@@ -192,6 +192,13 @@ impl Pool {
         }
     }
 
+    /// At most `limit` executable transactions in order of arrival, from this one on, and where the rest begins.
+    pub(super) fn arrived(&self, from: u64, limit: usize) -> (Vec<WireId>, Option<u64>) {
+        let mut rest = self.arrivals.range(from..);
+        let ids = rest.by_ref().take(limit).map(|(_, pooled)| pooled.wire_id()).collect();
+        (ids, rest.next().map(|(arrival, _)| *arrival))
+    }
+
     /// Queued transactions in order of arrival.
     pub(super) fn queued(&self) -> Vec<Arc<Pooled>> {
         let entry = |(_, address, nonce): &(Duration, Address, u64)| self.queues.get(address)?.entries.get(nonce);
@@ -210,6 +217,10 @@ impl Pool {
     }
 
     pub(super) fn stats(&self) -> PoolStats {
-        PoolStats { height: self.confirmed.height(), oldest: self.arrivals.values().next().copied(), ..self.stats }
+        PoolStats {
+            height: self.confirmed.height(),
+            oldest: self.arrivals.values().next().map(|pooled| pooled.received),
+            ..self.stats
+        }
     }
 }

@@ -50,7 +50,7 @@ fn assert_consistent(disk: &MemDisk, old: &[Grown], new: &[Grown], acknowledged:
         let view = if at == 0 { ChainView::genesis(&dev()) } else { old[at - 1].view.clone() };
         assert_recovered(&recovered, &view);
     }
-    assert_eq!(store.damaged(), [], "{what}");
+    assert_eq!(store.damaged().unwrap(), [], "{what}");
     // It goes on from there.
     let next = grow(&dev(), &recovered.view, Vec::new(), 3);
     store.commit(next.commit()).unwrap_or_else(|error| panic!("{what}: {error}"));
