@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
 # Builds Farthing, starts four nodes of the dev network that mine and relay to each other, and opens the wallet.
 #
-#   ./run_all.sh                 four nodes and the interactive wallet (the demo, if there is no terminal)
+#   ./run_all.sh                 four nodes and the interactive wallet (the demo, if stdin or stderr is no terminal)
 #   ./run_all.sh --demo          eight scripted transfers, then checks that all nodes agree and the sums are right
 #   ./run_all.sh --data DIR      keep the nodes' data there and continue from it; else a temporary folder, removed again
 #
 # Everything listens on 127.0.0.1: the API on 50051-50054, peers on 50061-50064 (FARTHING_DEMO_RPC and FARTHING_DEMO_P2P
 # change the first port of each).
 set -euo pipefail
+readonly CALLER=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly NODES=4 NAMES=(alice bob carol dave)
+# In mites: one far, what the four have in the first block, what a block creates.
+readonly FAR=100000000
+readonly ALLOCATED=$((4 * 1000000 * FAR)) REWARD=$((50 * FAR))
 readonly RPC=${FARTHING_DEMO_RPC:-50051} P2P=${FARTHING_DEMO_P2P:-50061}
-demo=0 data='' pids=() rebinds=8
+demo=0 data='' pids=() panels=0 rebinds=8
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -28,7 +32,9 @@ while (($#)); do
         --demo) demo=1 ;;
         --data)
             [[ $# -ge 2 ]] || die '--data needs a folder'
+            # As the caller means it, who may stand in another folder.
             data=$2
+            [[ $data == /* ]] || data=$CALLER/$data
             shift
             ;;
         -h | --help)
@@ -39,28 +45,31 @@ while (($#)); do
     esac
     shift
 done
-[[ -t 0 ]] || demo=1
+# The session reads from stdin and asks on stderr.
+[[ -t 0 && -t 2 ]] || demo=1
 for port in "$RPC" "$P2P"; do
-    [[ $port =~ ^[1-9][0-9]{0,4}$ ]] && ((port + NODES - 1 <= 65535)) ||
+    if [[ ! $port =~ ^[1-9][0-9]{0,4}$ ]] || ((port + NODES - 1 > 65535)); then
         die "FARTHING_DEMO_RPC and FARTHING_DEMO_P2P must be ports from 1 to $((65536 - NODES)), not \"$port\""
+    fi
 done
 ((RPC >= P2P + NODES || P2P >= RPC + NODES)) || die "the $NODES ports from $RPC and the $NODES ports from $P2P overlap"
 
-# Stops what this script started, and nothing else. A node drains within 5 s; one that does not is killed.
+# Stops what this script started, and nothing else. Each node gets one signal, since a second one would cut its drain
+# short; it drains within 5 s, and one that does not is killed. The shell's own jobs are asked for rather than numbers
+# that were kept: the number of a process that is gone may belong to somebody else by now.
 stop_nodes() {
     local code=$? pid deadline
     trap - EXIT
-    # A node that is gone already must not end the clean-up.
+    # A node that is gone already must not end the clean-up, nor another Ctrl-C, nor a reader of ours that is gone.
     set +e
-    # Ctrl-C at the prompt reaches nodes and script alike; a second one must not cut the clean-up short.
-    trap '' INT TERM
-    ((${#pids[@]})) && kill -TERM "${pids[@]}" 2> /dev/null
+    trap '' INT TERM HUP QUIT PIPE
+    for pid in $(jobs -rp); do kill -TERM "$pid" 2> /dev/null; done
     deadline=$((SECONDS + 8))
-    for pid in "${pids[@]}"; do
-        while kill -0 "$pid" 2> /dev/null && ((SECONDS < deadline)); do sleep 0.05; done
+    while [[ -n $(jobs -rp) ]] && ((SECONDS < deadline)); do sleep 0.05; done
+    for pid in $(jobs -rp); do
         kill -KILL "$pid" 2> /dev/null && say "node with process $pid did not stop in time and was killed"
-        wait "$pid" 2> /dev/null
     done
+    wait 2> /dev/null
     if [[ -n ${temporary:-} ]]; then
         if ((code == 0 || code == 130)); then rm -rf "$temporary"; else say "logs are kept in $temporary"; fi
     fi
@@ -103,8 +112,8 @@ start_node() {
     local n=$1 left=$((($1 + NODES - 2) % NODES + 1)) dir="$data/node$1" address
     mkdir -p "$dir"
     address=$(wallet address "${NAMES[n - 1]}")
-    # Its own process group would let Ctrl-C miss it; staying in ours, it drains on the same Ctrl-C.
-    "$bin/farthing-node" --network dev --data-dir "$dir/data" \
+    # In a session of its own the terminal's Ctrl-C does not reach it: the one signal that it gets is from stop_nodes.
+    setsid "$bin/farthing-node" --network dev --data-dir "$dir/data" \
         --rpc-listen "127.0.0.1:$(rpc_port "$n")" --p2p-listen "127.0.0.1:$(p2p_port "$n")" \
         --connect "127.0.0.1:$(p2p_port "$left")" --ready-file "$dir/ready.json" \
         --mine "$address" --mine-threads 1 --mine-when 4 --mine-max 8 --mine-wait 5 \
@@ -119,7 +128,7 @@ check_nodes() {
     for ((n = 1; n <= NODES; n++)); do
         kill -0 "${pids[n - 1]}" 2> /dev/null && continue
         last=$(tail -n 1 "$data/node$n/node.log")
-        [[ $last == *'cannot be bound'* ]] && ((rebinds-- > 0)) || die "node $n has ended: $last"
+        if [[ $last != *'cannot be bound'* ]] || ((rebinds-- <= 0)); then die "node $n has ended: $last"; fi
         sleep 0.5
         start_node "$n"
     done
@@ -169,8 +178,44 @@ transfer() {
 
 mites_of() { ask "$1" --json balance "$2" | field balance_mites; }
 
+# What node 1 proves now: the height, all money there is, and what the four hold of it.
+take_stock() {
+    local status name mites
+    status=$(ask 1 --json status)
+    height=$(field tip_height <<< "$status")
+    supply=$(field supply_mites <<< "$status")
+    held=0
+    for name in "${NAMES[@]}"; do
+        mites=$(mites_of 1 "$name")
+        held=$((held + mites))
+    done
+}
+
+# The four paid each other and nobody else, and opened no account, which would burn money: so they hold what they held,
+# and the rewards of the new blocks, fees included. In a folder that was used before, others may have money too.
+check_sums() {
+    local height_before=$1 supply_before=$2 held_before=$3 rewards
+    take_stock
+    rewards=$((REWARD * (height - height_before)))
+    ((held == held_before + rewards)) ||
+        die "the balances come to $held mites, expected $held_before and $rewards for $((height - height_before)) blocks"
+    ((supply == supply_before + rewards)) ||
+        die "node 1 says that there are $supply mites, expected $supply_before and $rewards for $((height - height_before)) blocks"
+    if ((held == supply)); then
+        sums='the balances add up to every far in existence'
+    else
+        sums='the balances add up to what they were before and the rewards since'
+    fi
+}
+
 run_demo() {
-    local n status tip sum=0 supply mites height
+    local n status tip name height supply held sums height_before
+    # Transfers of an earlier run may wait still.
+    wait_until 'four equal tips and nothing waiting' 60 settled
+    take_stock
+    height_before=$height
+    ((height > 0 || (held == supply && supply == ALLOCATED))) ||
+        die "a new network must have $ALLOCATED mites; node 1 says $supply, and the four hold $held"
     say 'Eight transfers:'
     transfer 1 alice bob 12.5
     transfer 2 bob carol 3.25
@@ -184,29 +229,21 @@ run_demo() {
     wait_until 'four equal tips' 60 settled
 
     printf '\nBlocks, as node 1 saw them:\n'
-    cat "$data/node1/blocks.txt"
+    tail -c "+$((panels + 1))" "$data/node1/blocks.txt"
     printf '\nTips:\n'
     for ((n = 1; n <= NODES; n++)); do
         status=$(ask "$n" --json status)
         printf '  node %d  height %s  %s\n' "$n" "$(field tip_height <<< "$status")" "$(field tip_id <<< "$status")"
+        [[ $n == 1 ]] && tip=$(field tip_id <<< "$status")
+        [[ $(field tip_id <<< "$status") == "$tip" ]] || die "node $n has another tip than node 1"
     done
     printf '\nBalances, proven by node 1:\n'
-    for n in "${NAMES[@]}"; do
-        mites=$(mites_of 1 "$n")
-        sum=$((sum + mites))
-        printf '  %-6s %s far\n' "$n" "$(ask 1 --json balance "$n" | field balance)"
+    for name in "${NAMES[@]}"; do
+        printf '  %-6s %s far\n' "$name" "$(ask 1 --json balance "$name" | field balance)"
     done
-    status=$(ask 1 --json status)
-    supply=$(field supply_mites <<< "$status")
-    height=$(field tip_height <<< "$status")
-    # No account was opened, so nothing was burned: four allocations and 50 far a block, all of it with the four.
-    ((sum == supply && supply == 4 * 1000000 * 100000000 + height * 50 * 100000000)) ||
-        die "the balances come to $sum mites, expected 4,000,000 far + 50 far for each of $height blocks; the node says $supply"
-    tip=$(field tip_id <<< "$status")
-    for ((n = 2; n <= NODES; n++)); do
-        [[ $(ask "$n" --json status | field tip_id) == "$tip" ]] || die "node $n has another tip than node 1"
-    done
-    printf '\nAll four nodes hold block %s at height %s, and the balances add up to every far in existence.\n' "$tip" "$height"
+    check_sums "$height_before" "$supply" "$held"
+    ((height > height_before)) || die 'no block was mined'
+    printf '\nAll four nodes hold block %s at height %s, and %s.\n' "$tip" "$height" "$sums"
 }
 
 main() {
@@ -222,11 +259,15 @@ main() {
     trap stop_nodes EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
+    trap 'exit 129' HUP
+    trap 'exit 131' QUIT
     for name in "${NAMES[@]}"; do
         [[ -e $data/wallet ]] && wallet address "$name" > /dev/null 2>&1 && continue
         wallet key import --dev "$name" --no-passphrase > /dev/null
     done
     rm -f "$data"/node*/ready.json
+    # Panels of earlier runs stay in the file; this one shows what comes behind them.
+    [[ ! -e $data/node1/blocks.txt ]] || panels=$(wc -c < "$data/node1/blocks.txt")
     for ((n = 1; n <= NODES; n++)); do start_node "$n"; done
     say "Four nodes: API on $(url 1) to :$(rpc_port "$NODES"), logs in $data/node1/node.log to node$NODES/node.log"
     wait_until 'four nodes ready' 60 all_ready
