@@ -7,7 +7,11 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 
-use crate::{config::Choices, name::Name};
+use crate::{
+    config::Choices,
+    error::{Exit, Report},
+    name::Name,
+};
 
 /// Holds the keys, signs transfers, and checks what the node says.
 ///
@@ -22,6 +26,21 @@ pub struct Cli {
     /// What to do; without it, and on a terminal, an interactive session.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// What is wrong with a command line, for programs; people get the parser's own words.
+#[must_use]
+pub fn report(error: &clap::Error) -> Report {
+    let text = error.render().to_string();
+    let what = text.lines().next().unwrap_or_default();
+    let why: Vec<&str> = text.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()).collect();
+    Report {
+        code: "USAGE",
+        what: what.strip_prefix("error: ").unwrap_or(what).to_owned(),
+        why: (!why.is_empty()).then(|| why.join("; ")),
+        tries: vec!["farthing-wallet --help".to_owned()],
+        exit: Exit::Usage.code(),
+    }
 }
 
 /// Flags of every command.

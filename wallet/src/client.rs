@@ -1,4 +1,6 @@
-//! Speaks to a node's public API. Everything that it answers is converted here, and believed nowhere.
+//! Speaks to a node's public API. Everything that it answers is converted here, texts included, and believed nowhere.
+
+mod error;
 
 use std::{future::Future, time::Duration};
 
@@ -6,21 +8,18 @@ use farthing::{
     Address, Params, SignedTransaction, TxId,
     codec::Canonical as _,
     wire::{
-        TransactionStatus, WireError,
+        TransactionStanding, TransactionStatus, WireError,
         v1::{self, ledger_service_client::LedgerServiceClient},
     },
 };
 use tokio::runtime::Runtime;
 use tonic::{
-    Code, Response, Status,
+    Response, Status,
     transport::{Channel, Endpoint},
 };
-use tonic_types::StatusExt as _;
 
-use crate::{
-    config::NodeUrl,
-    error::{Exit, Explain},
-};
+pub use self::error::{NodeError, OtherNetwork};
+use crate::config::NodeUrl;
 
 /// How long a connection may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -28,104 +27,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const CALL_DEADLINE: Duration = Duration::from_secs(15);
 /// Largest answer: a page of 100 history entries of at most 5 KB.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-
-/// Why a node's answer could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// Nobody there.
-    #[error("no node answers at {url}")]
-    Unreachable {
-        /// Where.
-        url: String,
-        /// What the transport says.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Somebody there, but no answer in time, or not now.
-    #[error("the node at {url} does not answer now: {message}")]
-    NotNow {
-        /// Where.
-        url: String,
-        /// Stable reason, when the node gave one.
-        reason: String,
-        /// What it said.
-        message: String,
-    },
-    /// The node said no, and why.
-    #[error("the node refuses: {message}")]
-    Refused {
-        /// Stable reason, such as `NONCE_TOO_LOW`; the gRPC code when the node gave none.
-        reason: String,
-        /// What it said.
-        message: String,
-        /// The gRPC code.
-        code: Code,
-    },
-    /// The answer is not what the protocol says.
-    #[error("the node's answer is malformed")]
-    Malformed(#[source] WireError),
-    /// The wallet itself could not set up its side.
-    #[error("cannot set up the connection")]
-    Local(#[source] std::io::Error),
-}
-
-impl NodeError {
-    /// Whether the same call may succeed later, and a transfer handed in with it may have arrived.
-    #[must_use]
-    pub const fn is_uncertain(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::NotNow { .. } | Self::Malformed(_))
-    }
-
-    /// Whether the node knows nothing under that name.
-    #[must_use]
-    pub const fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { code: Code::NotFound, .. })
-    }
-
-    fn from_status(status: &Status, url: &NodeUrl) -> Self {
-        let info = status.get_details_error_info();
-        let reason = info.map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
-        let message = status.message().chars().take(500).collect();
-        match status.code() {
-            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => {
-                Self::NotNow { url: url.to_string(), reason, message }
-            }
-            code => Self::Refused { reason, message, code },
-        }
-    }
-}
-
-impl Explain for NodeError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Unreachable { .. } => "NODE_UNREACHABLE",
-            Self::NotNow { .. } => "NODE_UNAVAILABLE",
-            Self::Refused { .. } => "NODE_REFUSED",
-            Self::Malformed(_) => "BAD_ANSWER",
-            Self::Local(_) => "CONNECTION",
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Unreachable { .. } | Self::NotNow { .. } => Exit::Unreachable,
-            Self::Refused { .. } | Self::Local(_) => Exit::Other,
-            Self::Malformed(_) => Exit::Verification,
-        }
-    }
-
-    fn tries(&self) -> Vec<String> {
-        match self {
-            Self::Unreachable { .. } => vec![
-                "start a node: farthing-node --network dev, or ./run_all.sh".into(),
-                "--node URL, if the node is elsewhere".into(),
-            ],
-            Self::NotNow { .. } => vec!["again in a moment".into(), "--node URL with another node".into()],
-            Self::Malformed(_) => vec!["--node URL with another node".into()],
-            _ => Vec::new(),
-        }
-    }
-}
+/// Most characters of a name, a reason or a version that are shown.
+const MAX_TEXT: usize = 80;
 
 /// A connection to one node.
 #[derive(Debug)]
@@ -136,19 +39,22 @@ pub struct NodeClient {
 }
 
 impl NodeClient {
-    /// Connects.
+    /// Connects. The network is for the advice when nobody is there.
     ///
     /// # Errors
     /// [`NodeError::Unreachable`] and [`NodeError::Local`].
-    pub fn connect(url: &NodeUrl) -> Result<Self, NodeError> {
+    pub fn connect(url: &NodeUrl, network: &Params) -> Result<Self, NodeError> {
         // A thread of its own answers the node's keep-alive pings while a person is thinking.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(NodeError::Local)?;
-        let unreachable =
-            |source: Box<dyn std::error::Error + Send + Sync>| NodeError::Unreachable { url: url.to_string(), source };
+        let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| NodeError::Unreachable {
+            url: url.to_string(),
+            network: network.name.clone(),
+            source,
+        };
         let endpoint = Endpoint::from(url.uri().clone())
             .connect_timeout(CONNECT_DEADLINE)
             .tcp_nodelay(true)
@@ -167,13 +73,19 @@ impl NodeClient {
         self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
-    /// What the node is.
+    /// What the node is; its texts are fit to be shown.
     ///
     /// # Errors
     /// [`NodeError`].
     pub fn node_info(&self) -> Result<v1::GetNodeInfoResponse, NodeError> {
         let mut service = self.service.clone();
-        self.call(async move { service.get_node_info(v1::GetNodeInfoRequest {}).await })
+        let mut info = self.call(async move { service.get_node_info(v1::GetNodeInfoRequest {}).await })?;
+        let texts = [&mut info.network, &mut info.genesis_id_hex, &mut info.version];
+        let peers = info.peers.iter_mut().flat_map(|peer| [&mut peer.address, &mut peer.version]);
+        for text in texts.into_iter().chain(peers) {
+            *text = printable(text, MAX_TEXT);
+        }
+        Ok(info)
     }
 
     /// An account with its proof.
@@ -235,7 +147,7 @@ impl NodeClient {
         if info.genesis_id.as_ref() != network.genesis_id().as_bytes() {
             return Err(OtherNetwork {
                 url: self.url.to_string(),
-                found: info.network.chars().take(40).collect(),
+                found: info.network,
                 expected: network.name.clone(),
             }
             .into());
@@ -258,34 +170,41 @@ impl NodeClient {
 }
 
 fn read_status(status: Option<v1::TransactionStatus>) -> Result<TransactionStatus, NodeError> {
-    status
+    let mut status = status
         .ok_or_else(|| WireError::missing("status"))
         .and_then(|status| TransactionStatus::try_from(status).map_err(|error| error.within("status")))
-        .map_err(NodeError::Malformed)
+        .map_err(NodeError::Malformed)?;
+    if let TransactionStanding::Dropped { reason } = &mut status.standing {
+        *reason = printable(reason, MAX_TEXT);
+    }
+    Ok(status)
 }
 
-/// The node is of another network.
-#[derive(Debug, thiserror::Error)]
-#[error("the node at {url} is of the network {found:?}, this wallet is for {expected:?}")]
-pub struct OtherNetwork {
-    /// Where.
-    url: String,
-    /// The node's network.
-    found: String,
-    /// The wallet's.
-    expected: String,
+/// A text that somebody else wrote, fit for a terminal: what could command it is escaped, and a long one is cut.
+#[must_use]
+pub fn printable(text: &str, max: usize) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(max) {
+        match character {
+            // Harmless, and frequent in sentences.
+            '\'' => shown.push('\''),
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    if text.chars().nth(max).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
-impl Explain for OtherNetwork {
-    fn code(&self) -> &'static str {
-        "WRONG_NETWORK"
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn exit(&self) -> Exit {
-        Exit::Usage
-    }
-
-    fn tries(&self) -> Vec<String> {
-        vec![format!("--network {}, if you meant that one", self.found), "--node URL with another node".into()]
+    #[test]
+    fn a_text_cannot_command_the_terminal() {
+        assert_eq!(printable("\x1b[2Jhi\n", 100), "\\u{1b}[2Jhi\\n");
+        assert_eq!(printable("k\u{e4}se isn't \u{202e}esrever", 100), "k\u{e4}se isn't \\u{202e}esrever");
+        assert_eq!(printable("12345", 4), "1234...");
     }
 }

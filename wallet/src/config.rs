@@ -101,7 +101,14 @@ impl Explain for ConfigError {
             Self::NoFolder => vec!["--wallet-dir FOLDER".into()],
             Self::Disk(error) => error.tries(),
             Self::OtherNetwork { .. } => vec!["--wallet-dir with another folder".into()],
-            _ => Vec::new(),
+            Self::NetworkFile(error) => error.tries(),
+            Self::NetworkParameters { path, .. } => {
+                vec![format!("mend '{}'; docs/private-network.md lists all parameters", path.display())]
+            }
+            Self::Syntax { path, .. } => vec![format!(
+                "mend '{}'; it may hold network = \"...\" and node = \"...\", nothing else",
+                path.display()
+            )],
         }
     }
 }
@@ -237,6 +244,18 @@ impl Settings {
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.root.join(&self.network.name)
+    }
+
+    /// The network that commands without a flag are for: the one in `config.toml`, or the default.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn remembered_network(&self) -> Result<String, ConfigError> {
+        let file = ConfigFile::read(&self.root)?;
+        match file.network {
+            Some(network) => network_of(&network).map(|params| params.name.clone()),
+            None => Ok(DEFAULT_NETWORK.to_owned()),
+        }
     }
 
     /// The network's parameters.

@@ -77,7 +77,9 @@ impl Explain for ContactsError {
             }
             Self::NotFound(_) => vec!["farthing-wallet contact list".into()],
             Self::Disk(error) => error.tries(),
-            _ => Vec::new(),
+            Self::Syntax { path, .. } | Self::Address { path, .. } => {
+                vec![format!("mend '{0}', or move it away and add the contacts again", path.display())]
+            }
         }
     }
 }

@@ -1,17 +1,25 @@
 //! What every command works with: the wallet, the output, and the person at the terminal, if any.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use farthing::wire::v1::SyncState;
 
 use crate::{
     cli::Global,
     client::NodeClient,
     config::{ConfigFile, Settings},
+    disk,
     error::{Exit, Explain, Result},
     keystore::{FileSigner, KeystoreError},
     name::Name,
     output::Output,
     passphrase::{Passphrase, PassphraseError},
     terminal::Terminal,
+    verify::Evidence,
     wallet::Wallet,
 };
 
@@ -54,7 +62,9 @@ impl Explain for AskError {
     fn tries(&self) -> Vec<String> {
         match self {
             Self::NoTerminal(_) => vec!["--yes, if you are sure".into()],
-            _ => Vec::new(),
+            Self::Declined(_) => vec!["the command again, and y when it asks".into()],
+            Self::Ended => vec!["--yes, or answers on the terminal".into()],
+            Self::Io(_) => vec!["--yes and --passphrase-file, which need no terminal".into()],
         }
     }
 }
@@ -70,6 +80,8 @@ pub struct Context {
     /// Who answers.
     pub terminal: Box<dyn Terminal>,
     passphrase_file: Option<PathBuf>,
+    /// Passphrase files whose mode was already remarked on.
+    remarked: Vec<PathBuf>,
 }
 
 impl Context {
@@ -87,7 +99,8 @@ impl Context {
             .and_then(|settings| Wallet::open(&settings).map(|wallet| (settings, wallet)));
         match opened {
             Ok((settings, wallet)) => {
-                Ok(Self { settings, wallet, output, terminal, passphrase_file: global.passphrase_file() })
+                let passphrase_file = global.passphrase_file();
+                Ok(Self { settings, wallet, output, terminal, passphrase_file, remarked: Vec::new() })
             }
             Err(error) => Err((output, error.into())),
         }
@@ -104,9 +117,38 @@ impl Context {
                 "the connection to {url} is not encrypted: others on the way can see which accounts you ask about"
             ));
         }
-        let client = NodeClient::connect(url)?;
-        client.check_network(self.wallet.network())?;
+        let client = NodeClient::connect(url, self.wallet.network())?;
+        let info = client.check_network(self.wallet.network())?;
+        if info.sync_state() == SyncState::Syncing {
+            let height = info.tip.map_or(0, |tip| tip.height);
+            self.output.warn(format_args!(
+                "the node is still fetching blocks: what follows is as of block {height} of {} or more",
+                info.best_header_height.max(height)
+            ));
+        }
         Ok(client)
+    }
+
+    /// Says what was verified and what not, unless the JSON of the result has it.
+    pub fn tell(&mut self, proof: &Evidence) {
+        if self.output.is_json() {
+            return;
+        }
+        self.output.note(proof);
+        if let Some(age) = proof.age_note(SystemTime::now()) {
+            self.output.note(format_args!("note: {age}"));
+        }
+    }
+
+    /// Waits until no other command sends from this wallet, saying so.
+    ///
+    /// # Errors
+    /// [`crate::disk::DiskError`], above all when the other one takes too long.
+    pub fn lock_sending(&mut self) -> Result<File> {
+        let output = &mut self.output;
+        self.wallet.lock_sending(&mut || {
+            output.note("another farthing-wallet is sending from this wallet; waiting for it ...");
+        })
     }
 
     /// Whether someone can be asked.
@@ -164,7 +206,34 @@ impl Context {
     /// # Errors
     /// [`PassphraseError`].
     pub fn passphrase(&mut self, prompt: &str) -> Result<Passphrase, PassphraseError> {
-        Asker { file: self.passphrase_file.as_ref(), terminal: self.terminal.as_mut() }.once(prompt)
+        match self.passphrase_file.clone() {
+            Some(file) => self.passphrase_in(&file),
+            None => self.typed(prompt),
+        }
+    }
+
+    /// The passphrase in a file, with a remark if others can read it too.
+    ///
+    /// # Errors
+    /// [`PassphraseError`].
+    pub fn passphrase_in(&mut self, file: &Path) -> Result<Passphrase, PassphraseError> {
+        if let Some(mode) = disk::loose_mode(file)
+            && !self.remarked.iter().any(|earlier| earlier == file)
+        {
+            let shown = file.display();
+            self.output.warn(format_args!(
+                "{shown} has mode {mode:04o}: other users can read the passphrase; try: chmod 600 '{shown}'"
+            ));
+            self.remarked.push(file.to_owned());
+        }
+        Passphrase::from_file(file)
+    }
+
+    fn typed(&mut self, prompt: &str) -> Result<Passphrase, PassphraseError> {
+        if !self.is_interactive() {
+            return Err(PassphraseError::NoTerminal);
+        }
+        Passphrase::new(self.terminal.secret(prompt).map_err(|_| PassphraseError::NoTerminal)?)
     }
 
     /// The passphrase of a new key: from `--passphrase-file`, or typed twice; long enough. On development networks an
@@ -174,18 +243,17 @@ impl Context {
     /// [`PassphraseError`].
     pub fn new_passphrase(&mut self, name: &Name) -> Result<Option<Passphrase>, PassphraseError> {
         let none_allowed = self.wallet.network().is_dev();
-        if let Some(file) = &self.passphrase_file {
-            return Passphrase::from_file(file)?.fit_for_a_new_key().map(Some);
+        if let Some(file) = self.passphrase_file.clone() {
+            return self.passphrase_in(&file)?.fit_for_a_new_key().map(Some);
         }
         let hint = if none_allowed { " (empty for none: development network)" } else { "" };
         for _ in 0..TRIES {
-            let mut asker = Asker { file: None, terminal: self.terminal.as_mut() };
-            let first = match asker.once(&format!("New passphrase for {name}{hint}: ")) {
+            let first = match self.typed(&format!("New passphrase for {name}{hint}: ")) {
                 Err(PassphraseError::Empty) if none_allowed => return Ok(None),
                 other => other.and_then(Passphrase::fit_for_a_new_key),
             };
             let problem = match first {
-                Ok(first) if asker.once("The same again: ").is_ok_and(|second| second == first) => {
+                Ok(first) if self.typed("The same again: ").is_ok_and(|second| second == first) => {
                     return Ok(Some(first));
                 }
                 Ok(_) => PassphraseError::Mismatch,
@@ -209,7 +277,11 @@ impl Context {
         let mut attempt = 1;
         loop {
             match keys.unlock(name, &mut || self.passphrase(&format!("Passphrase for {name}: "))) {
-                Err(error) if error.exit() == Exit::WrongPassphrase && attempt < tries => {
+                // An empty line is a slip of the finger too.
+                Err(error)
+                    if attempt < tries
+                        && (error.exit() == Exit::WrongPassphrase || error.code() == "PASSPHRASE_EMPTY") =>
+                {
                     self.output.note("that passphrase does not open the key; once more");
                     attempt += 1;
                 }
@@ -232,22 +304,5 @@ impl Context {
         });
         let file = ConfigFile { network, node: choices.node };
         Ok(file.create(self.settings.root())?)
-    }
-}
-
-struct Asker<'a> {
-    file: Option<&'a PathBuf>,
-    terminal: &'a mut dyn Terminal,
-}
-
-impl Asker<'_> {
-    fn once(&mut self, prompt: &str) -> Result<Passphrase, PassphraseError> {
-        if let Some(file) = self.file {
-            return Passphrase::from_file(file);
-        }
-        if !self.terminal.is_interactive() {
-            return Err(PassphraseError::NoTerminal);
-        }
-        Passphrase::new(self.terminal.secret(prompt).map_err(|_| PassphraseError::NoTerminal)?)
     }
 }

@@ -3,14 +3,16 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rand_core::{OsRng, RngCore as _};
-use rustix::fs::{OFlags, RenameFlags};
+use rustix::fs::{CWD, OFlags, RenameFlags};
 use zeroize::Zeroizing;
 
 use crate::error::{Exit, Explain};
@@ -19,6 +21,8 @@ use crate::error::{Exit, Explain};
 const FILE_MODE: u32 = 0o600;
 /// Mode of private folders.
 const FOLDER_MODE: u32 = 0o700;
+/// How often a lock that another process holds is tried.
+const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// Why a private file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +81,14 @@ pub enum DiskError {
         /// The bound.
         max: u64,
     },
+    /// Another process holds the lock.
+    #[error("another farthing-wallet has held {} for {seconds} s", path.display())]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+        /// How long was waited.
+        seconds: u64,
+    },
     /// The system refused.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -124,6 +136,7 @@ impl Explain for DiskError {
             Self::LooseMode { .. } => "FILE_MODE",
             Self::Foreign { .. } => "FILE_OWNER",
             Self::TooLong { .. } => "FILE_TOO_LONG",
+            Self::Busy { .. } => "WALLET_BUSY",
             Self::Io { .. } => "FILE_IO",
         }
     }
@@ -138,7 +151,17 @@ impl Explain for DiskError {
             Self::Foreign { path, .. } => vec![format!("chown \"$USER\" '{}'", path.display())],
             Self::Exists { path } => vec![format!("another name, or move '{}' away yourself", path.display())],
             Self::Symlink { path } => vec![format!("put the file itself in place of the link '{}'", path.display())],
-            _ => Vec::new(),
+            Self::Kind { path, expected } => {
+                vec![format!("move '{}' away; a plain {expected} belongs there", path.display())]
+            }
+            Self::Missing { path } => vec![format!("ls -l '{}', and the name again", parent(path).display())],
+            Self::TooLong { path, .. } => vec![format!("whether '{}' is the file that you mean", path.display())],
+            Self::Busy { .. } => {
+                vec!["finish or end the other farthing-wallet, which may wait for an answer on its terminal".into()]
+            }
+            Self::Io { path, .. } => {
+                vec![format!("df '{0}' and ls -ld '{0}': space and rights", parent(path).display())]
+            }
         }
     }
 }
@@ -190,8 +213,7 @@ pub fn read_any(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, DiskError> 
 /// [`DiskError::Exists`] when anything is at that path, a dangling link included; [`DiskError::Io`].
 pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let draft = Draft::write(path, bytes)?;
-    let parent = File::open(parent(path)).map_err(DiskError::io("open the folder of", path))?;
-    let moved = rustix::fs::renameat_with(&parent, &draft.path, &parent, path, RenameFlags::NOREPLACE);
+    let moved = rustix::fs::renameat_with(CWD, &draft.path, CWD, path, RenameFlags::NOREPLACE);
     match moved {
         // Not every file system knows an exclusive rename; a hard link is exclusive too.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
@@ -225,11 +247,12 @@ pub fn remove(path: &Path) -> Result<(), DiskError> {
     sync_parent(path)
 }
 
-/// Waits until this process alone holds the lock of that file, which is made when missing.
+/// Waits until this process alone holds the lock of that file, which is made when missing. Calls `waiting` once if
+/// another process holds it, and gives up when that lasts longer than `patience`.
 ///
 /// # Errors
-/// [`DiskError::Io`] and [`DiskError::Symlink`].
-pub fn lock(path: &Path) -> Result<File, DiskError> {
+/// [`DiskError::Busy`], [`DiskError::Io`] and [`DiskError::Symlink`].
+pub fn lock(path: &Path, patience: Duration, waiting: &mut dyn FnMut()) -> Result<File, DiskError> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -238,8 +261,30 @@ pub fn lock(path: &Path) -> Result<File, DiskError> {
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .map_err(DiskError::io("open", path))?;
-    file.lock().map_err(DiskError::io("lock", path))?;
-    Ok(file)
+    let started = Instant::now();
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(DiskError::io("lock", path)(source)),
+            Err(TryLockError::WouldBlock) if started.elapsed() >= patience => {
+                return Err(DiskError::Busy { path: path.to_owned(), seconds: patience.as_secs() });
+            }
+            Err(TryLockError::WouldBlock) => {
+                if !std::mem::replace(&mut told, true) {
+                    waiting();
+                }
+                thread::sleep(LOCK_POLL);
+            }
+        }
+    }
+}
+
+/// The mode of a plain file that others may read or write; none for pipes, which only this process reads.
+#[must_use]
+pub fn loose_mode(path: &Path) -> Option<u32> {
+    let meta = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some(meta.mode() & 0o7777).filter(|mode| mode & 0o077 != 0)
 }
 
 /// A file under a name of its own until it is complete; removed again unless kept.

@@ -100,3 +100,33 @@ fn a_named_pipe_in_place_of_a_file_does_not_hang_the_wallet() {
     assert!(status.success());
     assert_eq!(read_private(&path, 10).unwrap_err().code(), "FILE_KIND");
 }
+
+#[test]
+fn a_lock_that_another_holds_is_told_once_and_waited_for_so_long() {
+    let folder = folder();
+    let path = folder.path().join("lock");
+    let mut told = 0;
+    let held = lock(&path, Duration::ZERO, &mut || told += 1).unwrap();
+    let error = lock(&path, Duration::ZERO, &mut || unreachable!("there is no patience")).unwrap_err();
+    assert_eq!((error.code(), error.tries().len()), ("WALLET_BUSY", 1));
+    // The other one ends as soon as it is known that somebody waits.
+    let mut held = Some(held);
+    let got = lock(&path, Duration::from_secs(60), &mut || {
+        told += 1;
+        held = None;
+    });
+    got.unwrap();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn only_a_plain_file_has_a_loose_mode() {
+    let folder = folder();
+    let path = folder.path().join("a");
+    create_private(&path, b"one").unwrap();
+    assert_eq!(loose_mode(&path), None);
+    fs::set_permissions(&path, Permissions::from_mode(0o604)).unwrap();
+    assert_eq!(loose_mode(&path), Some(0o604));
+    assert_eq!(loose_mode(folder.path()), None);
+    assert_eq!(loose_mode(Path::new("/dev/null")), None);
+}

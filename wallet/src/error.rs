@@ -49,10 +49,8 @@ pub trait Explain: std::error::Error {
     /// The exit code of a command that ends with it.
     fn exit(&self) -> Exit;
 
-    /// What to do next: commands or plain words, the most likely one first.
-    fn tries(&self) -> Vec<String> {
-        Vec::new()
-    }
+    /// What to do next: commands or plain words, the most likely one first; at least one.
+    fn tries(&self) -> Vec<String>;
 }
 
 /// An error of any room of the wallet.

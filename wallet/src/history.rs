@@ -4,7 +4,7 @@ use farthing::{Address, EntryId, Hash, Height, Params, wire::v1};
 
 use crate::{
     client::NodeClient,
-    error::Result,
+    error::{Error, Result},
     verify::{self, Entry, HistoryWalk, VerifiedAccount, VerifyError},
 };
 
@@ -55,6 +55,25 @@ pub fn contains(
     }
 }
 
+/// Finds, in an account's proven history, the transfer of its own with that nonce.
+///
+/// # Errors
+/// [`VerifyError::NotInHistory`] if the account has not used the nonce, and those of [`fetch`].
+pub fn with_nonce(
+    client: &NodeClient,
+    network: &Params,
+    address: &Address,
+    nonce: u64,
+) -> Result<(VerifiedAccount, Entry)> {
+    let is_it = |entry: &Entry| entry.paid_nonce(address) == Some(nonce);
+    // Without a bound: an account's nonces have no gaps, so the walk ends where it must.
+    let mut found = search(client, network, address, u64::MAX, &is_it)?;
+    match found.entries.pop() {
+        Some(last) if is_it(&last) => Ok((found.account, last)),
+        _ => Err(VerifyError::NotInHistory.into()),
+    }
+}
+
 fn search(
     client: &NodeClient,
     network: &Params,
@@ -92,7 +111,11 @@ fn walk(
         if pages > newest + SPARE_PAGES {
             return Err(VerifyError::BrokenHistory { entry: walk.left() }.into());
         }
-        let page = client.account_entries(&account.address, PAGE, token)?;
+        let page = client.account_entries(&account.address, PAGE, token).map_err(|error| {
+            // Pages belong to one history; a reorganisation between two of them ends it.
+            let is_other = error.is_refused_for("INVALID_PAGE_TOKEN");
+            if is_other { Error::from(VerifyError::HistoryChanged) } else { error.into() }
+        })?;
         let is_last = page.next_page_token.is_empty() || page.entries.is_empty();
         token = page.next_page_token;
         // The chain may have grown since the account was proven.

@@ -4,6 +4,8 @@
 //! interactive [`session`]. Keys live in [`keystore`]; everything from a node passes [`client`] and [`verify`];
 //! everything that a person reads passes [`output`].
 
+#[cfg(test)]
+mod advice_tests;
 pub mod cli;
 pub mod client;
 pub mod commands;
@@ -12,6 +14,7 @@ pub mod contacts;
 pub mod context;
 pub mod disk;
 pub mod error;
+pub mod fate;
 pub mod history;
 pub mod keystore;
 pub mod name;
@@ -40,9 +43,12 @@ use crate::{
 #[must_use]
 pub fn main() -> ExitCode {
     keep_memory_private();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse_words(&error),
+    };
     let output = Output::standard(cli.global.json);
-    watch_for_interruption(output.parting());
+    watch_for_interruption(cli.global.json, output.parting());
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let mut context = match Context::open(&cli.global, output, Box::new(SystemTerminal), variable) {
         Ok(context) => context,
@@ -60,6 +66,18 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Ends a command line that cannot be read; `--help` and `--version` come this way too.
+fn refuse_words(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if wants_json && error.use_stderr() {
+        Output::standard(true).report(cli::report(error));
+    } else {
+        // Nobody is left to tell when printing fails.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()))
+}
+
 /// Secrets must not end in a core dump, nor be read by another process of the same user through a debugger.
 fn keep_memory_private() {
     use rustix::process::{Resource, Rlimit, setrlimit};
@@ -70,7 +88,7 @@ fn keep_memory_private() {
 }
 
 /// On Ctrl-C: sets the terminal right, says what is under way, and leaves with 130, whatever the wallet waits for.
-fn watch_for_interruption(parting: Parting) {
+fn watch_for_interruption(json: bool, parting: Parting) {
     let terminal = Settings::remember();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
@@ -78,8 +96,20 @@ fn watch_for_interruption(parting: Parting) {
     thread::spawn(move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
             terminal.restore();
-            Output::interrupted(&parting);
+            Output::interrupted(json, &parting);
             std::process::exit(Exit::Interrupted.code().into());
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_processs_memory_cannot_be_dumped_or_traced() {
+        use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+        super::keep_memory_private();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+    }
 }

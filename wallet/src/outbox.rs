@@ -101,18 +101,18 @@ impl Outbox {
         Self { folder, genesis }
     }
 
-    /// Writes a transfer down; a second time does nothing.
+    /// Writes a transfer down; a second time does nothing. Gives its id, and whether it was not there yet.
     ///
     /// # Errors
     /// [`OutboxError::Disk`].
-    pub fn save(&self, transfer: &SignedTransaction) -> Result<TxId, OutboxError> {
+    pub fn save(&self, transfer: &SignedTransaction) -> Result<(TxId, bool), OutboxError> {
         disk::make_folder(&self.folder)?;
         let id = transfer.transaction().id(&self.genesis);
         let file = File { transaction_id: id.to_string(), transaction_bytes: hex::encode(transfer.to_canonical()) };
         let text = toml::to_string(&file).expect("two texts are always valid TOML");
         match disk::create_private(&self.path(&id), text.as_bytes()) {
-            Err(error) if error.is_exists() => Ok(id),
-            other => Ok(other.map(|()| id)?),
+            Err(error) if error.is_exists() => Ok((id, false)),
+            other => Ok(other.map(|()| (id, true))?),
         }
     }
 
@@ -199,8 +199,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let outbox = Outbox::new(folder.path().join("outbox"), BlockId::ZERO);
         assert!(outbox.list().unwrap().is_empty());
-        let id = outbox.save(&transfer(5)).unwrap();
-        assert_eq!(outbox.save(&transfer(5)).unwrap(), id);
+        let (id, is_new) = outbox.save(&transfer(5)).unwrap();
+        assert!(is_new);
+        assert_eq!(outbox.save(&transfer(5)).unwrap(), (id, false));
         assert_eq!(outbox.list().unwrap(), [(id, transfer(5))]);
         assert_eq!(paid(&transfer(5)), Mites::new(5));
         outbox.forget(&id).unwrap();
@@ -212,7 +213,7 @@ mod tests {
     fn a_damaged_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let outbox = Outbox::new(folder.path().join("outbox"), BlockId::ZERO);
-        let (one, two) = (outbox.save(&transfer(1)).unwrap(), outbox.save(&transfer(2)).unwrap());
+        let [one, two] = [1, 2].map(|amount| outbox.save(&transfer(amount)).unwrap().0);
         fs::copy(outbox.path(&one), outbox.path(&two)).unwrap();
         assert!(matches!(outbox.list(), Err(OutboxError::OtherId { found, .. }) if found == one));
         fs::write(outbox.path(&two), "nonsense").unwrap();

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::error::{Error, Exit, Explain};
+use crate::error::{Error, Exit, Explain, Report};
 
 /// Version of the JSON that commands print; raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -27,6 +27,10 @@ impl Explain for OutputError {
     fn exit(&self) -> Exit {
         Exit::Other
     }
+
+    fn tries(&self) -> Vec<String> {
+        vec!["again, with whatever reads the result running to its end".into()]
+    }
 }
 
 #[derive(Serialize)]
@@ -38,7 +42,15 @@ struct Envelope<'a, T> {
 
 #[derive(Serialize)]
 struct Failure {
-    error: crate::error::Report,
+    error: Report,
+}
+
+/// What is said beside a result, in JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Remark {
+    Note(String),
+    Warning(String),
 }
 
 /// What an interruption should say, set while something is under way that the person must know about.
@@ -51,8 +63,10 @@ impl Parting {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }
 
-    fn take(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What to say if the person interrupts now.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -108,13 +122,29 @@ impl Output {
 
     /// Says something to the person, on stderr.
     pub fn note(&mut self, text: impl Display) {
-        // Nobody is left to tell when stderr fails.
-        let _ = writeln!(self.remarks, "{text}");
+        if self.json {
+            let text = text.to_string();
+            // Empty lines are for the eye.
+            if !text.is_empty() {
+                self.line(json(&Remark::Note(text)));
+            }
+        } else {
+            self.line(text);
+        }
     }
 
     /// Says something that the person should not overlook.
     pub fn warn(&mut self, text: impl Display) {
-        self.note(format_args!("warning: {text}"));
+        if self.json {
+            self.line(json(&Remark::Warning(text.to_string())));
+        } else {
+            self.line(format_args!("warning: {text}"));
+        }
+    }
+
+    fn line(&mut self, text: impl Display) {
+        // Nobody is left to tell when stderr fails.
+        let _ = writeln!(self.remarks, "{text}");
     }
 
     /// Asks, leaving the cursor behind the question.
@@ -124,24 +154,34 @@ impl Output {
 
     /// Prints an error: in words, or as JSON, always on stderr.
     pub fn error(&mut self, error: &Error) {
-        let report = error.report();
+        self.report(error.report());
+    }
+
+    /// Prints a report of an error.
+    pub fn report(&mut self, report: Report) {
         if self.json {
-            let data = &Failure { error: report };
-            let text = serde_json::to_string(&Envelope { schema: SCHEMA, data }).expect("texts are valid JSON");
-            self.note(text);
+            self.line(json(&Failure { error: report }));
         } else {
-            self.note(report);
+            self.line(report);
         }
     }
 
     /// Says goodbye after an interruption, on stderr, from whichever thread handles it.
-    pub fn interrupted(parting: &Parting) {
-        let mut stderr = io::stderr();
-        let _ = writeln!(stderr, "\ninterrupted");
-        if let Some(text) = parting.take() {
-            let _ = writeln!(stderr, "{text}");
+    pub fn interrupted(json: bool, parting: &Parting) {
+        let mut output = Self::standard(json);
+        if json {
+            let what = "interrupted".to_owned();
+            let (code, exit) = ("INTERRUPTED", Exit::Interrupted.code());
+            output.report(Report { code, what, why: parting.text(), tries: Vec::new(), exit });
+        } else {
+            output.line("\ninterrupted");
+            parting.text().into_iter().for_each(|text| output.line(text));
         }
     }
+}
+
+fn json<T: Serialize>(data: &T) -> String {
+    serde_json::to_string(&Envelope { schema: SCHEMA, data }).expect("texts are valid JSON")
 }
 
 #[cfg(test)]
@@ -208,6 +248,15 @@ mod tests {
         let (mut output, data, _) = testing::output(true);
         output.data(&Weather { degrees: "12.5".into() }).unwrap();
         assert_eq!(data.text(), "{\"schema\":1,\"degrees\":\"12.5\"}\n");
+    }
+
+    #[test]
+    fn with_json_every_remark_is_a_line_of_json() {
+        let (mut output, _, remarks) = testing::output(true);
+        output.note("");
+        output.note("two\nlines");
+        output.warn("careful");
+        assert_eq!(remarks.text(), "{\"schema\":1,\"note\":\"two\\nlines\"}\n{\"schema\":1,\"warning\":\"careful\"}\n");
     }
 
     #[test]

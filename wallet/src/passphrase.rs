@@ -69,7 +69,10 @@ impl Explain for PassphraseError {
         match self {
             Self::NoTerminal => vec!["--passphrase-file FILE, whose first line is the passphrase".into()],
             Self::TooShort { .. } => vec!["a few words that nobody else would put together".into()],
-            _ => Vec::new(),
+            Self::Empty => vec!["the passphrase itself, in the first line of a file or typed".into()],
+            Self::Control | Self::NotText => vec!["a passphrase of letters, digits, signs and spaces, in UTF-8".into()],
+            Self::Mismatch => vec!["the command again, with the same passphrase both times".into()],
+            Self::File(error) => error.tries(),
         }
     }
 }

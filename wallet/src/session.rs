@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use farthing::{Address, Mites, keys::KeySize};
+use farthing::{Address, Mites, keys::KeySize, wire::TransactionStanding};
 
 use crate::{
     client::NodeClient,
-    commands::{balance, contact, history, key, send, status},
+    commands::{balance, contact, history, key, resubmit, send, status},
     context::{AskError, Context},
     error::{Error, Exit, Result},
     keystore::{FileSigner, KeyEntry, dev},
@@ -168,22 +168,22 @@ fn one_transfer(context: &mut Context, client: &NodeClient, me: &KeyEntry) -> Re
         return Ok(false);
     };
     let wish = Wish { to, amount: send::parse_payment(&amount)?, fee: None, valid_until: None, memo: Vec::new() };
-    send::look_after_outbox(context, client)?;
+    resubmit::look_after_outbox(context, client)?;
     let network = std::sync::Arc::clone(context.settings.network());
     let plan = Plan::make(client, &network, &me.public, wish.clone())?;
     send::describe(context, me, &plan)?;
-    if !context.ask_yes_no("Send it?", true)? {
+    if !context.ask_yes_no("Send it?", false)? {
         context.output.note("Nothing was sent.");
         return Ok(true);
     }
     let signer = context.unlock(&me.name)?;
     let shown = plan.transaction().clone();
-    let sending = context.wallet.lock_sending()?;
+    let sending = context.lock_sending()?;
     // While the person was thinking, a block may have come: plan anew, and ask again if it would cost more.
     let plan = Plan::make(client, &network, &me.public, wish)?;
     if plan.transaction().total() > shown.total() {
         send::describe(context, me, &plan)?;
-        if !context.ask_yes_no("The fee has changed. Send it?", true)? {
+        if !context.ask_yes_no("The fee has changed. Send it?", false)? {
             context.output.note("Nothing was sent.");
             return Ok(true);
         }
@@ -191,10 +191,11 @@ fn one_transfer(context: &mut Context, client: &NodeClient, me: &KeyEntry) -> Re
     let signed = plan.sign(&signer, &network)?;
     send::hand_in(context, client, &signed)?;
     drop(sending);
-    let status = send::wait(context, client, &signed, 1, PATIENCE)?;
-    if let farthing::wire::TransactionStanding::Mined { height, .. } = status.standing {
+    let confirmed = send::wait(context, client, &signed, 1, PATIENCE)?;
+    if let TransactionStanding::Mined { height, .. } = confirmed.status.standing {
         context.output.note(format_args!("Mined in block {height} (verified: it is in your proven history)."));
     }
+    context.tell(&confirmed.proof);
     Ok(true)
 }
 

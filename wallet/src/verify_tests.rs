@@ -1,13 +1,20 @@
 //! Honest answers pass; every lie that a node could tell about an account is noticed.
 
-use farthing::Output;
 use farthing::{
-    Coinbase, Sender, Transaction, account::accounts_root, header::commitment, params::Network, proof::AccountProof,
-    tx::TransactionFields, wire::transaction_view,
+    Coinbase, EntryId, Hash, Mites, Output, Sender, TimeMs, Transaction,
+    account::accounts_root,
+    header::commitment,
+    params::Network,
+    proof::AccountProof,
+    tx::TransactionFields,
+    wire::{AnchoredProofError, transaction_view},
 };
 
 use super::*;
-use crate::keystore::{FileSigner, Signer as _, dev};
+use crate::{
+    error::{Exit, Explain as _},
+    keystore::{FileSigner, Signer as _, dev},
+};
 
 fn network() -> &'static Params {
     Network::Dev.params()
@@ -133,6 +140,7 @@ fn history() -> (VerifiedAccount, Vec<v1::AccountEntry>) {
     let transfer = signer.sign(transaction.unwrap(), network().genesis_id()).unwrap();
     let allocation = network().allocations.iter().find(|one| one.address == address).unwrap().amount.get();
     let mut account = state(allocation + 7 - 5);
+    account.next_nonce = 1;
     let mut entries = Vec::new();
     let causes = [
         (EntryId::from(coinbase.id(network().genesis_id())), v1::account_entry::Cause::Coinbase((&coinbase).into())),
@@ -204,4 +212,133 @@ fn a_history_that_does_not_add_up_is_refused() {
     let (mut account, entries) = history();
     account.account.as_mut().unwrap().balance = Mites::new(1);
     assert!(matches!(walk(&account, &entries), Err(VerifyError::BalanceMismatch { .. })));
+}
+
+#[test]
+fn genesis_may_stand_for_itself_only_and_is_not_said_to_have_work() {
+    // Without allocations every account is proven absent by a tree without leaves.
+    let main = Network::Main.params();
+    let address = alice().public().address();
+    let proof = AccountProof { leaf: None, steps: Vec::new() };
+    let header = main.genesis().header;
+    let mut first = AnchoredProof { header, height: Height::GENESIS, chain_root: Hash::ZERO, proof };
+    let evidence = account(main, &address, &answer(&address, &first, None)).unwrap().evidence();
+    let text = evidence.to_string();
+    assert!(text.contains("the network's first block, which has no work"), "{text}");
+    assert!(text.contains("work 0") && !text.contains("proof of work"), "{text}");
+    assert!(text.contains("not verified: that no later block exists"), "{text}");
+    first.height = Height::new(1_000_000);
+    let error = account(main, &address, &answer(&address, &first, None)).unwrap_err();
+    assert!(matches!(error, VerifyError::GenesisAbove(height) if height == first.height), "{error}");
+}
+
+#[test]
+fn an_old_header_is_remarked_on() {
+    let address = alice().public().address();
+    let proof = anchored(address, state(5));
+    let evidence = account(network(), &address, &answer(&address, &proof, Some(state(5)))).unwrap().evidence();
+    let made = UNIX_EPOCH + Duration::from_millis(proof.header.time.get());
+    let note = |seconds: u64| evidence.age_note(made + Duration::from_secs(seconds));
+    assert_eq!(note(599), None);
+    assert!(note(600).unwrap().starts_with("block 1 is 10 minutes old"));
+    assert!(note(3 * 3600).unwrap().contains("3 hours"));
+    assert!(note(3 * 86_400).unwrap().contains("3 days"));
+    assert_eq!(evidence.age_note(UNIX_EPOCH), None);
+}
+
+/// Links causes into an account as a node that lies with work of its own could: the chain holds, the rules do not.
+fn linked(balance: u64, next_nonce: u64, causes: Vec<(u64, Cause)>) -> (VerifiedAccount, Vec<v1::AccountEntry>) {
+    let genesis = network().genesis_id();
+    let address = alice().public().address();
+    let mut account = state(balance);
+    account.next_nonce = next_nonce;
+    let mut entries = Vec::new();
+    for (number, (height, cause)) in (1..).zip(causes) {
+        let (id, cause) = match cause {
+            Cause::Transfer(transfer) => {
+                let view = transaction_view(network(), &transfer);
+                let id = EntryId::from(transfer.transaction().id(genesis));
+                (id, v1::account_entry::Cause::Transaction(view))
+            }
+            Cause::Reward(amount) => {
+                let coinbase = Coinbase { height: Height::new(5), to: address, amount, tag: b"x".to_vec() };
+                (EntryId::from(coinbase.id(genesis)), v1::account_entry::Cause::Coinbase((&coinbase).into()))
+            }
+        };
+        account.link(id, Height::new(height));
+        entries.push(v1::AccountEntry {
+            entry: number,
+            height,
+            id: id.as_bytes().to_vec().into(),
+            id_hex: hex::encode(id.as_bytes()),
+            history: account.history.to_bytes().to_vec().into(),
+            cause: Some(cause),
+            time_ms: 0,
+        });
+    }
+    entries.reverse();
+    let header = anchored(address, account).header;
+    (VerifiedAccount { address, account: Some(account), header, height: Height::new(99) }, entries)
+}
+
+/// A transfer by one of the well-known keys to another, of 2 mites for a fee of 3.
+fn transfer(from: &str, to: Address, nonce: u64) -> Cause {
+    let signer = FileSigner::new(dev::key(&from.parse().unwrap()).unwrap());
+    let address = signer.public().address();
+    let transaction = Transaction::new(TransactionFields {
+        sender: if nonce == 0 { Sender::Key(signer.public().clone()) } else { Sender::Address(address) },
+        nonce,
+        fee: Mites::new(3),
+        valid_until: None,
+        outputs: vec![Output { to, amount: Mites::new(2) }],
+        memo: Vec::new(),
+    });
+    Cause::Transfer(Box::new(signer.sign(transaction.unwrap(), network().genesis_id()).unwrap()))
+}
+
+fn allocation() -> u64 {
+    let address = alice().public().address();
+    network().allocations.iter().find(|one| one.address == address).unwrap().amount.get()
+}
+
+#[test]
+fn heights_that_fall_and_rewards_before_they_are_due_are_refused() {
+    let bob = Address::from_bytes([4; 32]);
+    let two = |first: u64, second: u64| {
+        let causes = vec![(first, transfer("alice", bob, 0)), (second, transfer("alice", bob, 1))];
+        let (account, entries) = linked(allocation() - 10, 2, causes);
+        walk(&account, &entries)
+    };
+    assert_eq!(two(7, 7).unwrap().len(), 2);
+    assert!(matches!(two(7, 6), Err(VerifyError::EntryHeight { entry: 1, .. })));
+    let reward = |height: u64| {
+        let (account, entries) = linked(allocation() + 7, 0, vec![(height, Cause::Reward(Mites::new(7)))]);
+        walk(&account, &entries)
+    };
+    // On the development network a reward is due in its own block, which is 5.
+    assert_eq!(reward(5).unwrap().len(), 1);
+    assert!(matches!(reward(4), Err(VerifyError::EntryHeight { entry: 1, .. })));
+}
+
+#[test]
+fn a_transfer_between_others_is_no_entry() {
+    let (account, entries) = linked(allocation(), 0, vec![(7, transfer("bob", Address::from_bytes([4; 32]), 0))]);
+    assert!(matches!(walk(&account, &entries), Err(VerifyError::ForeignEntry { entry: 1 })));
+}
+
+#[test]
+fn the_accounts_own_transfers_count_without_gaps_up_to_the_next_nonce() {
+    let bob = Address::from_bytes([4; 32]);
+    let paid = |next_nonce: u64, nonces: &[u64]| {
+        let causes = nonces.iter().map(|nonce| (7, transfer("alice", bob, *nonce))).collect();
+        let (account, entries) = linked(allocation() - 5 * nonces.len() as u64, next_nonce, causes);
+        walk(&account, &entries)
+    };
+    assert_eq!(paid(2, &[0, 1]).unwrap()[0].paid_nonce(&alice().public().address()), Some(1));
+    for (next_nonce, nonces) in
+        [(2, &[1, 0][..]), (3, &[0, 2]), (3, &[0, 1]), (2, &[1]), (1, &[0, 1]), (0, &[0]), (1, &[])]
+    {
+        let error = paid(next_nonce, nonces).unwrap_err();
+        assert!(matches!(error, VerifyError::NonceOrder { .. }), "{next_nonce} {nonces:?}: {error}");
+    }
 }

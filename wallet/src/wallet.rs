@@ -4,6 +4,7 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use farthing::{Address, Params, address::ParseAddressError};
@@ -21,6 +22,8 @@ use crate::{
 
 /// Longest `wallet.toml`.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// How long another command may hold this wallet up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a name or address does not lead to an account.
 #[derive(Debug, thiserror::Error)]
@@ -209,16 +212,17 @@ impl Wallet {
     /// [`disk::DiskError`].
     pub fn lock(&self) -> Result<File> {
         self.prepare()?;
-        Ok(disk::lock(&self.home.join("lock"))?)
+        Ok(disk::lock(&self.home.join("lock"), PATIENCE, &mut || {})?)
     }
 
-    /// Waits until no other command sends from this wallet, so that no two take the same nonce; held until dropped.
+    /// Waits until no other command sends from this wallet, so that no two take the same nonce; held until dropped. Calls
+    /// `waiting` if another one does: a person may be thinking about its question.
     ///
     /// # Errors
     /// [`disk::DiskError`].
-    pub fn lock_sending(&self) -> Result<File> {
+    pub fn lock_sending(&self, waiting: &mut dyn FnMut()) -> Result<File> {
         self.prepare()?;
-        Ok(disk::lock(&self.home.join("sending.lock"))?)
+        Ok(disk::lock(&self.home.join("sending.lock"), PATIENCE, waiting)?)
     }
 
     /// An address as this network shows it.

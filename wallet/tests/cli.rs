@@ -11,6 +11,8 @@ mod keys;
 mod node;
 #[path = "cli/offline.rs"]
 mod offline;
+#[path = "cli/outbox.rs"]
+mod outbox;
 #[path = "cli/session.rs"]
 mod session;
 #[path = "cli/sign_only.rs"]

@@ -100,10 +100,15 @@ pub fn run(context: &mut Context, account: Option<&str>) -> Result<()> {
     let client = context.connect()?;
     let accounts =
         addresses.iter().map(|address| BalanceView::fetch(context, &client, address)).collect::<Result<Vec<_>>>()?;
-    let evidence = accounts.last().map(|account| account.proof.clone());
-    context.output.data(&Balances { network: context.wallet.network().name.clone(), accounts })?;
-    if let (Some(evidence), false) = (evidence, context.output.is_json()) {
-        context.output.note(evidence);
+    let mut told: Vec<Evidence> = Vec::new();
+    let views = Balances { network: context.wallet.network().name.clone(), accounts };
+    context.output.data(&views)?;
+    // A block may have come between two of the answers: every header that something was held against is named.
+    for account in views.accounts {
+        if !told.contains(&account.proof) {
+            context.tell(&account.proof);
+            told.push(account.proof);
+        }
     }
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use farthing::{Address, Mites};
+use farthing::{Address, Mites, limits};
 use serde::Serialize;
 
 use crate::{
+    client::printable,
     context::Context,
     error::Result,
     history::{self, History},
@@ -59,16 +60,12 @@ impl EntryView {
                 let name = context.wallet.name_of(&other)?;
                 view.with.push(name.map_or_else(|| context.wallet.show(&other), String::from));
             }
-            view.memo = printable(transaction.memo());
+            let memo = String::from_utf8_lossy(transaction.memo());
+            // Strangers write it.
+            view.memo = (!memo.is_empty()).then(|| printable(&memo, limits::MAX_MEMO_BYTES));
         }
         Ok(view)
     }
-}
-
-/// A memo as it may be shown: strangers write it, so control characters never reach the terminal.
-fn printable(memo: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(memo);
-    (!memo.is_empty()).then(|| text.chars().flat_map(char::escape_debug).collect())
 }
 
 impl fmt::Display for EntryView {
@@ -142,19 +139,7 @@ pub fn run(context: &mut Context, account: Option<&str>, limit: u32) -> Result<(
     context.output.data(&view)?;
     if !context.output.is_json() {
         context.output.note(format_args!("balance {} far, {} entries in all", view.balance, view.entries_total));
-        context.output.note(&view.proof);
     }
+    context.tell(&view.proof);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_memo_cannot_command_the_terminal() {
-        assert_eq!(printable(b"\x1b[2Jhi\n").unwrap(), "\\u{1b}[2Jhi\\n");
-        assert_eq!(printable("käse".as_bytes()).unwrap(), "käse");
-        assert_eq!(printable(b""), None);
-    }
 }

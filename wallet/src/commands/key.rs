@@ -61,7 +61,9 @@ impl Explain for KeyCommandError {
 
     fn tries(&self) -> Vec<String> {
         match self {
-            Self::DevKeyElsewhere(_) => vec!["--network dev".into()],
+            Self::DevKeyElsewhere(_) => {
+                vec!["--network dev".into(), "farthing-wallet key new NAME, which makes a key of your own".into()]
+            }
             Self::UnknownDevKey(_) => vec![format!("one of: {}", dev::names().collect::<Vec<_>>().join(", "))],
             Self::PlainElsewhere(_) => vec!["without --no-passphrase".into()],
             Self::StoredPlain(name) => vec![format!("farthing-wallet key export {name} --plain")],
@@ -143,9 +145,17 @@ impl fmt::Display for Exported {
 /// Those of [`new`].
 pub fn init(context: &mut Context, global: &Global, request: &NewKey) -> Result<()> {
     context.wallet.prepare()?;
+    let path = context.settings.root().join("config.toml");
     if context.remember_choices(global)? {
-        let path = context.settings.root().join("config.toml");
         context.output.note(format_args!("wrote {}", path.display()));
+    } else {
+        let (kept, network) = (context.settings.remembered_network()?, &context.wallet.network().name);
+        let text = format!("{} was left as it is: it chooses the network {kept}", path.display());
+        if kept == *network {
+            context.output.note(text);
+        } else {
+            context.output.warn(format_args!("{text}; every later command needs --network {network} too"));
+        }
     }
     new(context, request)?;
     let network = context.wallet.network().name.clone();
@@ -184,6 +194,11 @@ pub fn create(context: &Context, name: &Name, size: KeySize, passphrase: Option<
 }
 
 fn store(context: &Context, name: &Name, key: &SecretKey, passphrase: Option<&Passphrase>) -> Result<KeyEntry> {
+    let network = context.wallet.network();
+    // However the key came here: what everybody can sign with guards no money but the development network's.
+    if !network.is_dev() && dev::is_well_known(key.public()) {
+        return Err(KeyCommandError::DevKeyElsewhere(network.name.clone()).into());
+    }
     let _lock = context.wallet.lock()?;
     let seal = passphrase.map_or(Seal::Plain, Seal::Passphrase);
     Ok(context.wallet.keys().create(name, key, seal)?)
@@ -236,7 +251,7 @@ pub fn import(context: &mut Context, request: &Import<'_>) -> Result<()> {
     }
     let bytes = disk::read_any(file, MAX_KEY_FILE_BYTES)?;
     let mut ask = || match request.file_passphrase {
-        Some(path) => Passphrase::from_file(path),
+        Some(path) => context.passphrase_in(path),
         None => context.passphrase(&format!("Passphrase of {}: ", file.display())),
     };
     let key = keystore::read_key(&bytes, &mut ask)

@@ -4,6 +4,7 @@ pub mod balance;
 pub mod contact;
 pub mod history;
 pub mod key;
+pub mod resubmit;
 pub mod send;
 pub mod sign_only;
 pub mod status;
@@ -51,7 +52,7 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
         Some(Command::Balance { account }) => balance::run(context, account.as_deref()),
         Some(Command::Send(arguments)) => send::run(context, arguments),
         Some(Command::History { account, limit }) => history::run(context, account.as_deref(), *limit),
-        Some(Command::Resubmit) => send::resubmit(context),
+        Some(Command::Resubmit) => resubmit::run(context),
         Some(Command::Status) => status::run(context),
     }
 }

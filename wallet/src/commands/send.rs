@@ -1,4 +1,4 @@
-//! `send` and `resubmit`.
+//! `send`.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,12 +12,13 @@ use serde::Serialize;
 use crate::{
     cli,
     client::NodeClient,
-    commands::sign_only,
+    commands::{resubmit::look_after_outbox, sign_only},
     context::Context,
-    error::{Exit, Explain, Result},
+    error::{Error, Exit, Explain, Result},
     keystore::{KeyEntry, Signer},
     outbox,
-    transfer::{self, Fate, Plan, Wish},
+    transfer::{self, Confirmed, Plan, Wish},
+    verify::Evidence,
 };
 
 /// What is wrong with the words of a transfer.
@@ -96,10 +97,18 @@ struct SentView {
     confirmations: u64,
     /// Whether the sender's proven history contains it.
     verified: bool,
+    /// What that was checked against, and what is on the node's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<Evidence>,
 }
 
 impl SentView {
-    fn new(context: &Context, transfer: &SignedTransaction, status: &TransactionStatus, verified: bool) -> Self {
+    fn new(
+        context: &Context,
+        transfer: &SignedTransaction,
+        status: &TransactionStatus,
+        proof: Option<Evidence>,
+    ) -> Self {
         let transaction = transfer.transaction();
         let to = transaction.outputs().first().map(|output| context.wallet.show(&output.to)).unwrap_or_default();
         let amount = outbox::paid(transfer);
@@ -116,7 +125,8 @@ impl SentView {
             block_height: None,
             block_id: None,
             confirmations: 0,
-            verified,
+            verified: proof.is_some(),
+            proof,
         };
         if let TransactionStanding::Mined { block_id, height, confirmations, .. } = &status.standing {
             view.block_height = Some(height.get());
@@ -140,7 +150,7 @@ impl fmt::Display for SentView {
     }
 }
 
-const fn state(standing: &TransactionStanding) -> &'static str {
+pub(super) const fn state(standing: &TransactionStanding) -> &'static str {
     match standing {
         TransactionStanding::Pending => "pending",
         TransactionStanding::Queued => "queued",
@@ -166,7 +176,7 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
         return sign_only::run(context, &payer, wish, arguments);
     }
     let client = context.connect()?;
-    let _sending = context.wallet.lock_sending()?;
+    let sending = context.lock_sending()?;
     look_after_outbox(context, &client)?;
     let network = Arc::clone(context.settings.network());
     let plan = Plan::make(&client, &network, &payer.public, wish)?;
@@ -175,15 +185,20 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
     let signer = context.unlock(&payer.name)?;
     let transfer = plan.sign(&signer, &network)?;
     let status = hand_in(context, &client, &transfer)?;
-    if arguments.wait == 0 {
-        let view = SentView::new(context, &transfer, &status, false);
-        return Ok(context.output.data(&view)?);
+    drop(sending);
+    let (status, proof) = if arguments.wait == 0 {
+        (status, None)
+    } else {
+        let timeout = Duration::from_secs(arguments.timeout);
+        let Confirmed { status, proof } = wait(context, &client, &transfer, arguments.wait, timeout)?;
+        (status, Some(proof))
+    };
+    let view = SentView::new(context, &transfer, &status, proof);
+    context.output.data(&view)?;
+    if let Some(proof) = view.proof {
+        context.tell(&proof);
     }
-    drop(_sending);
-    let timeout = Duration::from_secs(arguments.timeout);
-    let status = wait(context, &client, &transfer, arguments.wait, timeout)?;
-    let view = SentView::new(context, &transfer, &status, true);
-    Ok(context.output.data(&view)?)
+    Ok(())
 }
 
 fn read_memo(memo: Option<&str>) -> Result<Vec<u8>, WordsError> {
@@ -200,9 +215,18 @@ pub fn hand_in(context: &mut Context, client: &NodeClient, signed: &SignedTransa
     let id = signed.transaction().id(context.wallet.network().genesis_id());
     let parting = context.output.parting();
     parting.set(Some(format!("the transfer {id} was handed in or about to be; farthing-wallet resubmit makes sure")));
-    let status = transfer::submit(client, &outbox, signed)?;
-    parting.set(Some(format!("the transfer {id} is submitted and may be mined; farthing-wallet history will show it")));
-    Ok(status)
+    let submitted = transfer::submit(client, &outbox, signed);
+    parting.set(match &submitted {
+        Ok(_) => Some(format!("the transfer {id} is submitted and may be mined; farthing-wallet history will show it")),
+        Err(error) => open_after(error, &id),
+    });
+    submitted
+}
+
+/// What an interruption should still say after such an end: nothing, if the error itself settled the matter.
+fn open_after(error: &Error, id: &TxId) -> Option<String> {
+    matches!(error.code(), "ANSWER_LOST" | "UNCONFIRMED" | "VERIFICATION_FAILED" | "NODE_UNREACHABLE")
+        .then(|| format!("the transfer {id} may still be mined; farthing-wallet resubmit makes sure"))
 }
 
 /// Waits for confirmations, saying so.
@@ -215,13 +239,16 @@ pub fn wait(
     signed: &SignedTransaction,
     wanted: u64,
     timeout: Duration,
-) -> Result<TransactionStatus> {
+) -> Result<Confirmed> {
     let id = signed.transaction().id(context.wallet.network().genesis_id());
     let blocks = if wanted == 1 { "1 confirmation".to_owned() } else { format!("{wanted} confirmations") };
     context.output.note(format_args!("submitted {id}; waiting for {blocks} ..."));
-    let status = transfer::wait(context, client, signed, wanted, timeout)?;
-    context.output.parting().set(None);
-    Ok(status)
+    let confirmed = transfer::wait(context, client, signed, wanted, timeout);
+    context.output.parting().set(match &confirmed {
+        Ok(_) => None,
+        Err(error) => open_after(error, &id),
+    });
+    confirmed
 }
 
 /// Says what a plan will do.
@@ -244,6 +271,7 @@ pub fn describe(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<
     };
     lines.insert(0, format!("  from    {}, {}", payer.name, prefix(&transaction.sender_address())));
     lines.push(format!("  fee     {} far{opening}", transaction.fee()));
+    lines.push(format!("  nonce   {}", transaction.nonce()));
     if !transaction.memo().is_empty() {
         lines.push(format!("  memo    {:?} (public for ever)", String::from_utf8_lossy(transaction.memo())));
     }
@@ -254,74 +282,16 @@ pub fn describe(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<
         lines.push(format!("  left    {left} far"));
     }
     context.output.note(lines.join("\n"));
-    Ok(())
-}
-
-/// Looks after transfers of earlier commands before a new one is made, so that nothing is paid twice unnoticed.
-///
-/// # Errors
-/// Those of the outbox and the node.
-pub fn look_after_outbox(context: &mut Context, client: &NodeClient) -> Result<Vec<(TxId, SignedTransaction, Fate)>> {
-    let network = Arc::clone(context.settings.network());
-    let fates = transfer::reconcile(client, &network, &context.wallet.outbox())?;
-    for (id, signed, fate) in &fates {
-        let what = format!("an earlier transfer of {} far ({id})", outbox::paid(signed));
-        match fate {
-            Fate::Waiting(TransactionStanding::Mined { .. }) | Fate::Settled => {}
-            Fate::Waiting(standing) => context.output.note(format_args!("note: {what} is {}", state(standing))),
-            Fate::Resubmitted => {
-                context.output.note(format_args!("note: {what} was unknown to the node and is submitted again"))
-            }
-            Fate::Gone(reason) => context.output.warn(format_args!("{what} will not be mined: {reason}")),
+    for (id, earlier) in context.wallet.outbox().list()? {
+        let earlier = earlier.transaction();
+        if earlier.sender_address() == transaction.sender_address() && earlier.nonce() == transaction.nonce() {
+            context.output.warn(format_args!(
+                "the transfer {id} in the outbox has the nonce {} too: only one of the two can be mined",
+                earlier.nonce()
+            ));
         }
     }
-    Ok(fates)
-}
-
-#[derive(Serialize)]
-struct Resubmitted {
-    transaction_id: String,
-    amount: String,
-    fate: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ResubmittedList {
-    transfers: Vec<Resubmitted>,
-}
-
-impl fmt::Display for ResubmittedList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.transfers.iter().try_for_each(|t| writeln!(f, "{} {} far: {}", t.transaction_id, t.amount, t.fate))
-    }
-}
-
-/// Submits again what the node does not know, and says what became of the rest.
-///
-/// # Errors
-/// Those of the outbox and the node.
-pub fn resubmit(context: &mut Context) -> Result<()> {
-    let client = context.connect()?;
-    let _sending = context.wallet.lock_sending()?;
-    let network = Arc::clone(context.settings.network());
-    let fates = transfer::reconcile(&client, &network, &context.wallet.outbox())?;
-    if fates.is_empty() {
-        context.output.note("the outbox is empty: every transfer of this wallet is settled");
-    }
-    let view = |(id, signed, fate): &(TxId, SignedTransaction, Fate)| Resubmitted {
-        transaction_id: id.to_string(),
-        amount: outbox::paid(signed).to_string(),
-        fate: match fate {
-            Fate::Waiting(standing) => state(standing),
-            Fate::Resubmitted => "resubmitted",
-            Fate::Settled => "settled",
-            Fate::Gone(_) => "dropped",
-        },
-        reason: if let Fate::Gone(reason) = fate { Some(reason.clone()) } else { None },
-    };
-    Ok(context.output.data(&ResubmittedList { transfers: fates.iter().map(view).collect() })?)
+    Ok(())
 }
 
 /// Plans, signs and hands in a transfer without asking: the caller has asked.
@@ -329,7 +299,7 @@ pub fn resubmit(context: &mut Context) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn pay(context: &mut Context, client: &NodeClient, signer: &dyn Signer, wish: Wish) -> Result<SignedTransaction> {
-    let _sending = context.wallet.lock_sending()?;
+    let _sending = context.lock_sending()?;
     let network = Arc::clone(context.settings.network());
     let transfer = Plan::make(client, &network, signer.public(), wish)?.sign(signer, &network)?;
     hand_in(context, client, &transfer)?;

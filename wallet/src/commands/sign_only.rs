@@ -1,8 +1,8 @@
 //! `send --sign-only`: a signed transfer on stdout, as the request that grpcurl sends; nothing is submitted.
 //!
 //! It is not put into the outbox: what lies there is handed in again by the next command, and this transfer is the
-//! person's to hand in, or not. It cannot be paid twice beside a later `send`: until it is mined, both have the same
-//! nonce.
+//! person's to hand in, or not. Until its nonce is used it stays good: whoever wants it void uses up every nonce of the
+//! account up to its own.
 
 use std::{fmt, sync::Arc};
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     cli,
-    commands::send,
+    commands::{resubmit::look_after_outbox, send},
     context::Context,
     error::Result,
     keystore::KeyEntry,
@@ -72,13 +72,13 @@ impl fmt::Display for SignedView {
 /// As `send`, up to the signature.
 pub fn run(context: &mut Context, payer: &KeyEntry, wish: Wish, arguments: &cli::Send) -> Result<()> {
     let network = Arc::clone(context.settings.network());
-    let _sending = context.wallet.lock_sending()?;
+    let _sending = context.lock_sending()?;
     let plan = match arguments.nonce {
         Some(nonce) => offline(context, &network, payer, &wish, nonce)?,
         None => {
             let client = context.connect()?;
             // Earlier transfers that are not mined yet hold the nonces before this one.
-            send::look_after_outbox(context, &client)?;
+            look_after_outbox(context, &client)?;
             Plan::make(&client, &network, &payer.public, wish)?
         }
     };
@@ -108,12 +108,6 @@ fn offline(context: &mut Context, network: &Params, payer: &KeyEntry, wish: &Wis
         context.output.warn(format_args!(
             "no node was asked whether the recipient has an account; if not, the fee must be {with_opening} far"
         ));
-    }
-    for (id, earlier) in context.wallet.outbox().list()? {
-        let earlier = earlier.transaction();
-        if earlier.sender_address() == payer.public.address() && earlier.nonce() == nonce {
-            context.output.warn(format_args!("the transfer {id} in the outbox has the nonce {nonce} too"));
-        }
     }
     Ok(Plan::offline(&payer.public, wish, nonce, fee)?)
 }

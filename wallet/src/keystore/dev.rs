@@ -1,5 +1,7 @@
 //! The four well-known keys that the development network funds. Everyone has them: they are refused elsewhere.
 
+use farthing::PublicKey;
+
 use crate::name::Name;
 
 use super::{import, secret::SecretKey};
@@ -22,6 +24,13 @@ pub fn key(name: &Name) -> Option<SecretKey> {
     let (_, pem) = KEYS.into_iter().find(|(known, _)| *known == name.as_str())?;
     let never = &mut || unreachable!("the development keys are not encrypted");
     Some(import::read_key(pem.as_bytes(), never).expect("the development keys are valid"))
+}
+
+/// Whether a key is one of the well-known ones.
+#[must_use]
+pub fn is_well_known(public: &PublicKey) -> bool {
+    let key = |name: &str| key(&name.parse().expect("the well-known names are valid"));
+    names().filter_map(key).any(|known| known.public() == public)
 }
 
 #[cfg(test)]

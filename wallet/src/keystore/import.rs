@@ -93,7 +93,19 @@ impl Explain for ImportError {
             Self::Rules(error) => error.tries(),
             Self::Passphrase(error) => error.tries(),
             Self::NotRsa(_) => vec!["farthing-wallet key new NAME, which makes an RSA key".into()],
-            _ => Vec::new(),
+            Self::Pem(_) | Self::NotAPrivateKey(_) => {
+                vec!["the file with the private key, in PEM (-----BEGIN ... PRIVATE KEY-----)".into()]
+            }
+            Self::SeveralKeys(_) => vec!["one key a file: copy the blocks apart".into()],
+            Self::Damaged { .. } | Self::Parser | Self::Unlock(UnlockError::Damaged(_)) => {
+                vec![
+                    "another copy of the file".into(),
+                    "openssl pkey -noout -in FILE, which says whether it reads it".into(),
+                ]
+            }
+            Self::Unlock(UnlockError::TooCostly(_)) => {
+                vec!["openssl pkcs8 -topk8 -scrypt -in OLD.pem -out NEW.pem, then import NEW.pem".into()]
+            }
         }
     }
 }

@@ -84,26 +84,43 @@ fn a_file_with_two_private_keys_is_ambiguous() {
     assert!(matches!(error, ImportError::SeveralKeys(2)), "{error}");
 }
 
+/// SplitMix64: enough to scatter damage, and the same after the same seed.
+struct SmallRandom(u64);
+
+impl SmallRandom {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 32) as u32
+    }
+}
+
 /// A small fuzz run with every test; whatever comes out, it must be an answer and not a panic, and a key only if its
 /// public half is the original one.
 #[test]
 fn damaged_files_are_refused_without_a_panic() {
     let expected = public("public_2048");
+    // Another damage in every run; FARTHING_SEED repeats one.
+    let given = std::env::var("FARTHING_SEED").ok().map(|text| text.parse().expect("FARTHING_SEED is a number"));
+    let seed = given.unwrap_or_else(|| OsRng.next_u64());
+    let again = format!("FARTHING_SEED={seed} repeats this");
+    let mut random = SmallRandom(seed);
     for name in ["pkcs1_2048", "pkcs8_2048", "openssh_2048"] {
         let original = pem::blocks(&fixture(name)).unwrap().remove(0);
         for _ in 0..300 {
             let mut der = original.der.to_vec();
-            let at = OsRng.next_u32() as usize % der.len();
-            match OsRng.next_u32() % 3 {
-                0 => der[at] ^= 1 << (OsRng.next_u32() % 8),
+            let at = random.next() as usize % der.len();
+            match random.next() % 3 {
+                0 => der[at] ^= 1 << (random.next() % 8),
                 1 => der.truncate(at),
-                _ => der[at] = OsRng.next_u32() as u8,
+                _ => der[at] = random.next() as u8,
             }
             let text = pem::write(&original.label, &der);
-            let file = KeyFile::parse(text.as_bytes()).unwrap();
+            let file = KeyFile::parse(text.as_bytes()).expect(&again);
             match file.open_with(None) {
-                Ok(key) => assert_eq!(key.public(), &expected),
-                Err(ImportError::Parser) => panic!("a parser panicked on {name}"),
+                Ok(key) => assert_eq!(key.public(), &expected, "{again}"),
+                Err(ImportError::Parser) => panic!("a parser panicked on {name}; {again}"),
                 Err(_) => {}
             }
         }

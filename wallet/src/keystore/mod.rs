@@ -149,8 +149,20 @@ impl Explain for KeystoreError {
                 )]
             }
             Self::Open { source, .. } => source.tries(),
+            Self::KeyTaken { name } => {
+                vec![format!("use it as it is: --from {name}"), "farthing-wallet key list".into()]
+            }
+            Self::Tampered { path } | Self::Public { path, .. } => {
+                vec![format!(
+                    "put your copy of '{0}' back; do not pay to the address that it shows now",
+                    path.display()
+                )]
+            }
+            Self::StrangeFile { path } => {
+                vec![format!("move '{}' out of the folder; only key files belong there", path.display())]
+            }
+            Self::Secret(error) => error.tries(),
             Self::Disk(error) => error.tries(),
-            _ => Vec::new(),
         }
     }
 }

@@ -40,6 +40,14 @@ impl Explain for SignError {
     fn exit(&self) -> Exit {
         Exit::Other
     }
+
+    fn tries(&self) -> Vec<String> {
+        match self {
+            Self::OtherSender => vec!["--from NAME with the key of the account that pays".into()],
+            Self::Key(error) => error.tries(),
+            Self::TooLarge(_) => vec!["a shorter memo".into()],
+        }
+    }
 }
 
 /// Signs with a key that was read from a file.

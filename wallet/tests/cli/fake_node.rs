@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, mpsc},
 };
 
 use farthing::{
@@ -21,7 +21,7 @@ use farthing::{
     },
 };
 use tokio::{net::TcpListener, runtime::Runtime};
-use tokio_stream::{Stream, wrappers::TcpListenerStream};
+use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -32,13 +32,22 @@ pub(crate) enum Behaviour {
     Honest,
     /// States a higher balance than it can prove.
     Boasts,
-    /// Refuses every transfer.
-    Rejects,
-    /// Takes a transfer and loses the answer.
+    /// Refuses every transfer, with this code and reason.
+    Refuses(Code, &'static str),
+    /// Takes a transfer and dies before it answers: all connections end.
     LosesAnswers,
     /// Says that a transfer is mined that is not.
     PretendsToMine,
+    /// Takes a transfer and drops it at once, for this reason.
+    Drops(&'static str),
+    /// Dies whenever it is asked for an account or a transaction.
+    DiesWhenAsked,
+    /// Refuses the second page of every history once, as after a reorganisation.
+    LosesPages,
 }
+
+/// What could clear a screen and write its own.
+pub(crate) const PAINT: &str = "\u{1b}[2J\u{1b}[Hmined";
 
 pub(crate) struct State {
     pub(crate) behaviour: Behaviour,
@@ -49,7 +58,15 @@ pub(crate) struct State {
     height: u64,
     pool: Vec<SignedTransaction>,
     mined: Vec<(SignedTransaction, u64, Hash)>,
+    dropped: Vec<(SignedTransaction, &'static str)>,
+    connections: Vec<std::net::TcpStream>,
+    /// Told of the next death.
+    mourner: Option<mpsc::Sender<()>>,
     pub(crate) submissions: usize,
+    /// Whether it says that it is still fetching blocks.
+    pub(crate) syncing: bool,
+    /// Its version.
+    pub(crate) version: &'static str,
 }
 
 /// The node and the runtime that it lives in.
@@ -78,18 +95,32 @@ impl FakeNode {
             height: 1,
             pool: Vec::new(),
             mined: Vec::new(),
+            dropped: Vec::new(),
+            connections: Vec::new(),
+            mourner: None,
             submissions: 0,
+            syncing: false,
+            version: "fake-node/1",
         }));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let service = LedgerServiceServer::new(Service(Arc::clone(&state)));
-        runtime.spawn(
-            tonic::transport::Server::builder()
-                .add_service(service)
-                .serve_with_incoming(TcpListenerStream::new(listener)),
-        );
+        let remembered = Arc::clone(&state);
+        let incoming = TcpListenerStream::new(listener).map(move |connection| {
+            let connection = connection?.into_std()?;
+            remembered.lock().unwrap().connections.push(connection.try_clone()?);
+            tokio::net::TcpStream::from_std(connection)
+        });
+        runtime.spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
         Self { url, state, _runtime: runtime }
+    }
+
+    /// Hears of the next time that it dies.
+    pub(crate) fn next_death(&self) -> mpsc::Receiver<()> {
+        let (sender, receiver) = mpsc::channel();
+        self.state().mourner = Some(sender);
+        receiver
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -119,6 +150,28 @@ impl State {
     /// Loses what was not mined, as no honest node does.
     pub(crate) fn forget(&mut self) {
         self.pool.clear();
+        self.dropped.clear();
+    }
+
+    /// Takes back into the pool what it dropped: what another node would still hold.
+    pub(crate) fn revive(&mut self) {
+        self.pool.extend(self.dropped.drain(..).map(|(transfer, _)| transfer));
+    }
+
+    fn maybe_die(&mut self) {
+        if self.behaviour == Behaviour::DiesWhenAsked {
+            self.cut();
+        }
+    }
+
+    /// Ends all connections, as a node that is killed does.
+    fn cut(&mut self) {
+        for connection in self.connections.drain(..) {
+            let _ = connection.shutdown(std::net::Shutdown::Both);
+        }
+        if let Some(mourner) = self.mourner.take() {
+            let _ = mourner.send(());
+        }
     }
 
     pub(crate) fn mine(&mut self) {
@@ -147,11 +200,19 @@ impl State {
             mined(*height)
         } else if self.pool.iter().any(is_it) {
             if self.behaviour == Behaviour::PretendsToMine { mined(self.height) } else { TransactionStanding::Pending }
+        } else if let Some((_, reason)) = self.dropped.iter().find(|(transfer, _)| is_it(transfer)) {
+            TransactionStanding::Dropped { reason: (*reason).to_owned() }
         } else {
             return None;
         };
         Some(TransactionStatus { id: *id, standing })
     }
+}
+
+/// A refusal as nodes word it.
+fn refusal(code: Code, reason: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, "farthing", std::collections::HashMap::new());
+    Status::with_error_details(code, format!("no, because of {reason}"), details)
 }
 
 struct Service(Arc<Mutex<State>>);
@@ -171,9 +232,13 @@ impl LedgerService for Service {
         let id = transfer.transaction().id(params().genesis_id());
         let mut state = self.0.lock().unwrap();
         state.submissions += 1;
-        if state.behaviour == Behaviour::Rejects {
-            let details = ErrorDetails::with_error_info("FEE_TOO_LOW", "farthing", std::collections::HashMap::new());
-            return Err(Status::with_error_details(Code::FailedPrecondition, "the fee is too low", details));
+        if let Behaviour::Refuses(code, reason) = state.behaviour {
+            return Err(refusal(code, reason));
+        }
+        if let (Behaviour::Drops(reason), None) = (state.behaviour, state.status(&id)) {
+            state.dropped.push((transfer, reason));
+            let status = TransactionStatus { id, standing: TransactionStanding::Pending };
+            return Ok(Response::new(v1::SubmitTransactionResponse { status: Some((&status).into()) }));
         }
         if state.status(&id).is_none() {
             state.pool.push(transfer);
@@ -182,7 +247,7 @@ impl LedgerService for Service {
             state.mine();
         }
         if state.behaviour == Behaviour::LosesAnswers {
-            return Err(Status::unavailable("the line is cut"));
+            state.cut();
         }
         let status = state.status(&id).unwrap();
         Ok(Response::new(v1::SubmitTransactionResponse { status: Some((&status).into()) }))
@@ -196,7 +261,9 @@ impl LedgerService for Service {
             return Err(Status::invalid_argument("id"));
         };
         let id = TxId::try_from(id.as_ref()).unwrap();
-        let status = self.0.lock().unwrap().status(&id).ok_or_else(|| Status::not_found("unknown"))?;
+        self.0.lock().unwrap().maybe_die();
+        let status = self.0.lock().unwrap().status(&id);
+        let status = status.ok_or_else(|| refusal(Code::NotFound, "TRANSACTION_NOT_FOUND"))?;
         Ok(Response::new(v1::GetTransactionResponse { status: Some((&status).into()), transaction: None }))
     }
 
@@ -208,7 +275,8 @@ impl LedgerService for Service {
             return Err(Status::invalid_argument("id"));
         };
         let address = Address::try_from(address.as_ref()).unwrap();
-        let state = self.0.lock().unwrap();
+        let mut state = self.0.lock().unwrap();
+        state.maybe_die();
         let exists = address == state.address;
         let mut account = if exists { state.account } else { Account::default() };
         if state.behaviour == Behaviour::Boasts {
@@ -232,9 +300,13 @@ impl LedgerService for Service {
         &self,
         request: Request<v1::ListAccountEntriesRequest>,
     ) -> Result<Response<v1::ListAccountEntriesResponse>, Status> {
-        let state = self.0.lock().unwrap();
+        let mut state = self.0.lock().unwrap();
         let newest = state.mined.len();
         let request = request.into_inner();
+        if state.behaviour == Behaviour::LosesPages && !request.page_token.is_empty() {
+            state.behaviour = Behaviour::Honest;
+            return Err(refusal(Code::InvalidArgument, "INVALID_PAGE_TOKEN"));
+        }
         // Two a page, so that every walk turns a page.
         let from: usize = request.page_token.parse().unwrap_or(0);
         let entries: Vec<v1::AccountEntry> = state
@@ -263,18 +335,21 @@ impl LedgerService for Service {
         &self,
         _: Request<v1::GetNodeInfoRequest>,
     ) -> Result<Response<v1::GetNodeInfoResponse>, Status> {
-        let tip = self.0.lock().unwrap().tip();
+        let state = self.0.lock().unwrap();
+        let tip = state.tip();
+        let sync_state = if state.syncing { v1::SyncState::Syncing } else { v1::SyncState::Synced };
         Ok(Response::new(v1::GetNodeInfoResponse {
             network: "dev".into(),
             genesis_id: params().genesis_id().to_bytes().to_vec().into(),
             genesis_id_hex: params().genesis_id().to_string(),
-            version: "fake-node/1".into(),
+            version: state.version.into(),
             tip: Some(v1::ChainPoint {
                 height: tip.height.get(),
                 block_id: tip.header.id().to_bytes().to_vec().into(),
                 ..v1::ChainPoint::default()
             }),
-            sync_state: v1::SyncState::Synced.into(),
+            sync_state: sync_state.into(),
+            best_header_height: 900,
             ..v1::GetNodeInfoResponse::default()
         }))
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -47,6 +48,7 @@ impl Wallet {
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.path(name);
         fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path.display().to_string()
     }
 
@@ -78,11 +80,13 @@ impl Wallet {
         value
     }
 
-    /// Runs what must fail, checks exit code and name of the error, and gives stderr. Nothing may be on stdout.
+    /// Runs what must fail, checks exit code and name of the error, that something to try is named, and gives stderr.
+    /// Nothing may be on stdout.
     pub(crate) fn fails(&self, arguments: &[&str], code: i32, name: &str) -> String {
         let run = self.run(arguments);
         assert_eq!(run.code, code, "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains(&format!("error[{name}]: ")), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains("\n  try: "), "{arguments:?}: {}", run.stderr);
         assert_eq!(run.stdout, "", "{arguments:?}");
         run.stderr
     }

@@ -98,6 +98,67 @@ fn development_keys_are_for_the_development_network_only() {
 }
 
 #[test]
+fn a_development_key_is_refused_elsewhere_as_a_file_too() {
+    for network in ["main", "test"] {
+        let wallet = Wallet::on(network);
+        let passphrase = wallet.file("passphrase", "battery staple\n");
+        let file = format!("{}/dev-keys/alice.pem", env!("CARGO_MANIFEST_DIR"));
+        let arguments = ["key", "import", &file, "--name", "mine", "--passphrase-file", &passphrase];
+        let stderr = wallet.fails(&arguments, 2, "DEV_KEY_ELSEWHERE");
+        assert!(stderr.contains("everyone has them") && stderr.contains("try: "), "{stderr}");
+        assert_eq!(wallet.json(&["key", "list"])["keys"], serde_json::json!([]));
+    }
+}
+
+#[test]
+fn a_folder_and_a_file_may_be_named_relative_to_where_one_stands() {
+    let wallet = Wallet::new();
+    let here = |arguments: &[&str]| {
+        let output = wallet.command(arguments).current_dir(wallet.path("")).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    fs::create_dir(wallet.path("backup")).unwrap();
+    here(&["--wallet-dir", "a/w", "init", "me", "--no-passphrase"]);
+    here(&["--wallet-dir", "./a/w", "key", "export", "me", "--plain", "--out", "backup/me.pem"]);
+    here(&["--wallet-dir", "a/../a/w", "key", "list"]);
+    assert_eq!(fs::metadata(wallet.path("backup/me.pem")).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::read_dir(wallet.path("a/w/dev/keys")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_passphrase_file_that_others_can_read_is_remarked_on_once() {
+    let wallet = Wallet::on("main");
+    let passphrase = wallet.file("passphrase", "battery staple\n");
+    let import = |name: &str, file: &str| {
+        let file = fixture(file);
+        wallet.run(&["key", "import", &file, "--name", name, "--passphrase-file", &passphrase])
+    };
+    fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o644)).unwrap();
+    let loose = import("a", "pkcs8_2048.pem");
+    assert_eq!((loose.code, loose.stderr.matches("warning").count()), (0, 1), "{}", loose.stderr);
+    assert!(
+        loose
+            .stderr
+            .contains(&format!("mode 0644: other users can read the passphrase; try: chmod 600 '{passphrase}'"))
+    );
+    fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(import("b", "pkcs8_3072.pem").stderr, "");
+}
+
+#[test]
+fn init_says_when_the_settings_that_are_there_choose_another_network() {
+    let wallet = Wallet::on("");
+    let passphrase = wallet.file("passphrase", "battery staple\n");
+    wallet.ok(&["init", "a", "--passphrase-file", &passphrase]);
+    let other = wallet.run(&["init", "--network", "dev", "b", "--no-passphrase"]);
+    assert_eq!(other.code, 0, "{}", other.stderr);
+    assert!(other.stderr.contains("config.toml was left as it is: it chooses the network main"), "{}", other.stderr);
+    assert!(other.stderr.contains("needs --network dev"), "{}", other.stderr);
+    let same = wallet.run(&["init", "--network", "main", "c", "--passphrase-file", &passphrase]);
+    assert!(same.stderr.contains("was left as it is") && !same.stderr.contains("needs --network"), "{}", same.stderr);
+}
+
+#[test]
 fn a_file_that_is_no_fitting_key_is_refused_with_the_reason() {
     let wallet = Wallet::new();
     for (file, name) in [
@@ -114,7 +175,7 @@ fn a_file_that_is_no_fitting_key_is_refused_with_the_reason() {
 }
 
 #[test]
-fn the_process_leaves_no_core_dump_and_cannot_be_traced() {
+fn the_process_leaves_no_core_dump() {
     let wallet = Wallet::new();
     let pipe = wallet.path("passphrase");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

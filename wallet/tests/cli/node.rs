@@ -5,8 +5,10 @@ use std::{
     process::Stdio,
 };
 
+use tonic::Code;
+
 use crate::{
-    fake_node::{Behaviour, FakeNode},
+    fake_node::{Behaviour, FakeNode, PAINT},
     harness::Wallet,
 };
 
@@ -96,9 +98,10 @@ fn a_fee_that_does_not_open_the_account_is_refused_here() {
 #[test]
 fn a_rejected_transfer_is_told_with_the_nodes_reason_and_not_kept() {
     let (wallet, node) = alice();
-    node.state().behaviour = Behaviour::Rejects;
+    node.state().behaviour = Behaviour::Refuses(Code::FailedPrecondition, "FEE_TOO_LOW");
     let stderr = wallet.fails(&["send", "alice", "1", "--yes"], 7, "REJECTED");
     assert!(stderr.contains("FEE_TOO_LOW"), "{stderr}");
+    assert!(stderr.contains("try: farthing-wallet send again"), "{stderr}");
     assert_eq!(wallet.json(&["resubmit"])["transfers"], serde_json::json!([]));
 }
 
@@ -173,4 +176,54 @@ fn an_earlier_transfer_that_the_node_forgot_is_submitted_again_before_a_new_one(
     let sent: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!((&sent["nonce"], &sent["state"]), (&1.into(), &"pending".into()));
     assert_eq!(node.state().submissions, 3);
+}
+
+#[test]
+fn a_mined_transfer_comes_with_what_was_verified_and_what_not() {
+    let (wallet, _node) = alice();
+    let sent = wallet.json(&["send", "alice", "1", "--wait", "1", "--yes"]);
+    let list = |name: &str| sent["proof"][name].as_array().unwrap().iter().map(ToString::to_string).collect::<String>();
+    assert!(list("verified").contains("history contains the transfer"), "{sent}");
+    assert!(list("not_verified").contains("how many blocks stand above"), "{sent}");
+    assert!(list("not_verified").contains("most work"), "{sent}");
+    let run = wallet.run(&["send", "alice", "1", "--wait", "1", "--yes"]);
+    assert!(run.stdout.contains("verified: in the sender's proven history"), "{}", run.stdout);
+    assert!(run.stderr.contains("not verified: that the header is on the chain"), "{}", run.stderr);
+    assert!(wallet.json(&["send", "alice", "1", "--yes"]).get("proof").is_none());
+}
+
+#[test]
+fn the_evidence_of_several_accounts_is_told_once_a_header() {
+    let (wallet, _node) = with_erin();
+    let stderr = wallet.run(&["balance"]).stderr;
+    assert_eq!(stderr.matches("verified against block 1").count(), 1, "{stderr}");
+}
+
+#[test]
+fn no_text_of_a_node_commands_the_terminal() {
+    let (wallet, node) = alice();
+    node.state().version = PAINT;
+    let status = wallet.run(&["status"]);
+    assert!(status.stdout.contains("\\u{1b}[2J"), "{}", status.stdout);
+    node.state().behaviour = Behaviour::Refuses(Code::FailedPrecondition, PAINT);
+    let refused = wallet.run(&["send", "alice", "1", "--yes"]);
+    node.state().behaviour = Behaviour::Refuses(Code::Internal, PAINT);
+    let failed = wallet.run(&["send", "alice", "1", "--yes"]);
+    node.state().behaviour = Behaviour::Drops(PAINT);
+    let dropped = wallet.run(&["send", "alice", "1", "--wait", "1", "--yes"]);
+    let told = wallet.run(&["resubmit"]);
+    for run in [status, refused, failed, dropped, told] {
+        assert!(!run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'), "{:?}{:?}", run.stdout, run.stderr);
+    }
+}
+
+#[test]
+fn a_reorganisation_between_two_pages_begins_the_history_anew() {
+    let (wallet, node) = alice();
+    for _ in 0..3 {
+        wallet.ok(&["send", "alice", "1", "--yes"]);
+    }
+    node.state().behaviour = Behaviour::LosesPages;
+    assert_eq!(wallet.json(&["history"])["complete"], true);
+    assert!(node.state().behaviour == Behaviour::Honest);
 }

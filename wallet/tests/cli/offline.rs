@@ -116,3 +116,35 @@ fn with_json_an_error_is_json_on_stderr() {
     );
     assert!(error["error"]["try"].as_array().is_some_and(|tries| !tries.is_empty()));
 }
+
+#[test]
+fn with_json_a_command_line_that_cannot_be_read_is_json_too() {
+    for arguments in
+        [&["key", "new", "a", "--bits", "1024"][..], &["key", "new", "Bad Name"], &["send"], &["frobnicate"]]
+    {
+        let run = Wallet::new().run(&[arguments, &["--json"]].concat());
+        let error: serde_json::Value = serde_json::from_str(&run.stderr).unwrap();
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""));
+        assert_eq!((&error["schema"], &error["error"]["code"]), (&1.into(), &"USAGE".into()), "{error}");
+        assert_eq!(error["error"]["try"][0], "farthing-wallet --help");
+    }
+    let help = Wallet::new().run(&["--json", "--help"]);
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn with_json_every_line_on_stderr_is_json() {
+    let wallet = Wallet::new();
+    alice(&wallet);
+    let run = wallet.run(&["send", "alice", "1", "--sign-only", "--nonce", "0", "--fee", "0.00000001", "--json"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let lines: Vec<serde_json::Value> = run
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    assert!(lines.iter().all(|line| line["schema"] == 1), "{}", run.stderr);
+    assert!(lines[0]["warning"].as_str().unwrap().contains("nodes relay"), "{}", run.stderr);
+    assert!(lines.iter().any(|line| line["note"].is_string()), "{}", run.stderr);
+    assert_eq!(lines.last().unwrap()["error"]["code"], "CONFIRMATION_NEEDED");
+}

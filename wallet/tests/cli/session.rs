@@ -9,6 +9,7 @@ use std::{
 
 use clap::Parser as _;
 use farthing_wallet::{cli::Cli, commands, context::Context, error::Result, output::Output, terminal::Terminal};
+use tonic::Code;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -62,13 +63,17 @@ fn with_person(
     let cli = Cli::try_parse_from(global.iter().chain(arguments)).unwrap();
     let printed = Printed::default();
     let output = Output::to(false, Box::new(printed.clone()), Box::new(printed.clone()));
+    let parting = output.parting();
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let person = Person { lines: owned(lines), secrets: owned(secrets) };
     let nothing = |_: &str| None::<PathBuf>;
     let mut context =
         Context::open(&cli.global, output, Box::new(person), nothing).map_err(|(_, error)| error).unwrap();
     let outcome = commands::run(&mut context, &cli);
-    let text = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
+    let mut text = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
+    if let Some(parting) = parting.text() {
+        text.push_str(&format!("<an interruption would say: {parting}>"));
+    }
     (outcome, text)
 }
 
@@ -85,6 +90,7 @@ fn the_flow_of_name_recipient_and_amount_ends_with_a_mined_transfer() {
     assert!(text.contains("Hello alice. Your address is dfar1"), "{text}");
     assert!(text.contains("amount  12.5 far"), "{text}");
     assert!(text.contains("Mined in block 2 (verified"), "{text}");
+    assert!(text.contains("not verified: that the header is on the chain with the most work"), "{text}");
     assert!(text.ends_with("bye\n"), "{text}");
     assert_eq!(node.state().submissions, 1);
 }
@@ -185,4 +191,46 @@ fn a_new_passphrase_is_typed_twice_and_a_known_one_may_be_mistyped() {
     outcome.unwrap();
     let (outcome, _) = with_person(&wallet, node, &["key", "export", "a", "--plain"], &[], &["wrong horse"]);
     assert_eq!(outcome.unwrap_err().exit().code(), 4);
+}
+
+#[test]
+fn a_mere_enter_sends_nothing() {
+    let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+    // As a pasted block with an empty line behind the amount.
+    let (outcome, text) = with_person(&wallet, &node.url, &[], &["alice", "bob", "1", "", "quit"], &[]);
+    outcome.unwrap();
+    assert!(text.contains("Send it? [y/N]") && text.contains("Nothing was sent."), "{text}");
+    assert_eq!(node.state().submissions, 0);
+}
+
+#[test]
+fn after_a_refusal_an_interruption_does_not_claim_that_something_was_sent() {
+    for (behaviour, code) in [
+        (Behaviour::Refuses(Code::FailedPrecondition, "FEE_TOO_LOW"), "REJECTED"),
+        (Behaviour::Refuses(Code::FailedPrecondition, "INSUFFICIENT_BALANCE"), "INSUFFICIENT_FUNDS"),
+        (Behaviour::Drops("EVICTED"), "DROPPED"),
+    ] {
+        let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+        node.state().behaviour = behaviour;
+        let (outcome, text) = with_person(&wallet, &node.url, &[], &["alice", "bob", "1", "y"], &[]);
+        outcome.unwrap();
+        assert!(text.contains(&format!("error[{code}]")) && !text.contains("an interruption would say"), "{text}");
+    }
+    let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+    node.state().behaviour = Behaviour::LosesAnswers;
+    let (_, text) = with_person(&wallet, &node.url, &[], &["alice", "bob", "1", "y"], &[]);
+    assert!(text.contains("an interruption would say: the transfer"), "{text}");
+}
+
+#[test]
+fn an_empty_passphrase_counts_as_one_try() {
+    let wallet = Wallet::on("test");
+    let node = "http://127.0.0.1:1";
+    with_person(&wallet, node, &["key", "new", "a"], &[], &["correct horse", "correct horse"]).0.unwrap();
+    let send = ["send", "a", "1", "--sign-only", "--nonce", "0", "--fee", "0.2", "--yes"];
+    let (outcome, text) = with_person(&wallet, node, &send, &[], &["", "correct house", "correct horse"]);
+    outcome.unwrap();
+    assert_eq!(text.matches("once more").count(), 2, "{text}");
+    let (outcome, _) = with_person(&wallet, node, &send, &[], &["", "", "", "correct horse"]);
+    assert_eq!(outcome.unwrap_err().code(), "PASSPHRASE_EMPTY");
 }

@@ -1,0 +1,233 @@
+//! Every error says what to do next.
+
+use std::{io, path::PathBuf};
+
+use farthing::{
+    Height, Mites, TxId, address::ParseAddressError, codec::DecodeError, keys::KeyError, params::ParamsFileError,
+    tx::TransactionError, wire::WireError,
+};
+use tonic::Code;
+
+use crate::{
+    client::NodeError,
+    config::ConfigError,
+    contacts::ContactsError,
+    context::AskError,
+    disk::DiskError,
+    error::Explain,
+    keystore::{ImportError, KeystoreError, PemError, SecretKeyError, SignError, UnlockError},
+    name::{Name, NameError},
+    outbox::OutboxError,
+    passphrase::PassphraseError,
+    transfer::TransferError,
+    verify::VerifyError,
+    wallet::LookupError,
+};
+
+fn path() -> PathBuf {
+    PathBuf::from("wallet/file")
+}
+
+fn name() -> Name {
+    "erin".parse().unwrap()
+}
+
+fn toml() -> toml::de::Error {
+    toml::from_str::<toml::Table>("=").unwrap_err()
+}
+
+fn address() -> ParseAddressError {
+    farthing::params::Network::Dev.params().prefix.parse("x").unwrap_err()
+}
+
+fn io() -> io::Error {
+    io::Error::other("full")
+}
+
+fn disk() -> Vec<DiskError> {
+    vec![
+        DiskError::Exists { path: path() },
+        DiskError::Missing { path: path() },
+        DiskError::Symlink { path: path() },
+        DiskError::Kind { path: path(), expected: "file" },
+        DiskError::LooseMode { path: path(), mode: 0o644, expected: 0o600 },
+        DiskError::Foreign { path: path(), owner: 1, expected: 2 },
+        DiskError::TooLong { path: path(), max: 1 },
+        DiskError::Busy { path: path(), seconds: 60 },
+        DiskError::Io { action: "read", path: path(), source: io() },
+    ]
+}
+
+fn passphrases() -> Vec<PassphraseError> {
+    let plain = [
+        PassphraseError::Empty,
+        PassphraseError::TooShort { length: 1 },
+        PassphraseError::Control,
+        PassphraseError::NotText,
+        PassphraseError::Mismatch,
+        PassphraseError::NoTerminal,
+    ];
+    plain.into_iter().chain(disk().into_iter().map(PassphraseError::File)).collect()
+}
+
+fn secrets() -> Vec<SecretKeyError> {
+    vec![
+        SecretKeyError::Size(1),
+        SecretKeyError::Exponent,
+        SecretKeyError::MultiPrime,
+        SecretKeyError::ShortPrime { bits: 1, expected: 2 },
+        SecretKeyError::Inconsistent,
+        SecretKeyError::Public(key_error()),
+        SecretKeyError::DoesNotSign,
+    ]
+}
+
+fn key_error() -> KeyError {
+    farthing::PublicKey::from_spki(b"x").unwrap_err()
+}
+
+fn imports() -> Vec<ImportError> {
+    let unlock = [
+        UnlockError::WrongPassphrase,
+        UnlockError::Damaged("x".into()),
+        UnlockError::Unsupported("x".into()),
+        UnlockError::TooCostly("x".into()),
+    ];
+    let plain = [
+        ImportError::Pem(PemError::NoBlock),
+        ImportError::NotAPrivateKey("x".into()),
+        ImportError::SeveralKeys(2),
+        ImportError::LegacyEncryption,
+        ImportError::NotRsa("x".into()),
+        ImportError::Damaged { label: "x".into(), reason: "x".into() },
+        ImportError::Parser,
+    ];
+    plain
+        .into_iter()
+        .chain(unlock.into_iter().map(ImportError::Unlock))
+        .chain(secrets().into_iter().map(ImportError::Rules))
+        .chain(passphrases().into_iter().map(ImportError::Passphrase))
+        .collect()
+}
+
+fn keystore() -> Vec<KeystoreError> {
+    let plain = [
+        KeystoreError::NotFound { name: name(), known: Vec::new() },
+        KeystoreError::NotFound { name: name(), known: vec![name()] },
+        KeystoreError::NameTaken { name: name() },
+        KeystoreError::KeyTaken { name: name() },
+        KeystoreError::Unencrypted { name: name(), path: path() },
+        KeystoreError::Tampered { path: path() },
+        KeystoreError::Public { path: path(), source: key_error() },
+        KeystoreError::StrangeFile { path: path() },
+    ];
+    plain
+        .into_iter()
+        .chain(imports().into_iter().map(|source| KeystoreError::Open { name: name(), source }))
+        .chain(secrets().into_iter().map(KeystoreError::Secret))
+        .chain(disk().into_iter().map(KeystoreError::Disk))
+        .collect()
+}
+
+fn config() -> Vec<ConfigError> {
+    let parameters = "=".parse::<farthing::Params>().map_err(|error: ParamsFileError| error).unwrap_err();
+    let plain = [
+        ConfigError::UnknownNetwork("x".into()),
+        ConfigError::NetworkParameters { path: path(), source: parameters },
+        ConfigError::NodeUrl("x".into()),
+        ConfigError::Tls("x".into()),
+        ConfigError::NoFolder,
+        ConfigError::Syntax { path: path(), source: toml() },
+        ConfigError::OtherNetwork { path: path(), found: "x".into(), expected: "x".into() },
+    ];
+    plain
+        .into_iter()
+        .chain(disk().into_iter().map(ConfigError::NetworkFile))
+        .chain(disk().into_iter().map(ConfigError::Disk))
+        .collect()
+}
+
+fn nodes() -> Vec<NodeError> {
+    let url = || "http://127.0.0.1:1".to_owned();
+    let text = || "x".to_owned();
+    vec![
+        NodeError::Unreachable { url: url(), network: text(), source: text().into() },
+        NodeError::NotNow { url: url(), reason: text(), message: text() },
+        NodeError::Syncing { url: url() },
+        NodeError::Refused { reason: text(), message: text(), code: Code::NotFound },
+        NodeError::WrongPort { url: url() },
+        NodeError::Malformed(WireError::missing("x")),
+        NodeError::Local(io()),
+    ]
+}
+
+fn transfers() -> Vec<TransferError> {
+    let (id, one) = (TxId::from_bytes([1; 32]), Mites::new(1));
+    vec![
+        TransferError::Fields(TransactionError::OutputCount(0)),
+        TransferError::FeeBelowOpening { fee: one, opening: one },
+        TransferError::Overflow,
+        TransferError::Funds { needed: one, spendable: one, pending: one },
+        TransferError::Funds { needed: one, spendable: one, pending: Mites::ZERO },
+        TransferError::NodeFunds { message: "x".into() },
+        TransferError::Rejected { reason: "x".into(), message: "x".into() },
+        TransferError::Dropped { id, reason: "x".into() },
+        TransferError::Uncertain { id, source: nodes().remove(1) },
+        TransferError::NotWaiting { count: 1 },
+        TransferError::Replaced { count: 1 },
+        TransferError::Unconfirmed { id, confirmations: 0, wanted: 1, seconds: 1 },
+    ]
+}
+
+fn others() -> Vec<Box<dyn Explain>> {
+    let address_text = || "x".to_owned();
+    let damaged = <farthing::SignedTransaction as farthing::codec::Canonical>::from_canonical(&[]);
+    let damaged: DecodeError = damaged.unwrap_err();
+    vec![
+        Box::new(AskError::Declined("x")),
+        Box::new(AskError::NoTerminal("x")),
+        Box::new(AskError::Ended),
+        Box::new(AskError::Io(io())),
+        Box::new(NameError::Empty),
+        Box::new(SignError::OtherSender),
+        Box::new(SignError::Key(SecretKeyError::Exponent)),
+        Box::new(SignError::TooLarge(TransactionError::OutputCount(0))),
+        Box::new(ContactsError::Syntax { path: path(), source: toml() }),
+        Box::new(ContactsError::Address { path: path(), name: name(), source: address() }),
+        Box::new(ContactsError::Taken { name: name(), address: address_text() }),
+        Box::new(ContactsError::NotFound(name())),
+        Box::new(OutboxError::Syntax { path: path(), source: toml() }),
+        Box::new(OutboxError::Transfer { path: path(), source: damaged }),
+        Box::new(OutboxError::OtherId { path: path(), found: TxId::from_bytes([1; 32]) }),
+        Box::new(LookupError::UnknownName { name: name() }),
+        Box::new(LookupError::Ambiguous { name: name(), contact: address_text(), own: address_text() }),
+        Box::new(LookupError::Malformed { text: address_text(), source: address() }),
+        Box::new(LookupError::OtherNetwork { text: address_text(), source: address() }),
+        Box::new(LookupError::NoKeys),
+        Box::new(LookupError::SeveralKeys { names: vec![name()] }),
+        Box::new(VerifyError::NoProof),
+        Box::new(VerifyError::GenesisAbove(Height::new(1))),
+        Box::new(VerifyError::HistoryChanged),
+        Box::new(VerifyError::NotInHistory),
+    ]
+}
+
+fn boxed<E: Explain + 'static>(errors: Vec<E>) -> impl Iterator<Item = Box<dyn Explain>> {
+    errors.into_iter().map(|error| Box::new(error) as Box<dyn Explain>)
+}
+
+#[test]
+fn every_error_says_what_to_do_next() {
+    let all = boxed(disk())
+        .chain(boxed(passphrases()))
+        .chain(boxed(keystore()))
+        .chain(boxed(imports()))
+        .chain(boxed(config()))
+        .chain(boxed(nodes()))
+        .chain(boxed(transfers()))
+        .chain(others());
+    for error in all {
+        let tries = error.tries();
+        assert!(!tries.is_empty() && tries.iter().all(|text| !text.is_empty()), "{}: {error}", error.code());
+    }
+}

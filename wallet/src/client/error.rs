@@ -1,0 +1,273 @@
+//! Why a node's answer could not be had, and whether a transfer handed in with the call may have arrived all the same.
+
+use farthing::{params::Network, wire::WireError};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::{MAX_TEXT, printable};
+use crate::{
+    config::NodeUrl,
+    error::{Exit, Explain},
+};
+
+/// The domain of every reason that a node of this ledger gives.
+const DOMAIN: &str = "farthing";
+
+/// Why a node's answer could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Nobody there.
+    #[error("no node answers at {url}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// Name of the network that a node is sought for.
+        network: String,
+        /// What the transport says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Somebody there, but no answer, or none that is one.
+    #[error("the node at {url} does not answer now: {message} [{reason}]")]
+    NotNow {
+        /// Where.
+        url: String,
+        /// Stable reason when the node gave one, else the gRPC code.
+        reason: String,
+        /// What it said.
+        message: String,
+    },
+    /// The node looks at no transfer before it has all blocks.
+    #[error("the node at {url} is still fetching blocks and took nothing")]
+    Syncing {
+        /// Where.
+        url: String,
+    },
+    /// The node said no, and why.
+    #[error("the node refuses: {message} [{reason}]")]
+    Refused {
+        /// Stable reason, such as `NONCE_TOO_LOW`.
+        reason: String,
+        /// What it said.
+        message: String,
+        /// The gRPC code.
+        code: Code,
+    },
+    /// Something that does not know the method.
+    #[error("what listens at {url} is not the public API of a node")]
+    WrongPort {
+        /// Where.
+        url: String,
+    },
+    /// The answer is not what the protocol says.
+    #[error("the node's answer is malformed")]
+    Malformed(#[source] WireError),
+    /// The wallet itself could not set up its side.
+    #[error("cannot set up the connection")]
+    Local(#[source] std::io::Error),
+}
+
+impl NodeError {
+    /// Whether a transfer handed in with this call was certainly not taken. A line that breaks, a proxy that answers
+    /// in the node's place and a node that fails half-way all leave that open.
+    #[must_use]
+    pub const fn is_definite(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Syncing { .. })
+    }
+
+    /// Whether the node knows nothing under that name.
+    #[must_use]
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { code: Code::NotFound, .. })
+    }
+
+    /// Whether the node refused for this stable reason.
+    #[must_use]
+    pub fn is_refused_for(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused { reason, .. } if reason == wanted)
+    }
+
+    /// Only a node of this ledger gives reasons of its domain; a status without one was made up on the way.
+    pub(super) fn from_status(status: &Status, url: &NodeUrl) -> Self {
+        let url = url.to_string();
+        let reason = status.get_details_error_info().filter(|info| info.domain == DOMAIN).map(|info| info.reason);
+        let message = words(status);
+        match (reason, status.code()) {
+            (
+                Some(reason),
+                code @ (Code::InvalidArgument
+                | Code::FailedPrecondition
+                | Code::NotFound
+                | Code::OutOfRange
+                | Code::ResourceExhausted),
+            ) => Self::Refused { reason: printable(&reason, MAX_TEXT), message, code },
+            (Some(reason), Code::Unavailable) if reason == "SYNCING" => Self::Syncing { url },
+            (_, Code::Unimplemented) => Self::WrongPort { url },
+            (reason, code) => {
+                let reason = reason.unwrap_or_else(|| format!("{code:?}"));
+                Self::NotNow { url, reason: printable(&reason, MAX_TEXT), message }
+            }
+        }
+    }
+}
+
+/// What a status says; when the transport made it, what lies beneath says more.
+fn words(status: &Status) -> String {
+    let mut text = match status.message() {
+        "" => status.code().description().to_owned(),
+        message => message.to_owned(),
+    };
+    let mut deepest = std::error::Error::source(status);
+    while let Some(below) = deepest.and_then(std::error::Error::source) {
+        deepest = Some(below);
+    }
+    if let Some(cause) = deepest.map(ToString::to_string).filter(|cause| !text.contains(cause)) {
+        text = format!("{text}: {cause}");
+    }
+    printable(&text, 500)
+}
+
+impl Explain for NodeError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "NODE_UNREACHABLE",
+            Self::NotNow { .. } => "NODE_UNAVAILABLE",
+            Self::Syncing { .. } => "NODE_SYNCING",
+            Self::Refused { .. } => "NODE_REFUSED",
+            Self::WrongPort { .. } => "WRONG_PORT",
+            Self::Malformed(_) => "BAD_ANSWER",
+            Self::Local(_) => "CONNECTION",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable { .. } | Self::NotNow { .. } | Self::Syncing { .. } | Self::WrongPort { .. } => {
+                Exit::Unreachable
+            }
+            Self::Refused { .. } | Self::Local(_) => Exit::Other,
+            Self::Malformed(_) => Exit::Verification,
+        }
+    }
+
+    fn tries(&self) -> Vec<String> {
+        let elsewhere = || "--node URL with another node".to_owned();
+        match self {
+            Self::Unreachable { network, .. } => {
+                let start = match Network::by_name(network) {
+                    Some(_) if network == "dev" => "farthing-node --network dev, or ./run_all.sh".to_owned(),
+                    Some(_) => format!("farthing-node --network {network}"),
+                    None => format!("farthing-node --network FILE, with the file of the network {network}"),
+                };
+                vec![format!("start a node: {start}"), "--node URL, if the node is elsewhere".into()]
+            }
+            Self::NotNow { .. } => vec!["again in a moment".into(), elsewhere()],
+            Self::Syncing { .. } => {
+                vec!["again in a while; farthing-wallet status says how far it is".into(), elsewhere()]
+            }
+            Self::WrongPort { .. } => {
+                vec!["--node with the API's port (a node's --rpc-listen, 50051 unless told otherwise)".into()]
+            }
+            Self::Malformed(_) | Self::Refused { .. } => vec![elsewhere()],
+            Self::Local(_) => vec!["again; the system let this program open no connection".into()],
+        }
+    }
+}
+
+/// The node is of another network.
+#[derive(Debug, thiserror::Error)]
+#[error("the node at {url} is of the network {found:?}, this wallet is for {expected:?}")]
+pub struct OtherNetwork {
+    /// Where.
+    pub(super) url: String,
+    /// The node's network, fit to be shown.
+    pub(super) found: String,
+    /// The wallet's.
+    pub(super) expected: String,
+}
+
+impl Explain for OtherNetwork {
+    fn code(&self) -> &'static str {
+        "WRONG_NETWORK"
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn tries(&self) -> Vec<String> {
+        vec![format!("--network {}, if you meant that one", self.found), "--node URL with another node".into()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn read(code: Code, domain: Option<&str>, reason: &str) -> NodeError {
+        let url = "http://127.0.0.1:1".parse().unwrap();
+        let status = match domain {
+            Some(domain) => {
+                Status::with_error_details(code, "no", ErrorDetails::with_error_info(reason, domain, HashMap::new()))
+            }
+            None => Status::new(code, "no"),
+        };
+        NodeError::from_status(&status, &url)
+    }
+
+    #[test]
+    fn only_a_reason_of_the_ledger_with_a_code_of_refusal_is_a_definite_no() {
+        let definite = [
+            Code::InvalidArgument,
+            Code::FailedPrecondition,
+            Code::NotFound,
+            Code::OutOfRange,
+            Code::ResourceExhausted,
+        ];
+        for number in 1..=16 {
+            let code = Code::from(number);
+            let error = read(code, Some(DOMAIN), "SOMETHING");
+            assert_eq!(error.is_definite(), definite.contains(&code), "{code:?}: {error}");
+            assert!(!read(code, None, "").is_definite(), "{code:?} without a reason");
+            assert!(!read(code, Some("example.org"), "SOMETHING").is_definite(), "{code:?} of another domain");
+        }
+    }
+
+    #[test]
+    fn a_status_that_the_transport_made_counts_as_no_answer() {
+        for code in [Code::Unknown, Code::Internal, Code::Unavailable, Code::Cancelled, Code::DeadlineExceeded] {
+            let error = read(code, None, "");
+            assert_eq!((error.exit(), error.code()), (Exit::Unreachable, "NODE_UNAVAILABLE"), "{code:?}");
+        }
+        assert_eq!(read(Code::Internal, Some(DOMAIN), "INTERNAL").exit(), Exit::Unreachable);
+    }
+
+    #[test]
+    fn a_syncing_node_took_nothing_and_a_failing_one_may_have() {
+        assert!(read(Code::Unavailable, Some(DOMAIN), "SYNCING").is_definite());
+        assert!(!read(Code::Unavailable, Some(DOMAIN), "JOURNAL_FAILED").is_definite());
+        assert!(!read(Code::Unavailable, None, "SYNCING").is_definite());
+    }
+
+    #[test]
+    fn a_port_without_the_method_is_not_the_apis() {
+        let error = read(Code::Unimplemented, None, "");
+        assert_eq!(error.code(), "WRONG_PORT");
+        assert!(error.tries()[0].contains("50051"));
+    }
+
+    #[test]
+    fn the_advice_names_the_wallets_network() {
+        let tries = |network: &str| {
+            let source = "nobody".into();
+            NodeError::Unreachable { url: String::new(), network: network.into(), source }.tries().remove(0)
+        };
+        assert_eq!(tries("dev"), "start a node: farthing-node --network dev, or ./run_all.sh");
+        assert_eq!(tries("main"), "start a node: farthing-node --network main");
+        assert!(tries("ours").contains("--network FILE"));
+    }
+}

@@ -1,0 +1,143 @@
+//! Why a transfer does not happen, or is not known to have happened.
+
+use farthing::{Mites, TxId, tx::TransactionError};
+
+use crate::{
+    client::NodeError,
+    error::{Exit, Explain},
+};
+
+/// Why a transfer does not happen, or is not known to have happened.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// Its fields do not fit together.
+    #[error("this is not a possible transfer")]
+    Fields(#[source] TransactionError),
+    /// The fee does not even pay for the opening.
+    #[error("a fee of {fee} far does not pay for opening the recipient's account, which costs {opening} far")]
+    FeeBelowOpening {
+        /// The fee given.
+        fee: Mites,
+        /// What opening costs.
+        opening: Mites,
+    },
+    /// Amount and fee add up to more than an amount can hold.
+    #[error("amount and fee add up to more than can be written")]
+    Overflow,
+    /// Not enough money.
+    #[error("{needed} far are needed (amount and fee), {spendable} far can be spent")]
+    Funds {
+        /// Amount and fee.
+        needed: Mites,
+        /// What the account holds, less what pending transfers take.
+        spendable: Mites,
+        /// What pending transfers take.
+        pending: Mites,
+    },
+    /// The node refuses it for lack of money.
+    #[error("the node refuses the transfer for lack of money: {message}")]
+    NodeFunds {
+        /// What it said.
+        message: String,
+    },
+    /// The node refuses it; it was handed to no other.
+    #[error("the node rejects the transfer: {message} [{reason}]")]
+    Rejected {
+        /// Stable reason.
+        reason: String,
+        /// What it said.
+        message: String,
+    },
+    /// It was in this node's mempool and is gone from it.
+    #[error("this node dropped the transfer {id}: {reason}; another node may still mine it")]
+    Dropped {
+        /// Its id.
+        id: TxId,
+        /// Stable reason.
+        reason: String,
+    },
+    /// It was handed in, but the answer is lost.
+    #[error("the transfer {id} was handed in, but the answer was lost; it may or may not be mined")]
+    Uncertain {
+        /// Its id.
+        id: TxId,
+        /// What happened.
+        #[source]
+        source: NodeError,
+    },
+    /// Some of the outbox is neither mined nor on its way at this node.
+    #[error("not on their way at this node: {count} of the transfers above; another node may still mine them")]
+    NotWaiting {
+        /// How many.
+        count: usize,
+    },
+    /// Some of the outbox will not be mined.
+    #[error("not paid: {count} of the transfers above; other transfers of their accounts took their nonces")]
+    Replaced {
+        /// How many.
+        count: usize,
+    },
+    /// The wait was too short.
+    #[error("the transfer {id} is submitted, but has {confirmations} of {wanted} confirmations after {seconds} s")]
+    Unconfirmed {
+        /// Its id.
+        id: TxId,
+        /// What it has.
+        confirmations: u64,
+        /// What was asked for.
+        wanted: u64,
+        /// How long was waited.
+        seconds: u64,
+    },
+}
+
+impl Explain for TransferError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Fields(_) | Self::Overflow => "BAD_TRANSFER",
+            Self::FeeBelowOpening { .. } => "FEE_TOO_LOW",
+            Self::Funds { .. } | Self::NodeFunds { .. } => "INSUFFICIENT_FUNDS",
+            Self::Rejected { .. } => "REJECTED",
+            Self::Dropped { .. } => "DROPPED",
+            Self::NotWaiting { .. } => "NOT_WAITING",
+            Self::Replaced { .. } => "REPLACED",
+            Self::Uncertain { .. } => "ANSWER_LOST",
+            Self::Unconfirmed { .. } => "UNCONFIRMED",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fields(_) | Self::Overflow | Self::FeeBelowOpening { .. } => Exit::Usage,
+            Self::Funds { .. } | Self::NodeFunds { .. } => Exit::Funds,
+            Self::Rejected { .. } | Self::Replaced { .. } => Exit::Rejected,
+            Self::Uncertain { .. } | Self::Dropped { .. } | Self::NotWaiting { .. } | Self::Unconfirmed { .. } => {
+                Exit::Unconfirmed
+            }
+        }
+    }
+
+    fn tries(&self) -> Vec<String> {
+        match self {
+            Self::FeeBelowOpening { .. } => vec!["without --fee, which computes it".into()],
+            Self::Funds { pending, .. } if !pending.is_zero() => {
+                vec!["a smaller amount".into(), format!("again once the pending transfers of {pending} far are mined")]
+            }
+            Self::Funds { .. } | Self::NodeFunds { .. } => {
+                vec!["a smaller amount".into(), "farthing-wallet balance".into()]
+            }
+            Self::Uncertain { .. } => {
+                vec!["farthing-wallet resubmit: the same transfer with the same id, never a second payment".into()]
+            }
+            Self::Unconfirmed { .. } => vec!["farthing-wallet history, in a while".into()],
+            Self::Dropped { .. } | Self::NotWaiting { .. } => vec![
+                "farthing-wallet resubmit: hands it in again, or says that it was mined after all".into(),
+                "farthing-wallet resubmit --node URL with another node".into(),
+            ],
+            Self::Rejected { .. } => vec!["farthing-wallet send again, which asks the node anew".into()],
+            Self::Replaced { .. } => vec!["farthing-wallet history, then send again what is still owed".into()],
+            Self::Fields(_) => vec!["an amount of at least 0.00000001 far, and a shorter memo".into()],
+            Self::Overflow => vec!["a smaller amount or fee".into()],
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a node's answer is not believed.
+
+use farthing::{
+    BlockId, Height, Mites,
+    wire::{AnchoredProofError, WireError},
+};
+
+use crate::error::{Exit, Explain};
+
+/// Why a node's answer is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The node sent no proof.
+    #[error("the node sent no proof for the account")]
+    NoProof,
+    /// A message that is not what the protocol says.
+    #[error("the node's answer is malformed")]
+    Malformed(#[source] WireError),
+    /// The header's hash does not meet its target.
+    #[error("the header {0} shown with the account has no proof of work")]
+    NoWork(BlockId),
+    /// The header's target is easier than the network allows.
+    #[error("the header {0} states a target that this network does not allow")]
+    TargetTooEasy(BlockId),
+    /// The first block is fixed.
+    #[error("the header {0} claims to be the network's first block and is not")]
+    OtherGenesis(BlockId),
+    /// The first block at another height than the first.
+    #[error("the network's first block is shown as block {0}")]
+    GenesisAbove(Height),
+    /// The proof does not lead to the header.
+    #[error("the account's proof does not hold")]
+    Proof(#[source] AnchoredProofError),
+    /// The plain answer differs from the proven one.
+    #[error("the node states another account than it proves: {0} differs")]
+    Contradiction(&'static str),
+    /// A history entry that the chain does not link.
+    #[error("history entry {entry} is not the one that the account's history chain links")]
+    BrokenHistory {
+        /// Its number.
+        entry: u64,
+    },
+    /// A history that does not add up.
+    #[error("the history adds up to {found} far, the proven balance is {expected} far")]
+    BalanceMismatch {
+        /// The sum.
+        found: String,
+        /// The balance.
+        expected: Mites,
+    },
+    /// An entry below an older one, or a reward at another height than it is due \[R-HIS-03\].
+    #[error("history entry {entry} is at height {found}, expected {expected}")]
+    EntryHeight {
+        /// Its number.
+        entry: u64,
+        /// Its height.
+        found: Height,
+        /// What the height should be.
+        expected: String,
+    },
+    /// A transfer that has nothing to do with the account.
+    #[error("history entry {entry} is a transfer that neither pays nor is paid by the account")]
+    ForeignEntry {
+        /// Its number.
+        entry: u64,
+    },
+    /// The account's own transfers do not count 0, 1, 2 ... up to its next nonce \[R-HIS-04\].
+    #[error("the account's own transfers do not follow one another: found nonce {found}, expected {expected}")]
+    NonceOrder {
+        /// What stands there.
+        found: String,
+        /// What should.
+        expected: String,
+    },
+    /// The chain changed while the history was read, again and again.
+    #[error("the account's history changed while it was read")]
+    HistoryChanged,
+    /// The node says mined, the sender's history does not have it.
+    #[error("the node says that the transfer is mined, but the sender's proven history does not contain it")]
+    NotInHistory,
+}
+
+impl Explain for VerifyError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoProof | Self::Malformed(_) => "BAD_ANSWER",
+            _ => "VERIFICATION_FAILED",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Verification
+    }
+
+    fn tries(&self) -> Vec<String> {
+        match self {
+            Self::HistoryChanged => vec!["again in a moment".into(), "--node URL with another node".into()],
+            _ => vec!["--node URL with another node; this one is broken or lies".into()],
+        }
+    }
+}
