@@ -50,6 +50,19 @@ impl DropReason {
         }
     }
 
+    /// True if it may have left for the sake of another transaction of the pool; else the chain or the clock is why.
+    pub(super) const fn makes_room(self) -> bool {
+        match self {
+            Self::Replaced { .. } | Self::Evicted | Self::InsufficientBalance | Self::GapTooLarge => true,
+            Self::Expired
+            | Self::NonceUsed
+            | Self::FeeTooLow
+            | Self::GapTimeout
+            | Self::KeyUnknown
+            | Self::NotExecutable => false,
+        }
+    }
+
     /// One byte for the journal, and the id that goes with it.
     #[must_use]
     pub const fn to_code(self) -> (u8, Option<TxId>) {

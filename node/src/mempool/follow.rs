@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use farthing::{Address, BlockId, Height, TxId, WireId, keys::VerifyingKey};
-use farthing_consensus::AccountView;
+use farthing_consensus::{AccountView, HeaderContext};
 use tokio_util::sync::CancellationToken;
 
 use super::{Confirmed, Ledger, Mempool, pool::BlockBody};
@@ -22,6 +22,10 @@ impl Confirmed for ChainView {
     fn height(&self) -> Height {
         self.tip.height()
     }
+
+    fn tip(&self) -> BlockId {
+        self.tip.id()
+    }
 }
 
 impl Ledger for Chain {
@@ -33,8 +37,8 @@ impl Ledger for Chain {
         known(self.verifying_key_blocking(*address)).flatten()
     }
 
-    fn is_mined(&self, id: &TxId) -> bool {
-        known(self.is_mined_blocking(id)).unwrap_or(false)
+    fn may_be_mined(&self, id: &TxId) -> bool {
+        known(self.is_mined_blocking(id)).unwrap_or(true)
     }
 
     fn is_verified(&self, id: &WireId) -> bool {
@@ -43,6 +47,44 @@ impl Ledger for Chain {
 
     fn remember_verified(&self, ids: &[WireId]) {
         self.verified().insert_all(ids.iter().copied());
+    }
+}
+
+/// The chain of a node that starts.
+#[derive(Debug)]
+pub struct StartingLedger {
+    chain: Chain,
+    recovered: Arc<ChainView>,
+    transaction_index: bool,
+}
+
+impl StartingLedger {
+    /// `recovered` is the view that the chain was started with, before anything could move its tip: what the journal
+    /// says of transactions holds as of then. Without a transaction index nobody can say what was mined.
+    pub fn new(chain: Chain, recovered: Arc<ChainView>, transaction_index: bool) -> Self {
+        Self { chain, recovered, transaction_index }
+    }
+}
+
+impl Ledger for StartingLedger {
+    fn confirmed(&self) -> Arc<dyn Confirmed> {
+        Arc::clone(&self.recovered) as Arc<dyn Confirmed>
+    }
+
+    fn verifying_key(&self, address: &Address) -> Option<VerifyingKey> {
+        Ledger::verifying_key(&self.chain, address)
+    }
+
+    fn may_be_mined(&self, id: &TxId) -> bool {
+        !self.transaction_index || self.chain.may_be_mined(id)
+    }
+
+    fn is_verified(&self, id: &WireId) -> bool {
+        self.chain.is_verified(id)
+    }
+
+    fn remember_verified(&self, ids: &[WireId]) {
+        self.chain.remember_verified(ids);
     }
 }
 
@@ -62,8 +104,8 @@ pub async fn follow(
     env: Env,
     token: CancellationToken,
 ) -> Result<(), Infallible> {
-    // The pool began with some view of about now; from here on its tip is known.
-    let mut tip = resynchronise(&mempool, &chain, &env).await;
+    // The chain may have moved before anybody listened.
+    let mut tip = catch_up(&mempool, &chain, &env).await;
     loop {
         let change = tokio::select! {
             biased;
@@ -78,12 +120,12 @@ pub async fn follow(
                 env.compute().run(move || advance(&mempool, &change)).await;
                 new_tip
             }
-            // Already seen through the view that the pool began with.
+            // Seen already, through the view that was caught up with.
             Ok(Some(change)) if change.view.tip.id() == tip => tip,
-            Ok(Some(_)) => resynchronise(&mempool, &chain, &env).await,
+            Ok(Some(_)) => catch_up(&mempool, &chain, &env).await,
             Err(lagged) => {
                 tracing::warn!(%lagged, "the mempool reads the chain anew");
-                resynchronise(&mempool, &chain, &env).await
+                catch_up(&mempool, &chain, &env).await
             }
         };
     }
@@ -109,10 +151,51 @@ fn body(block: &Arc<ChainBlock>) -> BlockBody<'_> {
     BlockBody { block: &block.block, tx_ids: &block.tx_ids }
 }
 
-async fn resynchronise(mempool: &Mempool, chain: &Chain, env: &Env) -> BlockId {
+/// Brings the pool from the tip that it knows to that of the chain, without having been told of the changes between.
+async fn catch_up(mempool: &Mempool, chain: &Chain, env: &Env) -> BlockId {
     let view = chain.view();
-    let tip = view.tip.id();
+    let (from, tip) = (mempool.tip(), view.tip.id());
+    if from == tip {
+        return tip;
+    }
+    let undone = left_the_chain(chain, from).await;
     let mempool = mempool.clone();
-    env.compute().run_blocking(move || mempool.resynchronise(view)).await;
+    let resynchronise = move || {
+        let undone: Vec<_> = undone.iter().rev().map(body).collect();
+        mempool.resynchronise(view, &undone);
+    };
+    env.compute().run_blocking(resynchronise).await;
     tip
+}
+
+/// The blocks from this one down that are not on the best chain. Should the tip move meanwhile, the change that says so
+/// puts right what is taken for undone here.
+async fn left_the_chain(chain: &Chain, from: BlockId) -> Vec<Arc<ChainBlock>> {
+    let (mut undone, mut next) = (Vec::new(), from);
+    loop {
+        match undone_block(chain, next).await {
+            Ok(Some((header, block))) => {
+                undone.extend(block);
+                next = header.header().previous;
+            }
+            Ok(None) => return undone,
+            Err(error) => {
+                tracing::error!(%error, block = %next, "the mempool cannot follow the branch that was left");
+                return undone;
+            }
+        }
+    }
+}
+
+/// A block that is not on the best chain, its body if that can be read.
+async fn undone_block(
+    chain: &Chain,
+    id: BlockId,
+) -> Result<Option<(HeaderContext, Option<Arc<ChainBlock>>)>, ChainError> {
+    if chain.best_height_of(id).await?.is_some() {
+        return Ok(None);
+    }
+    let Some(header) = chain.header(id).await? else { return Ok(None) };
+    let block = chain.chain_block(id).await;
+    Ok(Some((header, known(block).flatten())))
 }

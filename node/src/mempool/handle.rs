@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use farthing::{Address, SignedTransaction, TxId, WireId};
+use farthing::{Address, BlockId, SignedTransaction, TxId, WireId};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    AccountPending, Admitted, Announcement, Arrival, Confirmed, DropReason, Page, PageCursor, PoolStats, PoolStatus,
-    Pooled, Rejection, Source, TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
+    AccountPending, Admitted, Announcement, Arrival, Confirmed, Page, PageCursor, PoolStats, PoolStatus, Pooled,
+    Rejection, Source, TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
 };
 
 /// Access to the mempool. Cheap to clone.
@@ -104,14 +104,15 @@ impl Mempool {
         self.shared.change(|pool, now| pool.advance(confirmed, undone, applied, now));
     }
 
-    /// The tip has changed in a way that is not known. Reads the disk.
-    pub(super) fn resynchronise(&self, confirmed: Arc<dyn Confirmed>) {
-        let used = self.shared.change(|pool, now| pool.resynchronise(confirmed, now));
-        for id in used {
-            if !self.shared.ledger.is_mined(&id) {
-                self.shared.change(|pool, _| pool.record_drop(id, DropReason::NonceUsed));
-            }
-        }
+    /// The tip has changed, and only the blocks that left the chain are known, the lowest first. Reads the disk.
+    pub(super) fn resynchronise(&self, confirmed: Arc<dyn Confirmed>, undone: &[BlockBody<'_>]) {
+        let used = self.shared.change(|pool, now| pool.resynchronise(confirmed, undone, now));
+        self.shared.settle_used(&used);
+    }
+
+    /// The block up to which the pool knows the chain.
+    pub(super) fn tip(&self) -> BlockId {
+        self.shared.read(super::pool::Pool::tip)
     }
 
     fn order(&self) -> Arc<Order> {

@@ -2,10 +2,11 @@
 
 use std::{
     fmt,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use farthing::{Height, TimeMs, TxId};
+use farthing::{BlockId, Height, TimeMs, TxId};
 
 use super::{DropReason, Pooled};
 
@@ -48,12 +49,62 @@ pub enum LoadedEntry {
 
 /// A journal failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct JournalError {
-    /// What failed, for people.
-    pub message: String,
-    /// True if nothing is known any more about what is on the disk: the process must stop.
-    pub is_fatal: bool,
+pub enum JournalError {
+    /// No room. Nothing was changed; the same call succeeds once there is room.
+    #[error(
+        "the disk is full: {needed} bytes needed in {}, {free} are free beyond the reserve; make room, the node then \
+         goes on by itself", path.display()
+    )]
+    DiskFull {
+        /// The journal.
+        path: PathBuf,
+        /// Bytes that were to be written.
+        needed: u64,
+        /// Bytes that may still be written.
+        free: u64,
+    },
+    /// The system refused something after which it is not known what is on the disk.
+    #[error("cannot {what} {}: {reason}; restart the node, which checks the journal", path.display())]
+    Unknown {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        reason: String,
+    },
+    /// A write after [`JournalError::Unknown`].
+    #[error("{} takes no more entries since a write of it failed; restart the node, which checks the journal", path.display())]
+    Broken {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// The journal of another network.
+    #[error(
+        "{} belongs to the network with genesis {found}, expected {expected}; name another data directory", path.display()
+    )]
+    OtherNetwork {
+        /// The journal.
+        path: PathBuf,
+        /// Genesis of the network found.
+        found: BlockId,
+        /// Genesis of the network expected.
+        expected: BlockId,
+    },
+    /// A file that no version of this program has written.
+    #[error("{} is not a mempool journal; move it away to start without the transfers that wait", path.display())]
+    NotAJournal {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl JournalError {
+    /// True if the process must stop, as it is not known what is on the disk.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        !matches!(self, Self::DiskFull { .. })
+    }
 }
 
 /// An append-only record of what entered and left the pool. The methods block until the disk has answered.
@@ -70,7 +121,7 @@ pub trait PoolJournal: fmt::Debug + Send + Sync + 'static {
     /// If the journal cannot be read.
     fn load(&self) -> Result<Vec<LoadedEntry>, JournalError>;
 
-    /// Replaces everything by these entries, at once or not at all.
+    /// Replaces everything by these entries, at once or not at all; they are durable on return.
     ///
     /// # Errors
     /// If the old entries may still stand.

@@ -25,7 +25,7 @@ mod tests;
 
 pub use disk_journal::DiskJournal;
 pub use drop_reason::DropReason;
-pub use follow::follow;
+pub use follow::{StartingLedger, follow};
 pub use handle::Mempool;
 pub use journal::{JournalEntry, JournalError, LoadedEntry, MemoryJournal, PoolJournal};
 pub use ledger::{Confirmed, Ledger};

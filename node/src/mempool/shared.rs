@@ -1,18 +1,19 @@
 //! What all handles and tasks of the mempool share, and the one way to change the pool.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use farthing::{Params, WireId};
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
+use farthing::{Params, TxId, WireId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::{
-    Announcement, JournalEntry, JournalError, Ledger, PoolStats, Source,
+    Announcement, DropReason, JournalError, Ledger, PoolStats, Source,
     budget::Budgets,
     listing::Listing,
-    pool::{Now, Pool},
+    pool::{Change, Now, Pool},
 };
 use crate::env::Env;
 
@@ -24,7 +25,7 @@ pub(super) struct Shared {
     pub(super) budgets: Mutex<Budgets>,
     pub(super) listing: Mutex<Listing>,
     /// Transactions between submission and sync.
-    pub(super) in_flight: Semaphore,
+    pub(super) in_flight: Arc<Semaphore>,
     pub(super) announcements: broadcast::Sender<Arc<Announcement>>,
     pub(super) stats: watch::Sender<PoolStats>,
     pool: Mutex<Pool>,
@@ -40,9 +41,28 @@ impl fmt::Debug for Shared {
 /// Work for the journal: what to write, and what to do once it is on disk.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    pub(super) entries: Vec<JournalEntry>,
+    pub(super) changes: Vec<Change>,
     pub(super) announced: Vec<(WireId, Source)>,
-    pub(super) waiter: Option<oneshot::Sender<Result<(), JournalError>>>,
+    pub(super) waiter: Option<Waiter>,
+}
+
+/// Answers a submission once all that it rests on is on disk. It keeps the submission's places, so that these are
+/// taken until then although the submitter may have gone.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) answer: oneshot::Sender<Synced>,
+    pub(super) _places: Arc<OwnedSemaphorePermit>,
+}
+
+/// Whether what was handed over is on disk.
+pub(super) type Synced = Result<(), Arc<NotWritten>>;
+
+/// The journal failed, and what should have been in it was taken back.
+#[derive(Debug)]
+pub(super) struct NotWritten {
+    pub(super) error: JournalError,
+    /// Transactions that were not taken after all.
+    pub(super) lost: HashSet<TxId>,
 }
 
 impl Shared {
@@ -54,8 +74,8 @@ impl Shared {
         limits: (usize, usize),
     ) -> (Self, mpsc::UnboundedReceiver<Ticket>) {
         let (in_flight, announcements) = limits;
-        // Unbounded, but each submitter holds permits until its ticket is answered, and what a tip change writes is
-        // bounded by the pool.
+        // Unbounded, but each submission holds its places until its ticket is answered, and what a tip change writes
+        // is bounded by the pool.
         let (tickets, received) = mpsc::unbounded_channel();
         let shared = Self {
             params,
@@ -63,7 +83,7 @@ impl Shared {
             ledger,
             budgets: Mutex::new(Budgets::new()),
             listing: Mutex::default(),
-            in_flight: Semaphore::new(in_flight),
+            in_flight: Arc::new(Semaphore::new(in_flight)),
             announcements: broadcast::Sender::new(announcements),
             stats: watch::Sender::new(pool.stats()),
             pool: Mutex::new(pool),
@@ -85,27 +105,42 @@ impl Shared {
         result
     }
 
-    /// As [`Shared::change`], with a receiver that is answered once all so far is on disk.
-    pub(super) fn change_and_sync<T>(
+    /// As [`Shared::change`]. If the change says that something rests on what is not on disk yet, there is a receiver
+    /// that is answered once it is.
+    pub(super) fn change_and_wait<T>(
         &self,
-        change: impl FnOnce(&mut Pool, Now) -> T,
-    ) -> (T, oneshot::Receiver<Result<(), JournalError>>) {
-        let (answer, answered) = oneshot::channel();
+        places: &Arc<OwnedSemaphorePermit>,
+        change: impl FnOnce(&mut Pool, Now) -> (T, bool),
+    ) -> (T, Option<oneshot::Receiver<Synced>>) {
         let mut pool = self.lock();
-        let result = change(&mut pool, self.now());
-        self.hand_over(&mut pool, Some(answer));
-        (result, answered)
+        let (result, must_wait) = change(&mut pool, self.now());
+        if !must_wait {
+            self.hand_over(&mut pool, None);
+            return (result, None);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.hand_over(&mut pool, Some(Waiter { answer, _places: Arc::clone(places) }));
+        (result, Some(answered))
+    }
+
+    /// Records what became of transactions whose nonces are used: nothing if they may have been mined. Reads the disk.
+    pub(super) fn settle_used(&self, ids: &[TxId]) {
+        for id in ids {
+            if !self.ledger.may_be_mined(id) {
+                self.change(|pool, _| pool.record_drop(*id, DropReason::NonceUsed));
+            }
+        }
     }
 
     pub(super) fn now(&self) -> Now {
         Now { wall: self.env.clock().now(), elapsed: self.env.clock().elapsed() }
     }
 
-    fn hand_over(&self, pool: &mut Pool, waiter: Option<oneshot::Sender<Result<(), JournalError>>>) {
+    fn hand_over(&self, pool: &mut Pool, waiter: Option<Waiter>) {
         let events = pool.take_events();
-        if waiter.is_some() || !events.journal.is_empty() || !events.announced.is_empty() {
+        if waiter.is_some() || !events.changes.is_empty() || !events.announced.is_empty() {
             // Without a receiver the node is stopping, and dropping the ticket tells the waiter so.
-            let _ = self.tickets.send(Ticket { entries: events.journal, announced: events.announced, waiter });
+            let _ = self.tickets.send(Ticket { changes: events.changes, announced: events.announced, waiter });
         }
         let stats = pool.stats();
         self.stats.send_if_modified(|known| std::mem::replace(known, stats) != stats);

@@ -10,7 +10,7 @@ use super::{
     pool::{Candidate, Now, Pool},
     shared::Shared,
     submit::MAX_IN_FLIGHT,
-    writer,
+    writer::{Writer, rewritten},
 };
 use crate::{env::Env, tasks::Tasks};
 
@@ -19,10 +19,11 @@ const ANNOUNCEMENTS: usize = 1_024;
 /// How often transactions with a gap before them are looked through.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Reads the journal and starts the mempool's tasks.
+/// Reads the journal, writes it anew with what is still needed, and starts the mempool's tasks. What was read may be in
+/// the system's cache alone, if a sync failed before; what is written anew is on the disk.
 ///
 /// # Errors
-/// If the journal cannot be read.
+/// If the journal cannot be read, or its disk fails.
 pub async fn start(
     tasks: &Tasks,
     env: Env,
@@ -34,18 +35,23 @@ pub async fn start(
     let mut pool = Pool::new(Arc::clone(&params), limits, ledger.confirmed());
     let now = Now { wall: env.clock().now(), elapsed: env.clock().elapsed() };
     let (reader, chain, network) = (Arc::clone(&journal), Arc::clone(&ledger), Arc::clone(&params));
-    let pool = env
+    let (pool, is_rewritten) = env
         .compute()
         .run_blocking(move || {
             restore(&mut pool, reader.load()?, &network, &*chain, now);
-            Ok(pool)
+            let is_rewritten = rewritten(reader.rewrite(&pool.journal_image()))?;
+            if is_rewritten {
+                pool.forget_changes();
+            }
+            Ok((pool, is_rewritten))
         })
         .await?;
     let (shared, tickets) = Shared::new(params, env, ledger, pool, (MAX_IN_FLIGHT, ANNOUNCEMENTS));
     let shared = Arc::new(shared);
     // What was recorded while starting.
     shared.change(|_, _| ());
-    tasks.spawn("mempool journal", writer::run(Arc::clone(&shared), journal, tickets, tasks.token().clone()));
+    let writer = Writer { shared: Arc::clone(&shared), journal, tickets, rewrite_due: !is_rewritten };
+    tasks.spawn("mempool journal", writer.run(tasks.token().clone()));
     tasks.spawn("mempool clock", tick(Arc::clone(&shared), tasks.token().clone()));
     Ok(Mempool { shared })
 }
@@ -72,7 +78,7 @@ fn restore(pool: &mut Pool, entries: Vec<LoadedEntry>, params: &Params, ledger: 
         let candidate = Candidate { transaction, id, received, source: Source::Journal };
         match pool.admit(candidate, now) {
             Ok(_) => ledger.remember_verified(&[wire_id]),
-            Err(Rejection::NonceTooLow { .. }) if ledger.is_mined(&id) => {}
+            Err(Rejection::NonceTooLow { .. }) if ledger.may_be_mined(&id) => {}
             Err(rejection) => pool.record_drop(id, reason_of(&rejection)),
         }
     }

@@ -6,18 +6,19 @@ use std::{
 };
 
 use farthing::{Address, Sender, SignedTransaction, TxId, keys::VerifyingKey};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    Admitted, JournalError, Rejection, Source,
+    Admitted, Rejection, Source,
     pool::{Candidate, Foreseen},
-    shared::Shared,
+    shared::{Shared, Synced},
 };
 
 /// Transactions that are verified or wait for the journal at the same time; more submitters wait in line.
 pub(super) const MAX_IN_FLIGHT: usize = 8_192;
 
 type Verdict = Result<Admitted, Rejection>;
+type Answer = oneshot::Receiver<Synced>;
 
 /// One transaction on its way.
 struct Item {
@@ -35,36 +36,37 @@ impl Shared {
             return vec![Err(rejection); count];
         }
         let permits = u32::try_from(count.min(MAX_IN_FLIGHT)).unwrap_or(u32::MAX);
-        let Ok(_permits) = self.in_flight.acquire_many(permits).await else {
+        let Ok(places) = Arc::clone(&self.in_flight).acquire_many_owned(permits).await else {
             return vec![Err(Rejection::Stopping); count];
         };
         let shared = Arc::clone(self);
-        let (mut verdicts, synced) = self.env.compute().run(move || shared.take(batch, source)).await;
-        if let Some(synced) = synced {
-            let outcome = synced.await;
-            self.confirm(&mut verdicts, &outcome).await;
+        // The work goes on to its end although the submitter may stop waiting, so the places go with it.
+        let work = move || shared.take(batch, source, &Arc::new(places));
+        let (mut verdicts, answers) = self.env.compute().run(work).await;
+        for answer in answers {
+            self.confirm(&mut verdicts, &answer.await);
         }
         verdicts
     }
 
-    /// Everything up to the journal. Runs where heavy work runs.
+    /// Everything up to the journal, and whose answers the verdicts wait for. Runs where heavy work runs.
     fn take(
         &self,
         batch: Vec<SignedTransaction>,
         source: Source,
-    ) -> (Vec<Verdict>, Option<oneshot::Receiver<Result<(), JournalError>>>) {
+        places: &Arc<OwnedSemaphorePermit>,
+    ) -> (Vec<Verdict>, Vec<Answer>) {
         let mut verdicts: Vec<Option<Verdict>> = batch.iter().map(|_| None).collect();
         let mut items = self.identify(batch);
         // In order of nonces, so that a shuffled batch leaves no gaps.
         items.sort_by_key(|item| item.transaction.transaction().nonce());
-        let items = self.screen(items, source, &mut verdicts);
+        let (items, screened) = self.screen(items, source, &mut verdicts, places);
         let (items, wasted) = self.verify(items, &mut verdicts);
-        let wasted = wasted + self.refused_after_work(items, source, &mut verdicts);
+        let (refused, admitted) = self.admit(items, source, &mut verdicts, places);
+        let wasted = wasted + refused;
         self.budgets.lock().unwrap_or_else(PoisonError::into_inner).charge(source, wasted, self.now().elapsed);
-        let verdicts: Vec<Verdict> = verdicts.into_iter().map(|v| v.unwrap_or(Err(Rejection::Stopping))).collect();
-        let must_wait = self.read(|pool| verdicts.iter().flatten().any(|admitted| pool.is_unsynced(&admitted.id)));
-        let synced = must_wait.then(|| self.change_and_sync(|_, _| ()).1);
-        (verdicts, synced)
+        let verdicts = verdicts.into_iter().map(|verdict| verdict.unwrap_or(Err(Rejection::Stopping))).collect();
+        (verdicts, screened.into_iter().chain(admitted).collect())
     }
 
     fn identify(&self, batch: Vec<SignedTransaction>) -> Vec<Item> {
@@ -74,13 +76,23 @@ impl Shared {
     }
 
     /// Settles what needs no signature; returns the rest.
-    fn screen(&self, items: Vec<Item>, source: Source, verdicts: &mut [Option<Verdict>]) -> Vec<Item> {
+    fn screen(
+        &self,
+        items: Vec<Item>,
+        source: Source,
+        verdicts: &mut [Option<Verdict>],
+        places: &Arc<OwnedSemaphorePermit>,
+    ) -> (Vec<Item>, Option<Answer>) {
         let mut foreseen = Foreseen::default();
-        self.change(|pool, _| {
-            let check = |item: &Item| {
+        self.change_and_wait(places, |pool, _| {
+            let mut must_wait = false;
+            let mut check = |item: &Item| {
                 let verdict = match pool.check(&item.transaction, &item.id, source, &mut foreseen) {
                     Ok(None) => return true,
-                    Ok(Some(status)) => Ok(Admitted { id: item.id, status }),
+                    Ok(Some(status)) => {
+                        must_wait |= pool.is_unsynced(&item.id);
+                        Ok(Admitted { id: item.id, status })
+                    }
                     Err(rejection) => {
                         pool.remember_rejected(item.transaction.wire_id(), &rejection);
                         Err(rejection)
@@ -89,8 +101,8 @@ impl Shared {
                 verdicts[item.at] = Some(verdict);
                 false
             };
-            let mut check = check;
-            items.into_iter().filter(|item| check(item)).collect()
+            let rest = items.into_iter().filter(|item| check(item)).collect();
+            (rest, must_wait)
         })
     }
 
@@ -145,44 +157,44 @@ impl Shared {
     }
 
     /// Admits what was verified; returns how many are refused after all.
-    fn refused_after_work(&self, items: Vec<Item>, source: Source, verdicts: &mut [Option<Verdict>]) -> usize {
-        self.change(|pool, now| {
-            let mut refused = 0;
+    fn admit(
+        &self,
+        items: Vec<Item>,
+        source: Source,
+        verdicts: &mut [Option<Verdict>],
+        places: &Arc<OwnedSemaphorePermit>,
+    ) -> (usize, Option<Answer>) {
+        self.change_and_wait(places, |pool, now| {
+            let (mut refused, mut must_wait) = (0, false);
             for Item { at, id, transaction } in items {
                 let wire_id = transaction.wire_id();
                 let verdict = pool.admit(Candidate { transaction, id, received: now.wall, source }, now);
-                if let Err(rejection) = &verdict {
-                    pool.remember_rejected(wire_id, rejection);
-                    refused += 1;
+                match &verdict {
+                    Ok(_) => must_wait |= pool.is_unsynced(&id),
+                    Err(rejection) => {
+                        pool.remember_rejected(wire_id, rejection);
+                        refused += 1;
+                    }
                 }
                 verdicts[at] = Some(verdict);
             }
-            refused
+            (refused, must_wait)
         })
     }
 
     /// Takes back the word on what the journal could not write.
-    async fn confirm(
-        self: &Arc<Self>,
-        verdicts: &mut [Verdict],
-        outcome: &Result<Result<(), JournalError>, oneshot::error::RecvError>,
-    ) {
-        let failure = match outcome {
-            Ok(Ok(())) => Rejection::JournalFailed("an earlier write failed".to_owned()),
-            Ok(Err(error)) => Rejection::JournalFailed(error.message.clone()),
-            Err(_) => Rejection::Stopping,
-        };
+    fn confirm(&self, verdicts: &mut [Verdict], outcome: &Result<Synced, oneshot::error::RecvError>) {
         for verdict in verdicts {
-            let Ok(admitted) = verdict else { continue };
-            let id = admitted.id;
-            // Gone without a reason is mined, or withdrawn because it could not be written.
-            let gone = self.read(|pool| pool.is_unsynced(&id) || pool.status(&id).is_none());
-            if gone {
-                let shared = Arc::clone(self);
-                let mined = self.env.compute().run_blocking(move || shared.ledger.is_mined(&id)).await;
-                if !mined {
-                    *verdict = Err(failure.clone());
+            let Ok(Admitted { id, .. }) = verdict else { continue };
+            match outcome {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) if failure.lost.contains(id) || self.read(|pool| pool.is_unsynced(id)) => {
+                    *verdict = Err(Rejection::JournalFailed(failure.error.to_string()));
                 }
+                Ok(Err(_)) => {}
+                // The writer has gone; what it had not written is not certain.
+                Err(_) if !self.read(|pool| pool.is_durable(id)) => *verdict = Err(Rejection::Stopping),
+                Err(_) => {}
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::{
     chain::{self, Chain, ChainView},
     config::{Config, Panels},
     env::{DiskLock, Env, Listener, disk::read_whole},
-    mempool::{self, DiskJournal, Mempool, PoolJournal, PoolLimits},
+    mempool::{self, DiskJournal, Mempool, PoolJournal, PoolLimits, StartingLedger},
     miner::{self, Miner, Policy, Reward},
     panel,
     peers::{self, Network, PeersConfig, PeersDeps},
@@ -105,6 +105,7 @@ impl Node {
         tasks.spawn_thread("checkpoints", write_checkpoints).map_err(StartError::Threads)?;
         let store: Arc<dyn Store> = store;
         let params = Arc::clone(&config.params);
+        let recovered = Arc::new(view.clone());
         let chain = chain::start(
             Arc::clone(&params),
             env.clone(),
@@ -114,7 +115,7 @@ impl Node {
             chain::Caches { keys: config.key_cache, ..chain::Caches::default() },
             tasks,
         );
-        let mempool = start_mempool(config, &env, &chain, journal, tasks).await?;
+        let mempool = start_mempool(config, &env, &chain, recovered, journal, tasks).await?;
         let peers = PeersDeps {
             env: env.clone(),
             chain: chain.clone(),
@@ -267,8 +268,11 @@ async fn open(config: &Config, env: &Env) -> Result<Opened, StartError> {
             let shown = Shown::new(&inner);
             let opened = DiskStore::open(Arc::clone(&params), &inner, &dir, options, &|progress| shown.log(progress));
             let (store, recovered) = opened.map_err(|source| StartError::Store { path: dir.clone(), source })?;
+            // Half of what the log keeps free: the index, whose failure stops the node, can still be written when
+            // neither blocks nor transfers are taken any more.
             let journal =
-                DiskJournal::open(Arc::clone(inner.disk()), &dir, *params.genesis_id()).map_err(StartError::Journal)?;
+                DiskJournal::open(Arc::clone(inner.disk()), &dir, *params.genesis_id(), options.reserve_bytes / 2);
+            let journal = journal.map_err(StartError::Journal)?;
             let Recovered { view, candidates } = recovered;
             Ok(Opened { store, view, candidates, journal: Arc::new(journal) })
         })
@@ -279,13 +283,15 @@ async fn start_mempool(
     config: &Config,
     env: &Env,
     chain: &Chain,
+    recovered: Arc<ChainView>,
     journal: Arc<dyn PoolJournal>,
     tasks: &Tasks,
 ) -> Result<Mempool, StartError> {
     let changes = chain.subscribe();
     let limits = PoolLimits::of_bytes(usize::try_from(config.mempool_bytes).unwrap_or(usize::MAX));
     let params = Arc::clone(&config.params);
-    let mempool = mempool::start(tasks, env.clone(), params, limits, Arc::new(chain.clone()), journal).await;
+    let ledger = Arc::new(StartingLedger::new(chain.clone(), recovered, config.transaction_index));
+    let mempool = mempool::start(tasks, env.clone(), params, limits, ledger, journal).await;
     let mempool = mempool.map_err(StartError::Journal)?;
     let token = tasks.token().clone();
     tasks.spawn("mempool chain", mempool::follow(mempool.clone(), chain.clone(), changes, env.clone(), token));

@@ -61,6 +61,8 @@ pub enum FaultError {
     Io,
     /// ENOSPC: the disk is full. Half of a failing write may be there.
     NoSpace,
+    /// EDQUOT: this user may not write more. Half of a failing write may be there.
+    Quota,
 }
 
 impl FaultError {
@@ -68,6 +70,7 @@ impl FaultError {
         let errno = match self {
             Self::Io => rustix::io::Errno::IO,
             Self::NoSpace => rustix::io::Errno::NOSPC,
+            Self::Quota => rustix::io::Errno::DQUOT,
         };
         errno.into()
     }
@@ -349,7 +352,7 @@ impl DiskFile for MemFile {
                 Ok(())
             }
             Some(error) => {
-                if error == FaultError::NoSpace && state.capacity == u64::MAX {
+                if error != FaultError::Io && state.capacity == u64::MAX {
                     state.image.write(self.inode, offset, &bytes[..bytes.len() / 2]);
                 }
                 Err(error.error())

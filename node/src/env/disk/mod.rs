@@ -174,6 +174,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     }
 }
 
+/// Whether the system says that there is no room: a full disk or a used-up quota.
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {

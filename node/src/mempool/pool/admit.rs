@@ -5,7 +5,7 @@ use std::sync::Arc;
 use farthing::{SignedTransaction, TimeMs, TxId};
 
 use super::{
-    super::{Admitted, DropReason, JournalEntry, PoolStatus, Pooled, Rejection, Source},
+    super::{Admitted, DropReason, PoolStatus, Pooled, Rejection, Source},
     Now, Pool,
     place::{Place, Screened},
     queue::{Entry, State},
@@ -33,8 +33,9 @@ impl Pool {
         let screened = self.screen(&candidate.transaction, candidate.source)?;
         let place = self.place(&candidate.transaction, &screened, candidate.source)?;
         let plan = self.room_for(&candidate.transaction, &screened, &place)?;
-        self.evict(&plan, now);
-        self.insert(candidate, &screened, &place, now);
+        self.admitting = true;
+        self.insert(candidate, &screened, &place, &plan, now);
+        self.admitting = false;
         Ok(Admitted { id, status: self.status(&id).unwrap_or(PoolStatus::Queued) })
     }
 
@@ -66,18 +67,28 @@ impl Pool {
         }
     }
 
-    fn insert(&mut self, candidate: Candidate, screened: &Screened, place: &Place, now: Now) {
+    /// Puts it in and lets go of what is in its way. It is written first: whatever part of that survives a power cut,
+    /// nothing is missing for the sake of a transaction that is not there.
+    fn insert(
+        &mut self,
+        candidate: Candidate,
+        screened: &Screened,
+        place: &Place,
+        plan: &[(farthing::Address, u64)],
+        now: Now,
+    ) {
         let Candidate { transaction, id, received, source } = candidate;
         let pooled = Arc::new(Pooled { transaction, id, received, source, arrival: self.next_arrival });
         self.next_arrival += 1;
         let address = pooled.sender();
+        if source != Source::Journal {
+            self.record_added(&pooled);
+        }
+        self.evict(plan, now);
         if let Place::Replace(displaced) = place {
             for nonce in displaced {
                 self.pull(&address, *nonce, Some(DropReason::Replaced { by: id }));
             }
-        }
-        if source != Source::Journal {
-            self.events.journal.push(JournalEntry::Added(Arc::clone(&pooled)));
         }
         let state = State::Queued(now.elapsed.saturating_add(self.limits.queued_for));
         let synced = source == Source::Journal;

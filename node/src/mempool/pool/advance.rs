@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use farthing::{Address, Block, TxId};
+use farthing::{Address, Block, SignedTransaction, TxId};
 
 use super::{
-    super::{Confirmed, DropReason, JournalEntry, Pooled, Source},
+    super::{Confirmed, DropReason, Pooled, Source},
     Now, Pool,
     cost::Cost,
     queue::{Entry, State},
@@ -34,7 +34,8 @@ impl Pool {
         self.confirmed = confirmed;
         self.rejected.new_tip();
         let mut touched = self.remove_mined(applied);
-        self.readmit(undone, applied, now);
+        let mined: HashSet<&TxId> = applied.iter().flat_map(|body| body.tx_ids).collect();
+        self.readmit(undone, |id, _| mined.contains(id), now);
         touched.extend(self.reprice(!undone.is_empty()));
         if undone.is_empty() {
             touched.extend(self.deadlines.iter().map(|(_, address, _)| *address));
@@ -45,25 +46,39 @@ impl Pool {
         self.after_change(now);
     }
 
-    /// The tip has changed in a way that is not known. Returns the transactions whose nonces are used: each was mined
-    /// or lost its place to another one.
-    pub(in crate::mempool) fn resynchronise(&mut self, confirmed: Arc<dyn Confirmed>, now: Now) -> Vec<TxId> {
+    /// The tip has changed, and only the blocks that left the chain are known, the lowest first. Returns the
+    /// transactions whose nonces are used: each was mined or lost its place to another one.
+    pub(in crate::mempool) fn resynchronise(
+        &mut self,
+        confirmed: Arc<dyn Confirmed>,
+        undone: &[BlockBody<'_>],
+        now: Now,
+    ) -> Vec<TxId> {
         self.confirmed = confirmed;
         self.rejected.new_tip();
         let mut used = Vec::new();
-        let addresses: BTreeSet<Address> = self.queues.keys().copied().collect();
-        for address in &addresses {
-            let next_nonce = self.confirmed.account(address).unwrap_or_default().next_nonce;
-            let Some(queue) = self.queues.get(address) else { continue };
+        for address in self.queues.keys().copied().collect::<BTreeSet<Address>>() {
+            let next_nonce = self.confirmed.account(&address).unwrap_or_default().next_nonce;
+            let Some(queue) = self.queues.get(&address) else { continue };
             let stale: Vec<_> = queue.entries.range(..next_nonce).map(|(n, entry)| (*n, entry.pooled.id)).collect();
             for (nonce, id) in stale {
-                self.pull(address, nonce, None);
+                self.pull(&address, nonce, None);
                 used.push(id);
             }
         }
+        let confirmed = Arc::clone(&self.confirmed);
+        let is_used = |id: &TxId, signed: &SignedTransaction| {
+            let account = confirmed.account(&signed.transaction().sender_address()).unwrap_or_default();
+            let is_used = signed.transaction().nonce() < account.next_nonce;
+            used.extend(is_used.then_some(*id));
+            is_used
+        };
+        self.readmit(undone, is_used, now);
         self.reprice(true);
-        self.settle_all(addresses, now);
+        self.settle_all(self.queues.keys().copied().collect(), now);
         self.after_change(now);
+        used.sort_unstable();
+        used.dedup();
         used
     }
 
@@ -77,25 +92,12 @@ impl Pool {
         }
     }
 
-    /// Takes transactions out that could not be made durable, and with them what cannot stand without them.
-    pub(in crate::mempool) fn withdraw(&mut self, ids: &[TxId], now: Now) {
-        let mut touched = BTreeSet::new();
-        for id in ids {
-            if let Some((address, nonce)) = self.ids.get(id).copied() {
-                self.pull(&address, nonce, None);
-                touched.insert(address);
-            }
-        }
-        self.settle_all(touched, now);
-        self.enforce_bounds(now);
-    }
-
     /// Forgets reasons that are too old.
     pub(in crate::mempool) fn prune_reasons(&mut self) {
         self.reasons.prune(self.confirmed.height(), &self.limits);
     }
 
-    fn settle_all(&mut self, addresses: BTreeSet<Address>, now: Now) {
+    pub(super) fn settle_all(&mut self, addresses: BTreeSet<Address>, now: Now) {
         for address in addresses {
             self.settle(address, now);
         }
@@ -127,12 +129,16 @@ impl Pool {
         touched
     }
 
-    /// Brings back what left the chain and is not on the new branch.
-    fn readmit(&mut self, undone: &[BlockBody<'_>], applied: &[BlockBody<'_>], now: Now) {
-        let mined: HashSet<&TxId> = applied.iter().flat_map(|body| body.tx_ids).collect();
+    /// Brings back what left the chain and has no place on the new branch.
+    fn readmit(
+        &mut self,
+        undone: &[BlockBody<'_>],
+        mut is_used: impl FnMut(&TxId, &SignedTransaction) -> bool,
+        now: Now,
+    ) {
         for BlockBody { block, tx_ids } in undone {
-            for (signed, id) in block.transactions.iter().zip(*tx_ids).filter(|(_, id)| !mined.contains(id)) {
-                if self.ids.contains_key(id) {
+            for (signed, id) in block.transactions.iter().zip(*tx_ids) {
+                if is_used(id, signed) || self.ids.contains_key(id) {
                     continue;
                 }
                 let sender = signed.transaction().sender_address();
@@ -151,7 +157,7 @@ impl Pool {
                     arrival: self.next_arrival,
                 });
                 self.next_arrival += 1;
-                self.events.journal.push(JournalEntry::Added(Arc::clone(&pooled)));
+                self.record_added(&pooled);
                 let cost = Cost::of(&self.params, &*self.confirmed, signed);
                 let rate = super::rate::Rate::new(cost.net(signed.transaction().fee()), signed.size_bytes());
                 let state = State::Queued(now.elapsed.saturating_add(self.limits.queued_for));
@@ -181,7 +187,7 @@ impl Pool {
     }
 
     /// Drops what the next block may not include any more.
-    fn drop_expired(&mut self, now: Now) {
+    pub(super) fn drop_expired(&mut self, now: Now) {
         let next = self.confirmed.height().next();
         let mut touched = BTreeSet::new();
         while let Some((last, address, nonce)) = self.expiring.first().copied()

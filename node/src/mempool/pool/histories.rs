@@ -244,3 +244,28 @@ fn the_pool_does_what_the_rules_say_and_every_outcome_occurs() {
     }
     panic!("never reached: {:?}", missing());
 }
+
+#[test]
+fn what_cannot_be_written_leaves_the_pool_as_it_was() {
+    let submits = step().prop_filter("only submissions", |step| matches!(step, Step::Submit { .. }));
+    let histories = (prop::collection::vec(step(), 1..40), prop::collection::vec(submits, 1..20));
+    let mut runner = TestRunner::new(Config::with_cases(1_000));
+    let outcome = runner.run(&histories, |(written, unwritten)| {
+        let mut both = Both::new();
+        for step in written {
+            both.take(step);
+        }
+        both.pool.take_events();
+        let before = (both.model.order(), both.pool.stats().queued, both.pool.stats().bytes);
+        for step in unwritten {
+            both.take(step);
+        }
+        let changes = both.pool.take_events().changes;
+        both.pool.withdraw(changes, at(both.now));
+        both.pool.check_indexes();
+        let order: Vec<TxId> = both.pool.select(&everything()).iter().map(|pooled| pooled.id()).collect();
+        prop_assert_eq!((order, both.pool.stats().queued, both.pool.stats().bytes), before);
+        Ok(())
+    });
+    outcome.unwrap();
+}

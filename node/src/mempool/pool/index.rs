@@ -5,8 +5,8 @@ use std::sync::Arc;
 use farthing::Mites;
 
 use super::{
-    super::{DropReason, JournalEntry},
-    Pool,
+    super::{DropReason, JournalEntry, Pooled},
+    Change, Pool,
     queue::{Entry, State},
 };
 
@@ -40,15 +40,24 @@ impl Pool {
             self.expiring.remove(&(last, address, nonce));
         }
         if let Some(reason) = reason {
-            self.record_drop(id, reason);
+            self.record(id, reason, self.admitting.then(|| entry.clone()));
         }
     }
 
     /// Remembers why a transaction is not here.
     pub(in crate::mempool) fn record_drop(&mut self, id: farthing::TxId, reason: DropReason) {
+        self.record(id, reason, None);
+    }
+
+    fn record(&mut self, id: farthing::TxId, reason: DropReason, displaced: Option<Entry>) {
         let height = self.confirmed.height();
         self.reasons.record(id, reason, height, &self.limits);
-        self.events.journal.push(JournalEntry::Dropped { id, reason, height });
+        self.events.changes.push(Change { entry: JournalEntry::Dropped { id, reason, height }, displaced });
+    }
+
+    /// Has a transaction written to the journal.
+    pub(super) fn record_added(&mut self, pooled: &Arc<Pooled>) {
+        self.events.changes.push(Change { entry: JournalEntry::Added(Arc::clone(pooled)), displaced: None });
     }
 
     /// Remembers a reason that an earlier run recorded.

@@ -16,6 +16,7 @@ mod rejected;
 mod room;
 mod select;
 mod settle;
+mod withdraw;
 
 #[cfg(test)]
 mod histories;
@@ -31,12 +32,17 @@ use std::{
     time::Duration,
 };
 
-use farthing::{Address, Height, Mites, Params, PublicKey, Sender, TimeMs, TxId, WireId};
+use farthing::{Address, BlockId, Height, Mites, Params, PublicKey, Sender, TimeMs, TxId, WireId};
 
 use self::{queue::Queue, queue::Tail, reasons::Reasons, rejected::Rejected};
 use super::{AccountPending, Confirmed, JournalEntry, PoolLimits, PoolStats, PoolStatus, Pooled, Rejection, Source};
 
-pub(super) use self::{admit::Candidate, advance::BlockBody, place::Foreseen};
+pub(super) use self::{
+    admit::Candidate,
+    advance::BlockBody,
+    place::Foreseen,
+    withdraw::{Change, Withdrawn},
+};
 
 /// The time of an operation.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +57,7 @@ pub(super) struct Now {
 #[derive(Debug, Default)]
 pub(super) struct Events {
     /// To be written to the journal.
-    pub(super) journal: Vec<JournalEntry>,
+    pub(super) changes: Vec<Change>,
     /// To be announced once that is on disk.
     pub(super) announced: Vec<(WireId, Source)>,
 }
@@ -82,6 +88,8 @@ pub(super) struct Pool {
     reasons: Reasons,
     rejected: Rejected,
     events: Events,
+    /// A transaction is being admitted: what goes now, goes for it.
+    admitting: bool,
 }
 
 impl fmt::Debug for Pool {
@@ -111,12 +119,23 @@ impl Pool {
             stats: PoolStats::default(),
             reasons: Reasons::default(),
             events: Events::default(),
+            admitting: false,
         }
+    }
+
+    /// The block up to which the pool knows the chain.
+    pub(super) fn tip(&self) -> BlockId {
+        self.confirmed.tip()
     }
 
     /// What has to be done outside since the last call.
     pub(super) fn take_events(&mut self) -> Events {
         std::mem::take(&mut self.events)
+    }
+
+    /// The journal was written anew and holds all changes.
+    pub(super) fn forget_changes(&mut self) {
+        self.events.changes.clear();
     }
 
     pub(super) fn status(&self, id: &TxId) -> Option<PoolStatus> {
@@ -145,9 +164,21 @@ impl Pool {
         self.get(self.wires.get(id)?)
     }
 
+    /// Those from blocks that left the chain which the journal does not have on disk yet.
+    pub(super) fn unwritten(&self) -> Vec<JournalEntry> {
+        let entries = self.queues.values().flat_map(|queue| queue.entries.values());
+        let unwritten = entries.filter(|entry| !entry.synced && entry.pooled.source == Source::Reorg);
+        unwritten.map(|entry| JournalEntry::Added(Arc::clone(&entry.pooled))).collect()
+    }
+
     /// True if the transaction is here but the journal does not have it on disk yet.
     pub(super) fn is_unsynced(&self, id: &TxId) -> bool {
         self.entry(id).is_some_and(|entry| !entry.synced)
+    }
+
+    /// True if the transaction is here and on disk.
+    pub(super) fn is_durable(&self, id: &TxId) -> bool {
+        self.entry(id).is_some_and(|entry| entry.synced)
     }
 
     /// The journal has these on disk.

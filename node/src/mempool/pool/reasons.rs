@@ -26,9 +26,9 @@ impl Reasons {
         }
     }
 
-    /// The transaction is back.
-    pub(super) fn clear(&mut self, id: &TxId) {
-        self.by_id.remove(id);
+    /// The transaction is back, or it never left. Says whether there was a reason.
+    pub(super) fn clear(&mut self, id: &TxId) -> bool {
+        self.by_id.remove(id).is_some()
     }
 
     pub(super) fn prune(&mut self, tip: Height, limits: &PoolLimits) {

@@ -1,16 +1,20 @@
 //! The mempool as its users see it: on a chain in memory, with a journal.
 
+mod full_disk;
+mod small_disk;
+mod starting;
+
 use std::{sync::Arc, time::Duration};
 
 use farthing::{Mites, Signature, SignedTransaction, TxId};
 use tokio::time::timeout;
 
 use super::{
-    Arrival, DropReason, JournalError, Ledger, MemoryJournal, Mempool, PoolLimits, PoolStatus, Rejection, Source,
-    follow, start,
+    Arrival, DropReason, JournalError, Ledger, MemoryJournal, Mempool, PoolJournal as _, PoolLimits, PoolStatus,
+    Rejection, Source, StartingLedger, follow, start,
 };
 use crate::{
-    chain::{Origin, SessionId},
+    chain::{ChainView, Origin, SessionId},
     env::{Compute, Env},
     tasks::Tasks,
     testing::{ALICE, BOB, TestChain, dev, mine},
@@ -31,10 +35,14 @@ async fn fixture() -> Fixture {
 }
 
 async fn begin(test: TestChain, journal: MemoryJournal) -> Fixture {
+    let ledger: Arc<dyn Ledger> = Arc::new(test.chain.clone());
+    begin_with(test, journal, ledger).await
+}
+
+async fn begin_with(test: TestChain, journal: MemoryJournal, ledger: Arc<dyn Ledger>) -> Fixture {
     let tasks = Tasks::new();
     // In place: so that what shares a sync is not a matter of luck.
     let env = Env::system().unwrap().with_clock(test.clock.clone()).with_compute(Compute::inline());
-    let ledger: Arc<dyn Ledger> = Arc::new(test.chain.clone());
     let changes = test.chain.subscribe();
     let kept = Arc::new(journal.clone());
     let mempool = start(&tasks, env.clone(), dev(), PoolLimits::default(), ledger, kept).await.unwrap();
@@ -56,11 +64,27 @@ impl Fixture {
 
     /// Ends the node and begins a new one on the same chain and journal.
     async fn restart(self) -> Self {
+        let (test, journal) = self.stop().await;
+        begin(test, journal).await
+    }
+
+    /// Ends the node; its chain goes on.
+    async fn stop(self) -> (TestChain, MemoryJournal) {
         self.tasks.stop();
         let Self { test, journal, tasks, .. } = self;
         tasks.supervise().await.unwrap();
-        begin(test, journal).await
+        (test, journal)
     }
+}
+
+/// Lets another branch of two empty blocks grow past the first block on this view.
+async fn overtake(test: &TestChain, from: &ChainView) {
+    let first = mine(&dev(), from, Vec::new(), 2);
+    let checked = farthing_consensus::check_block(&dev(), &first).unwrap();
+    let context = farthing_consensus::check_header(&dev(), &from.tip, &first.header, test.now()).unwrap();
+    let view = from.apply(&dev(), &checked, &context).unwrap().view;
+    test.chain.submit_block(first, Origin::Local).await.unwrap();
+    test.chain.submit_block(mine(&dev(), &view, Vec::new(), 2), Origin::Local).await.unwrap();
 }
 
 fn id(signed: &SignedTransaction) -> TxId {
@@ -139,30 +163,6 @@ async fn a_peer_that_sends_forgeries_is_stopped_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn what_the_journal_cannot_write_is_not_taken_and_can_be_sent_again() {
-    let fixture = fixture().await;
-    let full = JournalError { message: "no space left on device".to_owned(), is_fatal: false };
-    fixture.journal.fail_with(Some(full));
-    let transfer = ALICE.pay(0, BOB.address(), 1);
-    let refused = fixture.submit(vec![transfer.clone()]).await;
-    assert_eq!(refused, [Err(Rejection::JournalFailed("no space left on device".to_owned()))]);
-    assert_eq!(fixture.mempool.stats().executable, 0);
-    assert_eq!(fixture.mempool.status(&id(&transfer)), None);
-    fixture.journal.fail_with(None);
-    assert_eq!(fixture.submit(vec![transfer]).await, [Ok(PoolStatus::Pending)]);
-}
-
-#[tokio::test]
-async fn a_journal_that_lost_track_of_the_disk_stops_the_node() {
-    let fixture = fixture().await;
-    fixture.journal.fail_with(Some(JournalError { message: "sync failed".to_owned(), is_fatal: true }));
-    let refused = fixture.submit(vec![ALICE.pay(0, BOB.address(), 1)]).await;
-    assert!(matches!(&refused[..], [Err(Rejection::JournalFailed(_))]), "{refused:?}");
-    let failure = timeout(DEADLINE, fixture.tasks.clone().supervise()).await.unwrap().unwrap_err();
-    assert_eq!(crate::tasks::Chain(&failure).to_string(), "task mempool journal failed: sync failed");
-}
-
-#[tokio::test]
 async fn after_a_restart_each_transfer_is_pending_mined_or_dropped_for_a_reason() {
     let fixture = fixture().await;
     let mined = ALICE.pay(0, BOB.address(), 1);
@@ -195,13 +195,7 @@ async fn what_a_reorg_takes_from_the_chain_waits_again() {
     chain.submit_block(mine(&dev(), &genesis, vec![transfer.clone()], 1), Origin::Local).await.unwrap();
     fixture.pool_reaches(1).await;
     assert_eq!(fixture.mempool.status(&id(&transfer)), None);
-    // Another branch, without it, grows longer.
-    let first = mine(&dev(), &genesis, Vec::new(), 2);
-    let checked = farthing_consensus::check_block(&dev(), &first).unwrap();
-    let context = farthing_consensus::check_header(&dev(), &genesis.tip, &first.header, fixture.test.now()).unwrap();
-    let view = genesis.apply(&dev(), &checked, &context).unwrap().view;
-    chain.submit_block(first, Origin::Local).await.unwrap();
-    chain.submit_block(mine(&dev(), &view, Vec::new(), 2), Origin::Local).await.unwrap();
+    overtake(&fixture.test, &genesis).await;
     fixture.pool_reaches(2).await;
     assert_eq!(fixture.mempool.status(&id(&transfer)), Some(PoolStatus::Pending));
     assert_eq!(fixture.mempool.account_pending(&BOB.address()).incoming, Mites::from_far(1).unwrap());

@@ -1,10 +1,12 @@
 //! The pool's rules, one test each, on transfers whose signatures nobody looks at.
 
+mod withdraw;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use farthing::{
-    Account, Address, Block, Coinbase, Height, Mites, Network, Output, PublicKey, Sender, Signature, SignedTransaction,
-    TimeMs, Transaction, TxId, tx::TransactionFields,
+    Account, Address, Block, BlockId, Coinbase, Height, Mites, Network, Output, PublicKey, Sender, Signature,
+    SignedTransaction, TimeMs, Transaction, TxId, tx::TransactionFields,
 };
 use farthing_consensus::AccountView;
 
@@ -30,6 +32,10 @@ impl AccountView for View {
 impl Confirmed for View {
     fn height(&self) -> Height {
         self.height
+    }
+
+    fn tip(&self) -> BlockId {
+        *Network::Dev.params().genesis_id()
     }
 }
 
@@ -179,7 +185,7 @@ fn the_same_transfer_again_gets_its_present_status_and_changes_nothing() {
     fixture.pool.take_events();
     assert_eq!(fixture.admit(&spend), Ok(PoolStatus::Pending));
     let events = fixture.pool.take_events();
-    assert!(events.journal.is_empty() && events.announced.is_empty());
+    assert!(events.changes.is_empty() && events.announced.is_empty());
 }
 
 #[test]
@@ -387,7 +393,7 @@ fn what_a_reorg_undoes_is_pending_again_before_what_followed_it() {
     assert_eq!(fixture.status(&first), Some(PoolStatus::Pending));
     assert_eq!(fixture.status(&second), Some(PoolStatus::Pending));
     assert_eq!(fixture.pool.get(&first.id()).unwrap().source(), Source::Reorg);
-    assert_eq!(fixture.pool.take_events().journal.len(), 1);
+    assert_eq!(fixture.pool.take_events().changes.len(), 1);
 }
 
 #[test]
@@ -468,18 +474,4 @@ fn a_gapped_one_is_not_replaced_by_one_that_is_too_large_for_its_share_of_the_po
     let large = |memo| Spend { memo, ..Spend::new(1, 2, 900_000) };
     assert_eq!(fixture.admit(&large(101)), Err(Rejection::TooManyQueued { nonce: 2, expected_nonce: 1 }));
     assert_eq!(fixture.admit(&large(100)), Ok(PoolStatus::Queued));
-}
-
-#[test]
-fn what_followed_a_withdrawn_transfer_stays_within_the_bounds_of_gapped_ones() {
-    let mut fixture = Fixture::new(PoolLimits { queued_bytes: 1_000, ..PoolLimits::default() });
-    let spends: Vec<Spend> = (0..6).map(|nonce| Spend::new(1, nonce, 100_000)).collect();
-    for spend in &spends {
-        fixture.admit(spend).unwrap();
-    }
-    fixture.pool.withdraw(&[spends[0].id()], at(0));
-    fixture.pool.check_indexes();
-    assert_eq!(fixture.pool.stats().executable, 0);
-    assert_eq!(fixture.pool.stats().queued, 1_000 / spends[1].signed().size_bytes());
-    assert_eq!(fixture.status(&spends[0]), None);
 }
