@@ -31,6 +31,8 @@ const COMMANDS: usize = 16;
 const CHANGES: usize = 64;
 /// How often blocks from the future are looked at.
 const RETRY_FUTURE: Duration = Duration::from_secs(1);
+/// How soon a tie is tried again that could not be taken when it was due.
+const RETRY_TIE: Duration = Duration::from_secs(5);
 
 /// Sizes of the chain's caches.
 #[derive(Debug, Clone, Copy)]
@@ -81,8 +83,10 @@ async fn run(
     stop: CancellationToken,
 ) -> Result<(), ChainError> {
     writer = on_thread(writer, |writer| writer.choose_branch(Origin::Local)).await?;
+    let mut tried_in_vain = false;
     loop {
-        let timer = next_timer(&writer);
+        let timer = next_timer(&writer, tried_in_vain);
+        tried_in_vain = false;
         let next = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
@@ -92,6 +96,7 @@ async fn run(
                     writer.retry_future();
                     writer.choose_branch(Origin::Local)
                 }).await?;
+                tried_in_vain = writer.tie_deadline().is_some_and(|wait| wait.is_zero());
                 continue;
             }
         };
@@ -100,9 +105,12 @@ async fn run(
     }
 }
 
-fn next_timer(writer: &Writer) -> Option<Duration> {
+/// When something is to be done although nobody asks. A tie that could not be taken, for want of room on the disk or of
+/// a good copy of a block, is not tried again at once.
+fn next_timer(writer: &Writer, tried_in_vain: bool) -> Option<Duration> {
     let retry = (!writer.future.is_empty()).then_some(RETRY_FUTURE);
-    [retry, writer.tie_deadline()].into_iter().flatten().min()
+    let tie = writer.tie_deadline().map(|wait| if tried_in_vain { wait.max(RETRY_TIE) } else { wait });
+    [retry, tie].into_iter().flatten().min()
 }
 
 /// Runs one command and answers it. Only a fault that the process must stop for comes back as an error.
@@ -115,12 +123,13 @@ async fn obey(writer: Writer, command: Command) -> Result<Writer, ChainError> {
             let fault = match command {
                 Command::Block(block, origin, answer) => {
                     let result = writer.take_block(*block, origin);
+                    writer.note_trouble(&result);
                     let fault = result.as_ref().err().and_then(fatal);
                     let _ = answer.send(result);
                     fault
                 }
-                Command::Headers(headers, max_missing, answer) => {
-                    let result = writer.take_headers(&headers, max_missing);
+                Command::Headers(headers, session, max_missing, answer) => {
+                    let result = writer.take_headers(&headers, session, max_missing);
                     let fault = match &result {
                         Err(HeaderRejection::Chain(error)) if error.is_fatal() => Some(error.clone()),
                         _ => None,

@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
     ChainView, VerifiedCache,
-    events::{Accepted, Origin, TipChange, TipChanges},
+    events::{Accepted, Origin, SessionId, TipChange, TipChanges},
     headers::{HeaderTree, HeadersAccepted},
     keys::KeyCache,
     rejection::{BlockRejection, ChainError, HeaderRejection},
@@ -32,7 +32,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) enum Command {
     Block(Box<Block>, Origin, oneshot::Sender<Result<Accepted, BlockRejection>>),
-    Headers(Vec<Header>, usize, oneshot::Sender<Result<HeadersAccepted, HeaderRejection>>),
+    Headers(Vec<Header>, SessionId, usize, oneshot::Sender<Result<HeadersAccepted, HeaderRejection>>),
 }
 
 /// Access to the chain. Cheap to clone.
@@ -84,20 +84,27 @@ impl Chain {
         answered.await.map_err(|_| ChainError::Stopping)?
     }
 
-    /// Takes headers, the lowest first, each the child of the one before. Names at most `max_missing` blocks whose
-    /// bodies should be fetched.
+    /// Takes headers that a session told of, the lowest first, each the child of the one before. Names at most
+    /// `max_missing` blocks whose bodies should be fetched. They wait until their bodies come or
+    /// [`Chain::forget_headers_of`] the session.
     ///
     /// # Errors
     /// Why a header is not taken; those before it are.
     pub async fn accept_headers(
         &self,
         headers: Vec<Header>,
+        session: SessionId,
         max_missing: usize,
     ) -> Result<HeadersAccepted, HeaderRejection> {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Headers(headers, max_missing, answer);
+        let command = Command::Headers(headers, session, max_missing, answer);
         self.commands.send(command).await.map_err(|_| ChainError::Stopping)?;
         answered.await.map_err(|_| ChainError::Stopping)?
+    }
+
+    /// A session is over: what it told of is not waited for any longer.
+    pub fn forget_headers_of(&self, session: SessionId) {
+        self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_owner(session);
     }
 
     /// The known header with the most work, its body here or not.

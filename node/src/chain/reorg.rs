@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ledger::{Applied, Before},
-    store::{BestChange, Commit, Effects},
+    store::{BestChange, Commit, Effects, StoreError},
 };
 
 /// Effects of so many blocks are written at once at the most, so that a deep change needs no more memory for them.
@@ -88,6 +88,23 @@ impl Writer {
         readable.find(preferred).map(|found| found.context)
     }
 
+    /// Executes a branch of equal work without changing to it: others are told of a tie, and whoever tells of an invalid
+    /// block pays for it.
+    pub(super) fn try_branch(&mut self, target: &HeaderContext) -> Result<(), BlockRejection> {
+        let plan = self.plan(target)?;
+        let tried = self.undo_to(&plan.fork).map_err(BlockRejection::from).and_then(|(view, _)| {
+            let (_, progress) = self.apply_branch(view, &plan.branch)?;
+            // Written once for each block, whether or not its branch is ever the best.
+            self.shared.store.commit(Commit { effects: progress.effects, ..Commit::default() })?;
+            Ok(())
+        });
+        match tried {
+            // What cannot be read now is tried again when the branch is to be changed to.
+            Err(BlockRejection::Chain(error)) if error.damaged_block().is_some() => Ok(()),
+            tried => tried,
+        }
+    }
+
     fn change_to(&mut self, target: &HeaderContext, origin: Origin) -> Result<(), BlockRejection> {
         let old_tip = self.view.tip;
         let plan = self.plan(target)?;
@@ -130,7 +147,11 @@ impl Writer {
         while view.tip.id() != fork.id() {
             let id = view.tip.id();
             let block = store.block(&id)?.ok_or_else(|| Self::inconsistent("the body", &id))?;
-            let effects = store.effects(&id)?.ok_or_else(|| Self::inconsistent("the effects", &id))?;
+            let effects = match store.effects(&id) {
+                // Only executing the block again brings them back, which a start does.
+                Err(error @ StoreError::Corrupt { .. }) => return Err(ChainError::Inconsistent(error.to_string())),
+                read => read?.ok_or_else(|| Self::inconsistent("the effects", &id))?,
+            };
             let parent = store.header(&view.tip.header().previous)?;
             let parent = parent.ok_or_else(|| Self::inconsistent("the parent", &id))?;
             // The ranges on the way are never looked at; only the fork's counts.
@@ -186,8 +207,13 @@ impl Writer {
             .apply(&self.shared.params, &checked, context)
             .map_err(|error| BlockRejection::from_ledger(id, error))?;
         let Applied { view: mut next, effects, new_keys, range_nodes } = applied;
-        // Effects are written once for a block; whoever has them was connected before, signatures verified.
-        if store.effects(&id)?.is_none() {
+        // Effects are written once for a block, and again if they are damaged; whoever has them was connected before,
+        // signatures verified.
+        let written = match store.effects(&id) {
+            Err(StoreError::Corrupt { .. }) => None,
+            read => read?,
+        };
+        if written.is_none() {
             signatures::verify(&self.shared, view, &checked)?;
             progress.effects.push((id, effects));
         }

@@ -14,11 +14,11 @@ use lru::LruCache;
 use tracing::{info, warn};
 
 use super::{
-    ChainView,
+    ChainView, SessionId,
     candidates::Candidates,
     events::{Accepted, ChainBlock, Origin, TipChange},
     handle::Shared,
-    headers::{HeadersAccepted, MAX_WAITING_HEADERS},
+    headers::HeadersAccepted,
     rejection::{BlockRejection, ChainError, HeaderRejection},
     signatures,
 };
@@ -48,6 +48,8 @@ pub(super) struct Writer {
     pub(super) candidates: Candidates,
     pub(super) invalid: LruCache<BlockId, ()>,
     pub(super) future: VecDeque<FutureBlock>,
+    /// The last block could not be stored, and that was said.
+    is_in_trouble: bool,
 }
 
 impl Writer {
@@ -58,7 +60,8 @@ impl Writer {
             known.insert(candidate, now);
         }
         let view = shared.view.borrow().clone();
-        Self { shared, view, candidates: known, invalid: LruCache::new(INVALID_IDS), future: VecDeque::new() }
+        let invalid = LruCache::new(INVALID_IDS);
+        Self { shared, view, candidates: known, invalid, future: VecDeque::new(), is_in_trouble: false }
     }
 
     /// Takes a block: checks it, keeps it, and makes it the tip if it leads the heaviest branch.
@@ -101,6 +104,9 @@ impl Writer {
             return Ok(Accepted::Connected);
         }
         self.keep_on_side(&block, &context)?;
+        if context.total_work() == self.view.tip.total_work() {
+            self.try_branch(&context)?;
+        }
         self.choose_branch_with(id, origin)?;
         Ok(if self.view.tip.id() == id { Accepted::Connected } else { Accepted::SideBranch })
     }
@@ -207,11 +213,19 @@ impl Writer {
     pub(super) fn take_headers(
         &mut self,
         headers: &[Header],
+        session: SessionId,
         max_missing: usize,
     ) -> Result<HeadersAccepted, HeaderRejection> {
+        let branch = {
+            let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
+            if tree.lacks_room(headers.len()) {
+                tree.prune(self.view.tip.total_work());
+            }
+            headers.first().and_then(|first| tree.root_owner(&first.previous))
+        };
         let mut last = self.view.tip;
         for (at, header) in headers.iter().enumerate() {
-            last = self.take_header(at, header)?;
+            last = self.take_header(at, header, session, branch)?;
         }
         let tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut missing_bodies = tree.path_to(&last.id());
@@ -219,7 +233,13 @@ impl Writer {
         Ok(HeadersAccepted { last, missing_bodies })
     }
 
-    fn take_header(&mut self, at: usize, header: &Header) -> Result<HeaderContext, HeaderRejection> {
+    fn take_header(
+        &mut self,
+        at: usize,
+        header: &Header,
+        session: SessionId,
+        branch: Option<SessionId>,
+    ) -> Result<HeaderContext, HeaderRejection> {
         let id = header.id();
         if self.invalid.contains(&id) || self.invalid.contains(&header.previous) {
             return Err(HeaderRejection::KnownInvalid { id });
@@ -234,14 +254,7 @@ impl Writer {
         let now = self.shared.env.clock().now();
         let context = check_header(&self.shared.params, &parent, header, now).map_err(invalid)?;
         let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        if tree.len() >= MAX_WAITING_HEADERS {
-            tree.prune(self.view.tip.total_work());
-        }
-        if tree.len() >= MAX_WAITING_HEADERS {
-            return Err(HeaderRejection::Full(tree.len()));
-        }
-        tree.insert(context);
-        Ok(context)
+        if tree.insert(context, session, branch) { Ok(context) } else { Err(HeaderRejection::Full(tree.len())) }
     }
 
     fn forget_header(&self, id: &BlockId) {
@@ -255,6 +268,21 @@ impl Writer {
         for id in branch {
             self.candidates.remove(&id);
             self.invalid.put(id, ());
+        }
+    }
+
+    /// Says once that blocks cannot be stored, and once that they can again.
+    pub(super) fn note_trouble(&mut self, result: &Result<Accepted, BlockRejection>) {
+        match result {
+            Err(BlockRejection::Chain(ChainError::Store(error))) if !error.is_fatal() && !self.is_in_trouble => {
+                self.is_in_trouble = true;
+                warn!(%error, "blocks cannot be stored; reads go on, and so does everything once this is over");
+            }
+            Ok(Accepted::Connected | Accepted::SideBranch | Accepted::Repaired) if self.is_in_trouble => {
+                self.is_in_trouble = false;
+                info!("blocks are stored again");
+            }
+            _ => {}
         }
     }
 

@@ -5,6 +5,9 @@ use std::{collections::HashMap, hash::Hash, time::Duration};
 use super::limits::MAX_CLAIMS;
 
 /// Claims of sessions on things to fetch. A claim that is too old may be taken over.
+///
+/// Whoever is refused first is next: when a claim ends without the thing, it is kept for that session for as long as
+/// sessions wait before they come again, or a peer that claims a thing over and over could keep it from all others.
 #[derive(Debug)]
 pub(super) struct Claims<K: Hash + Eq, S> {
     claims: HashMap<K, Claim<S>>,
@@ -16,6 +19,7 @@ pub(super) struct Claims<K: Hash + Eq, S> {
 struct Claim<S> {
     by: S,
     until: Duration,
+    next: Option<S>,
 }
 
 impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
@@ -24,13 +28,22 @@ impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
         Self { claims: HashMap::new(), lasts, most: MAX_CLAIMS }
     }
 
-    /// Takes the claim for a session unless another holds it.
+    /// Takes the claim for a session unless another holds it, or is next. A session that holds it renews it.
     pub(super) fn take(&mut self, key: K, by: S, now: Duration) -> bool {
+        let fresh = Claim { by, until: now.saturating_add(self.lasts), next: None };
         if let Some(claim) = self.claims.get_mut(&key) {
-            if claim.by != by && claim.until > now {
+            let held = claim.until > now;
+            if held && claim.by == by {
+                claim.until = fresh.until;
+                return true;
+            }
+            let kept_until = claim.until.saturating_add(self.lasts).saturating_add(self.lasts / 2);
+            let others_turn = claim.next.is_some_and(|next| next != by) && now < kept_until;
+            if held || others_turn {
+                claim.next.get_or_insert(by);
                 return false;
             }
-            *claim = Claim { by, until: now.saturating_add(self.lasts) };
+            *claim = fresh;
             return true;
         }
         if self.claims.len() >= self.most {
@@ -38,21 +51,31 @@ impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
         }
         // Without room the thing may be fetched twice, which costs bandwidth and nothing else.
         if self.claims.len() < self.most {
-            self.claims.insert(key, Claim { by, until: now.saturating_add(self.lasts) });
+            self.claims.insert(key, fresh);
         }
         true
     }
 
-    /// Gives a claim up, if the session still holds it.
-    pub(super) fn release(&mut self, key: &K, by: S) {
-        if self.claims.get(key).is_some_and(|claim| claim.by == by) {
-            self.claims.remove(key);
+    /// Gives a claim up, if the session still holds it: to whoever is next.
+    pub(super) fn release(&mut self, key: &K, by: S, now: Duration) {
+        match self.claims.get_mut(key) {
+            Some(claim) if claim.by == by && claim.next.is_some() => claim.until = claim.until.min(now),
+            Some(claim) if claim.by == by => drop(self.claims.remove(key)),
+            _ => {}
         }
     }
 
-    /// Gives up every claim of a session that ended.
+    /// The thing is here: nobody needs to claim it any more.
+    pub(super) fn settle(&mut self, key: &K) {
+        self.claims.remove(key);
+    }
+
+    /// Gives up every claim of a session that ended, and its place in every line.
     pub(super) fn release_all(&mut self, by: S) {
         self.claims.retain(|_, claim| claim.by != by);
+        for claim in self.claims.values_mut() {
+            claim.next = claim.next.filter(|next| *next != by);
+        }
     }
 }
 
@@ -70,7 +93,7 @@ mod tests {
         assert!(claims.take(1, 'a', Duration::ZERO));
         assert!(!claims.take(1, 'b', LASTS / 2));
         assert!(claims.take(1, 'b', LASTS));
-        claims.release(&1, 'a');
+        claims.release(&1, 'a', LASTS);
         assert!(!claims.take(1, 'a', LASTS), "only its holder can give a claim up");
     }
 
@@ -83,6 +106,31 @@ mod tests {
         assert!(!claims.take(2, 'a', Duration::ZERO));
     }
 
+    #[test]
+    fn a_session_that_claims_a_thing_again_and_again_in_vain_does_not_keep_it_from_others() {
+        let mut claims = Claims::new(LASTS);
+        let mut now = Duration::ZERO;
+        assert!(claims.take(1, 'a', now));
+        assert!(!claims.take(1, 'b', now));
+        // It answers with nothing shortly before the deadline and claims again at once, as does a third one.
+        now += LASTS - Duration::from_millis(1);
+        claims.release(&1, 'a', now);
+        assert!(!claims.take(1, 'a', now) && !claims.take(1, 'c', now));
+        now += Duration::from_millis(500);
+        assert!(claims.take(1, 'b', now), "it was refused first, so it is next");
+        claims.settle(&1);
+        assert!(claims.take(1, 'c', now), "and nobody's any more");
+    }
+
+    #[test]
+    fn whoever_is_next_and_does_not_come_loses_its_turn() {
+        let mut claims = Claims::new(LASTS);
+        assert!(claims.take(1, 'a', Duration::ZERO) && !claims.take(1, 'b', Duration::ZERO));
+        claims.release(&1, 'a', Duration::ZERO);
+        assert!(!claims.take(1, 'c', LASTS));
+        assert!(claims.take(1, 'c', LASTS * 3));
+    }
+
     proptest! {
         #[test]
         fn no_two_sessions_hold_one_thing_and_the_table_is_bounded(
@@ -93,7 +141,9 @@ mod tests {
             for (key, by, passes) in steps {
                 now += Duration::from_millis(passes);
                 let holder = claims.claims.get(&key).filter(|claim| claim.until > now).map(|claim| claim.by);
-                prop_assert_eq!(claims.take(key, by, now), holder.is_none_or(|holder| holder == by));
+                let taken = claims.take(key, by, now);
+                prop_assert!(!taken || holder.is_none_or(|holder| holder == by));
+                prop_assert!(taken || holder != Some(by), "whoever holds it renews it");
                 prop_assert!(claims.claims.len() <= 8);
             }
         }

@@ -118,7 +118,16 @@ impl Client {
         tip: Option<wire::Tip>,
         transactions: Option<wire::TransactionIds>,
     ) -> Result<(), CallError> {
-        let request = wire::AnnounceRequest { session_id: self.session_id.clone(), tip, transactions };
+        self.tell(wire::AnnounceRequest { tip, transactions, ..wire::AnnounceRequest::default() }).await
+    }
+
+    pub(super) async fn ask_for_pool(&self) -> Result<(), CallError> {
+        let pool_query = Some(wire::PoolQuery {});
+        self.tell(wire::AnnounceRequest { pool_query, ..wire::AnnounceRequest::default() }).await
+    }
+
+    async fn tell(&self, news: wire::AnnounceRequest) -> Result<(), CallError> {
+        let request = wire::AnnounceRequest { session_id: self.session_id.clone(), ..news };
         answer(SEND_DEADLINE, self.taking(MAX_MESSAGE_BYTES).announce(request)).await?;
         Ok(())
     }

@@ -52,6 +52,7 @@ async fn follow(
                         return Err(Misdeed::OutOfOrder("more wants than may be open").into());
                     }
                     Event::Want(want) => answers.push(Box::pin(answer(inner, client, want))),
+                    Event::PoolQuery(_) => session.offer_pool_again(inner.elapsed()),
                     Event::Ping(_) => {}
                 }
             }

@@ -64,10 +64,14 @@ pub(super) const MAX_INBOUND_SESSIONS: usize = 112;
 pub(super) const MAX_INBOUND_PER_PREFIX: usize = 4;
 /// Events queued for one follower.
 pub(super) const FOLLOW_QUEUE: usize = 16;
+/// Announced tips of one peer that wait to be looked at; the oldest leaves first.
+pub(super) const MAX_WAITING_TIPS: usize = 8;
 /// Announced wire ids of one peer that wait to be looked at.
 pub(super) const MAX_WAITING_WIRE_IDS: usize = 50_000;
 /// Wire ids that wait to be announced to one peer; beyond that the whole pool is offered again.
 pub(super) const MAX_OUTGOING_WIRE_IDS: usize = 50_000;
+/// How often a peer is asked to offer its whole pool again.
+pub(super) const POOL_QUERY_INTERVAL: Duration = Duration::from_secs(30);
 /// Transactions of the pool that are read at once to be offered to a peer.
 pub(super) const POOL_PART: usize = 5_000;
 /// Wire ids remembered as known to a peer.

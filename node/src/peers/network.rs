@@ -284,6 +284,11 @@ impl Inner {
         });
     }
 
+    /// Whether this node is fetching, as a value that can be waited on.
+    pub(super) fn watch_syncing(&self) -> watch::Receiver<bool> {
+        self.syncing.subscribe()
+    }
+
     /// The ban in force against this node, as a reason.
     pub(super) fn ban_of(&self, culprit: Culprit) -> Option<String> {
         let now = self.env.clock().now();
@@ -326,6 +331,8 @@ impl Inner {
         lock(&self.state).sessions.remove(session.id);
         lock(&self.blocks).release_all(session.id);
         lock(&self.transactions).release_all(session.id);
+        self.chain.forget_headers_of(session.id);
+        self.note_progress();
         self.released.notify_waiters();
         self.changed.notify_waiters();
     }

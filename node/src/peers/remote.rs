@@ -104,6 +104,14 @@ impl Remote {
         }
     }
 
+    /// Asks the peer to offer its whole pool again.
+    pub(super) async fn ask_for_pool(&self) -> Result<(), PullError> {
+        match self {
+            Self::Dialled(client) => Ok(client.ask_for_pool().await?),
+            Self::Caller(caller) => caller.tell(wire::follow_response::Event::PoolQuery(wire::PoolQuery {})).await,
+        }
+    }
+
     /// Headers behind the first id of the locator that is on the peer's best chain.
     pub(super) async fn headers(&self, locator: &[BlockId]) -> Result<Vec<Header>, PullError> {
         let locator = locator_to_wire(locator);

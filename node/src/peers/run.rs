@@ -95,6 +95,8 @@ async fn begin(inner: &Arc<Inner>, host: &str, port: u16) -> Result<Begun, DialE
     session.heard(inner.elapsed());
     state.sessions.insert(Arc::clone(&session), None);
     state.book.connected(address, inner.env.clock().now());
+    // From here on it counts as a session.
+    state.dialling.remove(&address);
     drop(state);
     inner.changed.notify_waiters();
     Ok((session, client, stream))

@@ -35,6 +35,9 @@ async fn announce(inner: &Inner, session: &Session) -> Result<(), PullError> {
     let (mut tips, mut ties) = (inner.tips.subscribe(), inner.ties.subscribe());
     // The hello told of the tip as it was then.
     tips.mark_changed();
+    if ties.borrow().is_some() {
+        ties.mark_changed();
+    }
     let mut flush_at: Option<Instant> = None;
     let mut ping_at = Instant::now() + PING_INTERVAL;
     loop {

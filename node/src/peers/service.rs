@@ -171,6 +171,9 @@ impl PeerService for PeerServer {
         if let Some(ids) = news.transactions {
             session.take_wire_ids(self.read(&session, wire_ids_from_wire(&ids))?);
         }
+        if news.pool_query.is_some() {
+            session.offer_pool_again(self.inner.elapsed());
+        }
         Ok(Response::new(wire::AnnounceResponse {}))
     }
 

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,7 +19,7 @@ use super::{
     convert::Tip,
     handshake::Hello,
     known::Known,
-    limits::{MAX_KNOWN_WIRE_IDS, MAX_OUTGOING_WIRE_IDS, MAX_WAITING_WIRE_IDS},
+    limits::{MAX_KNOWN_WIRE_IDS, MAX_OUTGOING_WIRE_IDS, MAX_WAITING_TIPS, MAX_WAITING_WIRE_IDS, POOL_QUERY_INTERVAL},
     remote::Remote,
     standing::Culprit,
 };
@@ -75,9 +75,14 @@ pub(super) struct Session {
     pub(super) end: CancellationToken,
     /// The peer's tip as it last announced it.
     tip: watch::Sender<Arc<Tip>>,
+    /// Tips that were not looked at yet.
+    tips: Mutex<VecDeque<Arc<Tip>>>,
+    tips_ready: Notify,
     known: Mutex<Known<WireId>>,
     announced: Mutex<VecDeque<WireId>>,
     announced_ready: Notify,
+    /// Announcements were dropped for want of room.
+    missed: AtomicBool,
     outgoing: Mutex<Outgoing>,
     outgoing_ready: Notify,
     heard_at_ms: AtomicU64,
@@ -88,6 +93,8 @@ struct Outgoing {
     wire_ids: VecDeque<WireId>,
     /// The pool is still to be offered from here on: at the start, and after the queue ran over.
     pool_from: Option<Arrival>,
+    /// When the peer last asked for the whole pool.
+    asked_at: Option<Duration>,
 }
 
 impl Outgoing {
@@ -98,16 +105,20 @@ impl Outgoing {
 
 impl Session {
     pub(super) fn new(id: SessionId, who: Identity, remote: Remote, tip: Tip, end: CancellationToken) -> Self {
-        let outgoing = Outgoing { wire_ids: VecDeque::new(), pool_from: Some(Arrival::FIRST) };
+        let outgoing = Outgoing { wire_ids: VecDeque::new(), pool_from: Some(Arrival::FIRST), asked_at: None };
+        let tip = Arc::new(tip);
         let session = Self {
             id,
             who,
             remote,
             end,
-            tip: watch::Sender::new(Arc::new(tip)),
+            tip: watch::Sender::new(Arc::clone(&tip)),
+            tips: Mutex::new(VecDeque::from([tip])),
+            tips_ready: Notify::new(),
             known: Mutex::new(Known::new(MAX_KNOWN_WIRE_IDS)),
             announced: Mutex::default(),
             announced_ready: Notify::new(),
+            missed: AtomicBool::new(false),
             outgoing: Mutex::new(outgoing),
             outgoing_ready: Notify::new(),
             heard_at_ms: AtomicU64::new(0),
@@ -121,18 +132,31 @@ impl Session {
         Arc::clone(&self.tip.borrow())
     }
 
-    /// The peer's tip as a value that can be waited on. Only the newest matters.
-    pub(super) fn watch_tip(&self) -> watch::Receiver<Arc<Tip>> {
-        self.tip.subscribe()
-    }
-
-    /// The peer announced a tip.
+    /// The peer announced a tip, or a branch with as much work beside it.
     pub(super) fn take_tip(&self, tip: Tip) {
-        self.tip.send_replace(Arc::new(tip));
+        let tip = Arc::new(tip);
+        let mut tips = lock(&self.tips);
+        tips.retain(|known| known.id != tip.id);
+        if tips.len() >= MAX_WAITING_TIPS {
+            tips.pop_front();
+        }
+        tips.push_back(Arc::clone(&tip));
+        drop(tips);
+        self.tip.send_replace(tip);
+        self.tips_ready.notify_one();
     }
 
-    /// The peer announced transactions. What is more than waits at most is dropped: the peer offers it again when it
-    /// comes back, and others offer it too.
+    /// Tips that were announced and not yet looked at, the oldest first.
+    pub(super) fn announced_tips(&self) -> VecDeque<Arc<Tip>> {
+        std::mem::take(&mut *lock(&self.tips))
+    }
+
+    /// Resolves when there may be some.
+    pub(super) async fn tips_ready(&self) {
+        self.tips_ready.notified().await;
+    }
+
+    /// The peer announced transactions. What is more than waits at most is dropped, and asked for again later.
     pub(super) fn take_wire_ids(&self, ids: Vec<WireId>) {
         {
             let mut known = lock(&self.known);
@@ -142,9 +166,22 @@ impl Session {
         }
         let mut announced = lock(&self.announced);
         let room = MAX_WAITING_WIRE_IDS.saturating_sub(announced.len());
+        if ids.len() > room {
+            self.missed.store(true, Ordering::Relaxed);
+        }
         announced.extend(ids.into_iter().take(room));
         drop(announced);
         self.announced_ready.notify_one();
+    }
+
+    /// Whether announcements were dropped, and those that were not have all been looked at.
+    pub(super) fn wants_pool_again(&self) -> bool {
+        self.missed.load(Ordering::Relaxed) && lock(&self.announced).is_empty()
+    }
+
+    /// The peer is being asked to offer its whole pool again.
+    pub(super) fn asks_for_pool(&self) {
+        self.missed.store(false, Ordering::Relaxed);
     }
 
     /// Announced transactions that were not looked at yet; waits until there are some.
@@ -188,6 +225,22 @@ impl Session {
     /// Offers the whole pool, because announcements may have been missed.
     pub(super) fn offer_whole_pool(&self) {
         lock(&self.outgoing).pool_from = Some(Arrival::FIRST);
+        self.outgoing_ready.notify_one();
+    }
+
+    /// The peer has missed announcements: the whole pool is offered again, whatever it is known to have. No more often
+    /// than it may ask.
+    pub(super) fn offer_pool_again(&self, now: Duration) {
+        {
+            let mut known = lock(&self.known);
+            let mut outgoing = lock(&self.outgoing);
+            if outgoing.asked_at.is_some_and(|asked| now.saturating_sub(asked) < POOL_QUERY_INTERVAL / 2) {
+                return;
+            }
+            outgoing.asked_at = Some(now);
+            outgoing.pool_from = Some(Arrival::FIRST);
+            *known = Known::new(MAX_KNOWN_WIRE_IDS);
+        }
         self.outgoing_ready.notify_one();
     }
 
@@ -252,7 +305,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use farthing::{Network, Work};
+    use farthing::{BlockId, Height, Network, Work};
 
     use super::*;
     use crate::peers::handshake::own_hello;
@@ -315,5 +368,56 @@ mod tests {
         assert_eq!(lock(&session.announced).len(), MAX_WAITING_WIRE_IDS);
         assert_eq!(session.next_announced(1_000).await.len(), 1_000);
         assert_eq!(lock(&session.announced).len(), MAX_WAITING_WIRE_IDS - 1_000);
+    }
+
+    #[tokio::test]
+    async fn whoever_has_missed_announcements_says_so_once_the_others_are_looked_at() {
+        let session = session();
+        let most = u32::try_from(MAX_WAITING_WIRE_IDS).unwrap();
+        session.take_wire_ids(ids(0, most));
+        assert!(!session.wants_pool_again());
+        session.take_wire_ids(ids(most, most + 1));
+        assert!(!session.wants_pool_again(), "first those that are here");
+        session.next_announced(MAX_WAITING_WIRE_IDS).await;
+        assert!(session.wants_pool_again());
+        session.asks_for_pool();
+        assert!(!session.wants_pool_again());
+    }
+
+    #[test]
+    fn a_peer_that_asks_for_the_pool_again_gets_what_it_was_told_before_but_not_at_once_again() {
+        let session = session();
+        session.take_pool();
+        session.offer(ids(0, 5));
+        assert_eq!(session.take_outgoing(100).len(), 5);
+        session.offer_pool_again(Duration::ZERO);
+        assert_eq!(session.take_pool(), Some(Arrival::FIRST));
+        session.offer_pool(ids(0, 5), None);
+        assert_eq!(session.take_outgoing(100), ids(0, 5));
+        session.offer_pool_again(Duration::from_secs(1));
+        assert_eq!(session.take_pool(), None);
+        session.offer_pool_again(POOL_QUERY_INTERVAL);
+        assert_eq!(session.take_pool(), Some(Arrival::FIRST));
+    }
+
+    #[test]
+    fn a_tie_that_is_announced_behind_a_tip_does_not_hide_it() {
+        let session = session();
+        let tip = |byte, work| Tip {
+            height: Height::new(work),
+            work: Work::new(work.into()),
+            id: BlockId::from_bytes([byte; 32]),
+            headers: Vec::new(),
+        };
+        session.announced_tips();
+        for tip in [tip(1, 5), tip(2, 5), tip(1, 5)] {
+            session.take_tip(tip);
+        }
+        let ids: Vec<u8> = session.announced_tips().iter().map(|tip| tip.id.as_bytes()[0]).collect();
+        assert_eq!(ids, [2, 1]);
+        for byte in 0..20 {
+            session.take_tip(tip(byte, 6));
+        }
+        assert_eq!(session.announced_tips().len(), MAX_WAITING_TIPS);
     }
 }

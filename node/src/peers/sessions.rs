@@ -49,15 +49,16 @@ struct Existing {
 
 /// Whether a new session between two nodes takes the place of the one that they have.
 fn replaces(own: NodeId, new: &Identity, existing: Existing) -> bool {
-    if new.direction == existing.direction {
-        // A node that lost its connection comes back before this side has noticed. But whoever merely learnt a node's
-        // id must not be able to push it out.
-        let same_host = new.address.ip() == existing.host;
-        return new.direction == Direction::Inbound && same_host && !existing.is_alive;
-    }
-    match new.direction {
-        Direction::Outbound => !gives_way(own, new.node_id),
-        Direction::Inbound => !gives_way(new.node_id, own),
+    // Whoever merely learnt a node's id, from any other host, must not be able to push it out; a node that this one
+    // dialled itself is known to be where it says.
+    let same_host = new.address.ip() == existing.host;
+    match (new.direction, existing.direction) {
+        (Direction::Inbound, _) if !same_host => false,
+        // A node that lost its connection comes back before this side has noticed.
+        (Direction::Inbound, Direction::Inbound) => !existing.is_alive,
+        (Direction::Inbound, Direction::Outbound) => !gives_way(new.node_id, own),
+        (Direction::Outbound, Direction::Inbound) => !same_host || !gives_way(own, new.node_id),
+        (Direction::Outbound, Direction::Outbound) => false,
     }
 }
 
@@ -243,6 +244,20 @@ mod tests {
         assert!(replaces(own, &back, existing(false)));
         assert!(!replaces(own, &back, existing(true)));
         assert!(!replaces(own, &stranger, existing(false)));
+    }
+
+    #[test]
+    fn whoever_names_the_id_of_a_node_that_was_dialled_does_not_push_it_out() {
+        // The smaller id, whose own dialling would win.
+        let own = NodeId::from_bytes([9; 16]);
+        let existing = |direction| Existing { direction, host: "192.0.2.1".parse().unwrap(), is_alive: true };
+        let stranger = identity(Direction::Inbound, 1, "198.51.100.1:6");
+        assert!(!replaces(own, &stranger, existing(Direction::Outbound)));
+        let itself = identity(Direction::Inbound, 1, "192.0.2.1:6");
+        assert!(replaces(own, &itself, existing(Direction::Outbound)));
+        // A stranger that was there first does not keep it out either.
+        let dialled = identity(Direction::Outbound, 200, "198.51.100.1:6");
+        assert!(replaces(own, &dialled, existing(Direction::Inbound)));
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! Fetching blocks from one peer: headers first, then bodies in order, whoever dialled.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use farthing::{BlockId, Header};
 use farthing_consensus::HeaderContext;
@@ -10,7 +10,7 @@ use super::{
     blame::Misdeed,
     convert::Tip,
     hub,
-    limits::{CLAIM_DEADLINE, MAX_BLOCK_IDS, MAX_HEADERS, MAX_STALLS},
+    limits::{CLAIM_DEADLINE, MAX_BLOCK_IDS, MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
     network::Inner,
     remote::PullError,
     session::{Session, lock},
@@ -48,29 +48,40 @@ impl From<Misdeed> for SyncError {
     }
 }
 
-/// Follows the peer's tips for as long as the session lasts.
+/// Goes after the peer's tips for as long as the session lasts: each until there is nothing more to get from it, for a
+/// branch of equal work that is announced behind the tip does not stand for it.
 pub(super) async fn run(inner: &Inner, session: &Session) {
-    let mut tips = session.watch_tip();
+    let mut open: VecDeque<Arc<Tip>> = VecDeque::new();
     let mut stalls = 0;
     loop {
-        let tip = Arc::clone(&tips.borrow_and_update());
-        let pause = match pursue(inner, session, &tip).await {
+        for tip in session.announced_tips() {
+            open.retain(|known| known.id != tip.id);
+            open.push_back(tip);
+        }
+        while open.len() > MAX_WAITING_TIPS {
+            open.pop_front();
+        }
+        let Some(tip) = open.pop_front() else {
+            session.tips_ready().await;
+            continue;
+        };
+        match pursue(inner, session, &tip).await {
             Ok(Outcome::Done) => {
-                stalls = 0;
-                None
-            }
-            Ok(Outcome::Progress) => {
                 stalls = 0;
                 continue;
             }
-            Ok(Outcome::Later) => Some(RETRY),
+            Ok(Outcome::Progress) => {
+                stalls = 0;
+                open.push_front(tip);
+                continue;
+            }
+            Ok(Outcome::Later) => {}
             Err(SyncError::Pull(PullError::Stalled)) => {
                 stalls += 1;
                 if stalls >= MAX_STALLS {
                     tracing::info!(peer = %session.who.address, "peer let go: it announces blocks that it does not send");
                     return;
                 }
-                Some(RETRY)
             }
             Err(SyncError::Pull(PullError::Misdeed(misdeed))) => {
                 inner.blame(session, &misdeed);
@@ -81,15 +92,10 @@ pub(super) async fn run(inner: &Inner, session: &Session) {
                 return;
             }
             Err(SyncError::Stopping) => return,
-        };
-        let changed = tips.changed();
-        let changed = match pause {
-            None => changed.await,
-            Some(pause) => timeout(pause, changed).await.unwrap_or(Ok(())),
-        };
-        if changed.is_err() {
-            return;
         }
+        // The others first, and not at once.
+        open.push_back(tip);
+        let _ = timeout(RETRY, session.tips_ready()).await;
     }
 }
 
@@ -101,16 +107,17 @@ async fn pursue(inner: &Inner, session: &Session, tip: &Tip) -> Result<Outcome, 
     }
     let announced = match tip.headers.as_slice() {
         [] => None,
-        headers => Some(accept(inner, headers.to_vec()).await?),
+        headers => Some(accept(inner, session, headers.to_vec()).await?),
     };
     let target = match announced {
         Some(Accepting::Yes(target)) => target,
         Some(Accepting::NotYet) => return Ok(Outcome::Later),
         Some(Accepting::Detached) | None => match fetch_headers(inner, session).await? {
-            Some(target) => target,
-            None if has_body(inner, tip.id).await? => return Ok(Outcome::Done),
+            Fetched::UpTo(target) => target,
+            Fetched::NotNow => return Ok(Outcome::Later),
+            Fetched::Nothing if has_body(inner, tip.id).await? => return Ok(Outcome::Done),
             // It claims more work than its headers have. It may have changed its mind and be about to say so.
-            None => return Err(PullError::Stalled.into()),
+            Fetched::Nothing => return Err(PullError::Stalled.into()),
         },
     };
     if target.total_work() < inner.chain.view().tip.total_work() {
@@ -139,8 +146,8 @@ enum Accepting {
     NotYet,
 }
 
-async fn accept(inner: &Inner, headers: Vec<Header>) -> Result<Accepting, SyncError> {
-    match inner.chain.accept_headers(headers, 0).await {
+async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Result<Accepting, SyncError> {
+    match inner.chain.accept_headers(headers, session.id, 0).await {
         Ok(accepted) => {
             inner.note_progress();
             Ok(Accepting::Yes(accepted.last))
@@ -155,12 +162,24 @@ async fn accept(inner: &Inner, headers: Vec<Header>) -> Result<Accepting, SyncEr
     }
 }
 
-/// Asks for headers until the peer has no more, or as many wait as this node keeps. The last one that is new.
-async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Option<HeaderContext>, SyncError> {
-    // One peer at a time: the others' headers are mostly the same.
-    let _turn = inner.headers_turn.lock().await;
+/// What came of asking for headers.
+enum Fetched {
+    /// This is the last one that is known now; there may be more behind it.
+    UpTo(HeaderContext),
+    /// The peer has none that this node lacks.
+    Nothing,
+    /// It has, but they cannot be taken now: no room, or ahead of the clock. Nobody's fault.
+    NotNow,
+}
+
+/// Asks for headers until the peer has no more, or as many wait as this node keeps.
+async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, SyncError> {
     let mut last: Option<HeaderContext> = None;
+    let so_far = |last: Option<HeaderContext>, none| last.map_or(none, Fetched::UpTo);
     loop {
+        // One peer at a time, for the others' headers are mostly the same; and one answer a turn, so that no peer keeps
+        // it from the others.
+        let _turn = inner.headers_turn.lock().await;
         let mut locator = inner.chain.locator().await.map_err(|_| SyncError::Stopping)?;
         let ahead = last.as_ref().map_or_else(|| inner.chain.best_header().id(), HeaderContext::id);
         if locator.first() != Some(&ahead) {
@@ -168,19 +187,23 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Option<Header
         }
         let headers = session.remote.headers(&locator).await?;
         let count = headers.len();
-        if count == 0 {
-            return Ok(last.or_else(|| better_than_tip(inner)));
+        let Some(first) = headers.first() else {
+            let none = better_than_tip(inner).map_or(Fetched::Nothing, Fetched::UpTo);
+            return Ok(so_far(last, none));
+        };
+        if last.is_some_and(|last| first.previous != last.id()) {
+            // It has changed to another branch meanwhile, or turns in a circle.
+            return Ok(so_far(last, Fetched::Nothing));
         }
-        match accept(inner, headers).await? {
+        match accept(inner, session, headers).await? {
             Accepting::Yes(accepted) => {
-                let stuck = last.as_ref().is_some_and(|last| last.id() == accepted.id());
                 last = Some(accepted);
-                if count < MAX_HEADERS || stuck {
-                    return Ok(last);
+                if count < MAX_HEADERS {
+                    return Ok(Fetched::UpTo(accepted));
                 }
             }
             // The branch that was asked from is no longer kept here, or is too long for now.
-            Accepting::Detached | Accepting::NotYet => return Ok(last),
+            Accepting::Detached | Accepting::NotYet => return Ok(so_far(last, Fetched::NotNow)),
         }
     }
 }
@@ -196,7 +219,9 @@ async fn fetch_bodies(inner: &Inner, session: &Session, target: &HeaderContext) 
     loop {
         let missing = inner.chain.missing_bodies(&target.id(), LOOKAHEAD);
         if missing.is_empty() {
-            return Ok(Outcome::Done);
+            // Its headers may have gone with another session that told of them first: they are asked for again.
+            let done = has_body(inner, target.id()).await?;
+            return Ok(if done { Outcome::Done } else { Outcome::Later });
         }
         for batch in missing.chunks(MAX_BLOCK_IDS) {
             match fetch_batch(inner, session, batch).await? {
@@ -230,9 +255,9 @@ async fn fetch_batch(inner: &Inner, session: &Session, batch: &[BlockId]) -> Res
         }
         let outcome = receive(inner, session, &wanted).await;
         {
-            let mut claims = lock(&inner.blocks);
+            let (mut claims, now) = (lock(&inner.blocks), inner.elapsed());
             for id in &wanted {
-                claims.release(id, session.id);
+                claims.release(id, session.id, now);
             }
         }
         inner.released.notify_waiters();

@@ -156,6 +156,19 @@ impl DiskStore {
         error
     }
 
+    /// Where the damaged bytes at a place in a block stand in the good copy of that block.
+    fn healed(&self, place: LogPlace) -> Result<LogPlace, StoreError> {
+        let corrupt = |reason: &str| StoreError::CorruptKey { place, reason: reason.to_owned() };
+        let (id, first) = self.log.block_around(place).ok_or_else(|| corrupt("no readable block stands there"))?;
+        let now = self.entry_of(&id)?.ok_or(StoreError::UnknownBlock(id))?.block;
+        if now == first {
+            // Either the record is damaged, which is noted so that it is fetched again, or no such key was ever there.
+            self.log.read(Kind::Block, &id, first).map_err(|error| self.note_damage(error, DAMAGED_BLOCK))?;
+            return Err(corrupt("the block there is whole, and holds another key"));
+        }
+        place.in_copy(first, now).ok_or_else(|| corrupt("the copy of its block ends before it"))
+    }
+
     fn read_block(&self, id: &BlockId, place: LogPlace) -> Result<Arc<Block>, StoreError> {
         if let Some(block) = self.blocks.get(id) {
             return Ok(block);
@@ -342,7 +355,11 @@ impl Store for DiskStore {
     }
 
     fn key_at(&self, place: &LogPlace, address: &Address) -> Result<PublicKey, StoreError> {
-        key_in_transaction(&self.log.read_transaction(*place)?, place, address)
+        let read = |at: &LogPlace| key_in_transaction(&self.log.read_transaction(*at)?, at, address);
+        match read(place) {
+            Err(StoreError::CorruptKey { .. }) => read(&self.healed(*place)?),
+            key => key,
+        }
     }
 
     fn range_node(&self, position: u64) -> Result<RangeNode, StoreError> {

@@ -5,7 +5,8 @@ use std::{io, path::PathBuf};
 use farthing::{BlockId, Height, codec::DecodeError};
 use farthing_consensus::BlockError;
 
-use super::types::LogPlace;
+use super::{log::Kind, types::LogPlace};
+pub(crate) use crate::env::disk::is_no_space;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +136,7 @@ impl StoreError {
     /// The block that must be fetched again, if this is about a damaged one.
     pub fn damaged_block(&self) -> Option<BlockId> {
         match self {
-            Self::Corrupt { id, .. } => Some(*id),
+            Self::Corrupt { kind, id, .. } if *kind == Kind::Block.name() => Some(*id),
             _ => None,
         }
     }
@@ -149,9 +150,4 @@ impl StoreError {
         let path = path.into();
         move |source| Self::Unknown { what, path, source }
     }
-}
-
-/// Whether the system says that there is no room: a full disk or a used-up quota.
-pub(crate) fn is_no_space(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -87,10 +87,35 @@ impl State {
         self.blocks.get(id).ok_or(StoreError::UnknownBlock(*id))
     }
 
-    fn undo(&mut self, genesis: &BlockId, id: BlockId) -> Result<(), StoreError> {
-        if self.best.last() != Some(&id) {
-            return Err(StoreError::BadChange(format!("{id} is undone and is not the tip")));
+    /// Whether a commit can be made as a whole: it is made as a whole or not at all.
+    fn check(&self, commit: &Commit) -> Result<(), StoreError> {
+        let new = |id: &BlockId| commit.blocks.iter().find(|new| new.id == *id).map(|new| new.block.header.previous);
+        let parent = |id: &BlockId| {
+            let known = self.blocks.get(id).map(|stored| stored.context.header().previous);
+            known.or_else(|| new(id)).ok_or(StoreError::UnknownBlock(*id))
+        };
+        for (id, _) in &commit.effects {
+            parent(id)?;
         }
+        let Some(best) = &commit.best else { return Ok(()) };
+        let mut rest = self.best.as_slice();
+        for id in &best.undone {
+            match rest.split_last() {
+                Some((tip, below)) if tip == id => rest = below,
+                _ => return Err(StoreError::BadChange(format!("{id} is undone and is not the tip"))),
+            }
+        }
+        let mut tip = rest.last().copied();
+        for id in &best.applied {
+            if tip != Some(parent(id)?) {
+                return Err(StoreError::BadChange(format!("{id} is applied and is not a child of the tip")));
+            }
+            tip = Some(*id);
+        }
+        Ok(())
+    }
+
+    fn undo(&mut self, genesis: &BlockId, id: BlockId) -> Result<(), StoreError> {
         let stored = self.known(&id)?;
         let (block, height) = (Arc::clone(&stored.block), stored.context.height());
         self.best.pop();
@@ -103,9 +128,6 @@ impl State {
 
     fn apply(&mut self, genesis: &BlockId, id: BlockId) -> Result<(), StoreError> {
         let stored = self.known(&id)?;
-        if self.best.last() != Some(&stored.context.header().previous) {
-            return Err(StoreError::BadChange(format!("{id} is applied and is not a child of the tip")));
-        }
         let (block, height) = (Arc::clone(&stored.block), stored.context.height());
         self.best.push(id);
         self.side.remove(&(height, id));
@@ -122,6 +144,7 @@ impl Store for MemoryStore {
         if state.closed {
             return Err(StoreError::Poisoned("it was closed".to_owned()));
         }
+        state.check(&commit)?;
         let places = commit.blocks.into_iter().map(|new| state.insert(new)).collect();
         for (id, effects) in commit.effects {
             let stored = state.blocks.get_mut(&id).ok_or(StoreError::UnknownBlock(id))?;

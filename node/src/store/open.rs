@@ -12,7 +12,7 @@ use farthing_consensus::HeaderContext;
 use super::{
     BestChange, Commit, DiskStore, NewBlock, Recovered, Store as _, StoreError, checkpoint,
     disk::caches,
-    index::{ChainState, Engine, Index, MemoryEngine, SledEngine},
+    index::{ChainState, Engine, Index, MemoryEngine, OpenError, SledEngine},
     log::{Log, LogOptions, LogPosition, NetworkName, Poison},
     range_file::RangeFile,
 };
@@ -335,7 +335,10 @@ impl Opening<'_> {
                     SledEngine::open(Arc::clone(&self.disk), &self.directory(), self.options.index_cache_bytes);
                 match opened {
                     Ok(engine) => Ok(Box::new(engine)),
-                    Err(error) => Err(StoreError::Index(error.to_string())),
+                    Err(OpenError::Refused(source)) => {
+                        Err(StoreError::Io { what: "opening the index", path: self.directory(), source })
+                    }
+                    Err(OpenError::Damaged(error)) => Err(StoreError::Index(error.to_string())),
                 }
             }
         }

@@ -114,12 +114,16 @@ impl DiskStore {
         self.header(&id)?.ok_or_else(missing)
     }
 
-    /// Height of the lowest block whose effects are damaged.
+    /// Height of the lowest block of the best chain whose effects are damaged. Those of other branches are made again
+    /// when their branch is executed.
     pub(super) fn lowest_damaged_effects(&self) -> Result<Option<Height>, StoreError> {
         let mut lowest = None;
         for (key, _) in self.index.scan(Tree::Damaged, &[DAMAGED_EFFECTS])? {
             let id = key.strip_prefix(&[DAMAGED_EFFECTS]).and_then(|id| BlockId::try_from(id).ok());
             let Some(entry) = id.map(|id| self.entry_of(&id)).transpose()?.flatten() else { continue };
+            if self.best_at(entry.height)? != id {
+                continue;
+            }
             lowest = Some(lowest.map_or(entry.height, |lowest: Height| lowest.min(entry.height)));
         }
         Ok(lowest)

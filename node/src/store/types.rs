@@ -39,6 +39,11 @@ impl LogPlace {
         self.offset.get()
     }
 
+    /// The same place in a copy: where the bytes at `from` stand again at `to`.
+    pub(crate) fn in_copy(self, from: Self, to: Self) -> Option<Self> {
+        Self::new(to.segment, self.offset().checked_sub(from.offset())?.checked_add(to.offset())?)
+    }
+
     /// The place of a transaction, given that of its block and its index there; where a key-carrying one stands.
     /// None if the block has no such transaction.
     #[must_use]

@@ -6,7 +6,7 @@ use farthing::{Block, Height, account::accounts_root, header::commitment};
 
 use super::{grow, take};
 use crate::{
-    chain::{Accepted, BlockRejection, ChainView},
+    chain::{Accepted, BlockRejection, ChainView, HeaderRejection, SessionId},
     testing::{ALICE, BOB, TestChain, dev, mine, solve},
 };
 
@@ -97,7 +97,7 @@ async fn the_first_seen_of_equal_branches_stays_until_the_tie_has_stood_for_thre
     for chain in [&one, &two] {
         chain.clock.advance(Duration::from_millis(3 * dev().target_spacing_ms));
         // The tie's timer runs on real time; a command makes the writer look at the clock at once.
-        chain.chain.accept_headers(Vec::new(), 0).await.unwrap();
+        chain.chain.accept_headers(Vec::new(), SessionId::new(1), 0).await.unwrap();
         let mut view = chain.chain.watch();
         let settled = view.wait_for(|view| view.tip.id() == smaller);
         tokio::time::timeout(Duration::from_secs(20), settled).await.unwrap().unwrap();
@@ -105,8 +105,8 @@ async fn the_first_seen_of_equal_branches_stays_until_the_tie_has_stood_for_thre
 }
 
 #[tokio::test]
-async fn an_invalid_block_inside_a_heavier_branch_leaves_the_tip_alone() {
-    let (chain, _) = branch(2, 1).await;
+async fn an_invalid_block_inside_a_branch_that_catches_up_leaves_the_tip_alone() {
+    let (chain, _) = branch(3, 1).await;
     let (other, _) = branch(1, 2).await;
     let good = other.chain.view();
     // Valid until it is executed: its commitment is of another state.
@@ -126,5 +126,23 @@ async fn an_invalid_block_inside_a_heavier_branch_leaves_the_tip_alone() {
     assert_eq!(chain.chain.view().tip, tip);
     let again = take(&chain, &child).await.unwrap_err();
     assert!(matches!(again, BlockRejection::KnownInvalid { .. }), "{again}");
-    assert_eq!(grow(&chain, 1).await.tip.height(), Height::new(3));
+    assert_eq!(grow(&chain, 1).await.tip.height(), Height::new(4));
+}
+
+/// Others are told of a tie. If it were kept unexecuted, whoever relays an invalid one would be blamed for it.
+#[tokio::test]
+async fn a_block_of_equal_work_is_executed_before_it_is_called_a_tie() {
+    let (chain, _) = branch(1, 1).await;
+    let genesis = ChainView::genesis(&dev());
+    let mut bad = mine(&dev(), &genesis, Vec::new(), 2);
+    bad.header.commitment = farthing::Hash::ZERO;
+    let bad = solve(bad);
+    let tip = chain.chain.view().tip;
+    let rejection = take(&chain, &bad).await.unwrap_err();
+    assert!(matches!(rejection, BlockRejection::Block { .. }), "{rejection}");
+    let again = chain.chain.accept_headers(vec![bad.header], SessionId::new(1), 0).await.unwrap_err();
+    assert!(matches!(again, HeaderRejection::KnownInvalid { .. }), "{again}");
+    let good = mine(&dev(), &genesis, Vec::new(), 3);
+    assert_eq!(take(&chain, &good).await.unwrap(), Accepted::SideBranch);
+    assert_eq!(chain.chain.view().tip, tip);
 }

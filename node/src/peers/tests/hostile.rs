@@ -1,7 +1,7 @@
 //! Peers that speak the protocol and lie. Only they pay.
 
 use farthing::{
-    Hash, Header, Height, Work,
+    Hash, Header, Height, SignedTransaction, Work,
     codec::Canonical as _,
     wire::peer::{self as wire, deliver_request::Item},
 };
@@ -13,12 +13,12 @@ use super::{Node, alone, eventually};
 use crate::{
     env::Env,
     peers::{
-        NodeId,
+        NodeId, SyncState,
         client::{self, CallError, Client},
-        convert::Tip,
+        convert::{Tip, headers_to_wire, transactions_to_wire, wire_ids_to_wire},
         handshake::{Hello, Refusal, own_hello},
     },
-    testing::{dev, mine, solve},
+    testing::{ALICE, BOB, dev, mine, solve},
 };
 
 /// A node that does as the test says.
@@ -196,4 +196,94 @@ async fn orphans_stale_tips_and_blocks_of_the_near_future_are_nobodys_fault() {
     assert!(node.network.bans().is_empty());
     assert_eq!(node.network.peers().len(), 2);
     assert_ne!(future.header.commitment, Hash::ZERO);
+}
+
+impl Hostile {
+    /// Announces transactions and gives the node's want for them.
+    async fn offer(&mut self, transactions: &[SignedTransaction]) -> wire::Want {
+        let ids: Vec<_> = transactions.iter().map(SignedTransaction::wire_id).collect();
+        self.client.announce(None, Some(wire_ids_to_wire(&ids))).await.unwrap();
+        self.want_transactions().await
+    }
+
+    async fn want_transactions(&mut self) -> wire::Want {
+        let want = self.want().await;
+        assert!(matches!(want.item, Some(wire::want::Item::Transactions(_))), "{want:?}");
+        want
+    }
+
+    async fn give(&self, want: &wire::Want, transactions: &[SignedTransaction]) {
+        let item = Item::Transactions(transactions_to_wire(transactions.iter()));
+        self.client.deliver(want.want_id, Some(item), true).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_answer_loses_no_transfer() {
+    let node = Node::start(alone()).await;
+    let mut peer = Hostile::meet(&node, hello(1)).await.unwrap();
+    let transfers: Vec<_> = (0..3).map(|nonce| ALICE.pay(nonce, BOB.address(), 1)).collect();
+    let late = peer.offer(&transfers).await;
+    // They are announced once and, after the answer's deadline, asked for again.
+    let again = peer.want_transactions().await;
+    assert_ne!(again.want_id, late.want_id);
+    peer.give(&again, &transfers).await;
+    node.pools(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_comes_before_the_block_that_pays_for_it_is_taken_with_the_block() {
+    let node = Node::start(alone()).await;
+    let mut peer = Hostile::meet(&node, hello(1)).await.unwrap();
+    let block = mine(&dev(), &node.chain.view(), vec![ALICE.pay(0, BOB.address(), 5)], 1);
+    // More than bob has before it.
+    let transfer = BOB.pay(0, ALICE.address(), 1_000_004);
+    let want = peer.offer(std::slice::from_ref(&transfer)).await;
+    peer.give(&want, std::slice::from_ref(&transfer)).await;
+    eventually("it is refused for now", || !node.mempool.wanted(&[transfer.wire_id()]).contains(&transfer.wire_id()))
+        .await;
+    assert_eq!(node.mempool.stats().executable, 0);
+    node.chain.submit_block(block, crate::chain::Origin::Mined).await.unwrap();
+    node.pools(1).await;
+    assert!(node.network.bans().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_sends_the_same_headers_in_a_circle_is_asked_for_bodies_next() {
+    let (node, source) = (Node::start(alone()).await, Node::start(alone()).await);
+    source.mine(2_001, 1).await;
+    let all: Vec<Header> = {
+        let locator = vec![*dev().genesis_id()];
+        let mut headers = source.chain.headers_after(locator, 2_000).await.unwrap();
+        headers.push(*source.chain.view().tip.header());
+        headers
+    };
+    let mut peer = Hostile::meet(&node, hello(1)).await.unwrap();
+    peer.announce(&tip(all[2_000], 2_001, 1_000_000)).await.unwrap();
+    for part in [&all[..2_000], &all[1..]] {
+        let want = peer.want().await;
+        assert!(matches!(want.item, Some(wire::want::Item::HeadersAfter(_))), "{want:?}");
+        peer.client.deliver(want.want_id, Some(Item::Headers(headers_to_wire(part))), true).await.unwrap();
+    }
+    let want = peer.want().await;
+    assert!(matches!(want.item, Some(wire::want::Item::Blocks(_))), "{want:?}");
+    // Meanwhile others are asked too.
+    source.connect(&node).await;
+    node.reaches(2_001).await;
+}
+
+/// Headers that nobody has bodies for are forgotten with whoever told of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_does_not_wait_for_a_branch_whose_only_holder_is_gone() {
+    let (node, source) = (Node::start(alone()).await, Node::start(alone()).await);
+    source.mine(60, 1).await;
+    let headers = source.chain.headers_after(vec![*dev().genesis_id()], 100).await.unwrap();
+    let mut peer = Hostile::meet(&node, hello(1)).await.unwrap();
+    peer.announce(&tip(headers[59], 60, 1_000)).await.unwrap();
+    let want = peer.want().await;
+    peer.client.deliver(want.want_id, Some(Item::Headers(headers_to_wire(&headers))), true).await.unwrap();
+    eventually("it fetches", || node.network.sync_state() == SyncState::Syncing).await;
+    drop(peer);
+    eventually("it goes on without", || node.network.sync_state() == SyncState::Synced).await;
+    assert_eq!(node.network.best_header_height().get(), 0);
 }

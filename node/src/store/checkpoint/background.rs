@@ -123,7 +123,7 @@ impl Checkpointer {
 
     /// Whether a thread has begun and not ended.
     #[cfg(test)]
-    pub(super) fn is_running(&self) -> bool {
+    pub(in crate::store) fn is_running(&self) -> bool {
         self.lock().running
     }
 

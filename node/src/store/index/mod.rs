@@ -20,7 +20,7 @@ use std::{
 pub(crate) use engine::{Engine, MemoryEngine, Op, Pair, Tree};
 pub(crate) use entry::BlockEntry;
 pub(crate) use marker::{Counts, Marker};
-pub(crate) use sled_engine::SledEngine;
+pub(crate) use sled_engine::{OpenError, SledEngine};
 pub(crate) use steps::{
     ChainState, DAMAGED_BLOCK, DAMAGED_EFFECTS, KnownBlock, Step, damaged_key, height_key, side_key,
 };

@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use rustix::io::Errno;
+
 use super::engine::{Engine, EngineError, Op, Pair, Tree};
 use crate::{env::Disk, tasks::panic_message};
 
@@ -23,23 +25,70 @@ pub(crate) struct SledEngine {
     path: PathBuf,
 }
 
+/// Why the database does not open.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// The system does not let it: that says nothing of what is in the files.
+    Refused(io::Error),
+    /// Something is wrong with it.
+    Damaged(EngineError),
+}
+
+impl OpenError {
+    fn of(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) if is_refusal(&error) => Self::Refused(error),
+            other => Self::Damaged(EngineError(other.to_string())),
+        }
+    }
+}
+
+/// Whether an error is about this process or this moment: files, memory, room, rights, somebody else's lock.
+fn is_refusal(error: &io::Error) -> bool {
+    let too_many_files = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+    too_many_files.contains(&error.raw_os_error())
+        || matches!(
+            error.kind(),
+            io::ErrorKind::PermissionDenied
+                | io::ErrorKind::OutOfMemory
+                | io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+        )
+        // sled puts its own words in the place of the system's error.
+        || error.to_string().starts_with("could not acquire lock")
+}
+
 /// Runs a piece of sled; a panic in it is an error like any other.
 fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, EngineError> {
+    guarded_as(work, |error| EngineError(error.to_string()), std::convert::identity)
+}
+
+fn guarded_as<T, E>(
+    work: impl FnOnce() -> sled::Result<T>,
+    failed: impl FnOnce(sled::Error) -> E,
+    panicked: impl FnOnce(EngineError) -> E,
+) -> Result<T, E> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|error| EngineError(error.to_string())),
-        Err(panic) => Err(EngineError(format!("sled panicked: {}", panic_message(&*panic)))),
+        Ok(result) => result.map_err(failed),
+        Err(panic) => Err(panicked(EngineError(format!("sled panicked: {}", panic_message(&*panic))))),
     }
 }
 
 impl SledEngine {
     /// Opens or makes the database.
-    pub(crate) fn open(disk: Arc<dyn Disk>, path: &Path, cache_bytes: u64) -> Result<Self, EngineError> {
-        guarded(|| {
+    pub(crate) fn open(disk: Arc<dyn Disk>, path: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
+        let open = || {
             let db = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(500)).open()?;
             let trees = Tree::ALL.iter().map(|tree| db.open_tree(tree.name())).collect::<sled::Result<_>>()?;
             Ok((db, trees))
+        };
+        guarded_as(open, OpenError::of, OpenError::Damaged).map(|(db, trees)| Self {
+            trees,
+            db,
+            disk,
+            path: path.to_owned(),
         })
-        .map(|(db, trees)| Self { trees, db, disk, path: path.to_owned() })
     }
 
     fn tree(&self, tree: Tree) -> &sled::Tree {

@@ -222,6 +222,26 @@ impl Log {
         Ok(bytes)
     }
 
+    /// The block whose record holds the byte at a place, and where its contents begin. Goes through the headers of that
+    /// segment from its front: for the rare case that something at the place is damaged.
+    pub(crate) fn block_around(&self, place: LogPlace) -> Option<(BlockId, LogPlace)> {
+        let segment = self.segments().get(&place.segment()).cloned()?;
+        let mut at = SEGMENT_HEADER;
+        while at < segment.len {
+            let mut header = [0; RECORD_HEADER];
+            segment.file.read_exact_at(at.into(), &mut header).ok()?;
+            let header = RecordHeader::read(&header, segment.header.salt)?;
+            let contents = at.checked_add(RECORD_HEADER as u32)?;
+            let end = contents.checked_add(header.len)?;
+            if (contents..end).contains(&place.offset()) {
+                let is_block = header.kind.name() == Kind::Block.name();
+                return LogPlace::new(place.segment(), contents).filter(|_| is_block).map(|at| (header.id, at));
+            }
+            at = end;
+        }
+        None
+    }
+
     fn require_room(&self, needed: u64) -> Result<(), StoreError> {
         let path = &self.directory;
         let free = self.disk.free_space(path).map_err(StoreError::io("asking for free space", path))?;

@@ -23,6 +23,10 @@ fn eager() -> StoreOptions {
 fn run_with_checkpoints(store: &DiskStore, recovered: &Recovered, blocks: &[Grown]) {
     std::thread::scope(|scope| {
         scope.spawn(|| store.write_checkpoints());
+        // A thread that had not begun when the store is closed would write nothing.
+        while !store.checkpoints.get().unwrap().is_running() {
+            std::thread::yield_now();
+        }
         let mut before = recovered.view.clone();
         let mut place_of_key = None;
         for block in blocks {

@@ -98,6 +98,15 @@ fn what_does_not_fit_the_chain_is_refused_and_changes_nothing() {
         let commit = Commit { effects, ..Commit::default() };
         assert!(matches!(store.commit(commit), Err(StoreError::UnknownBlock(id)) if id == blocks[1].id()));
         assert!(matches!(store.replace_block(&blocks[1].block), Err(StoreError::UnknownBlock(_))));
+        // Neither does a change of the best chain that does not begin at the tip, with the block that comes along.
+        let stranger = chain(&dev(), genesis, 2, 2).remove(1);
+        let (undone, applied) = (vec![stranger.id()], vec![stranger.id()]);
+        for best in [BestChange { undone, applied: Vec::new() }, BestChange { undone: Vec::new(), applied }] {
+            let commit = Commit { blocks: vec![stranger.new_block()], best: Some(best), ..Commit::default() };
+            let refused = store.commit(commit);
+            assert!(matches!(refused, Err(StoreError::BadChange(_) | StoreError::UnknownBlock(_))), "{refused:?}");
+            assert_eq!(store.header(&stranger.id()).unwrap(), None);
+        }
         assert_holds(store, &blocks[..1]);
     });
 }

@@ -149,3 +149,48 @@ fn a_missing_or_garbled_header_range_is_made_again() {
     let (store, _) = open_with(&disk, wide()).unwrap();
     assert_holds(store.as_ref(), &blocks);
 }
+
+/// Keys are read out of old blocks, which no start looks at when a checkpoint stands above them.
+#[test]
+fn a_damaged_key_is_read_from_the_good_copy_of_its_block() {
+    let blocks = blocks();
+    let disk = MemDisk::new();
+    let (store, _) = open_with(&disk, wide()).unwrap();
+    let place = store.commit(blocks[0].commit()).unwrap()[0];
+    for block in &blocks[1..] {
+        store.commit(block.commit()).unwrap();
+    }
+    let (signed, address) = (&blocks[0].block.transactions[0], ALICE.address());
+    let key_place = place.of_transaction(&blocks[0].block, 0).unwrap();
+    let Sender::Key(key) = signed.transaction().sender() else { panic!("a first transaction carries its key") };
+    disk.corrupt(segment(), u64::from(key_place.offset()) + 100, 1).unwrap();
+    // Reported as what can be fetched again, so that peers are asked for it.
+    let error = store.key_at(&key_place, &address).unwrap_err();
+    assert_eq!(error.damaged_block(), Some(blocks[0].id()), "{error}");
+    assert_eq!(store.damaged().unwrap(), [blocks[0].id()]);
+    store.replace_block(&blocks[0].block).unwrap();
+    assert_eq!(store.key_at(&key_place, &address).unwrap(), *key);
+    assert_eq!(store.damaged().unwrap(), []);
+}
+
+/// What a branch beside the best chain did is made again when that branch is executed, and stops no start.
+#[test]
+fn damaged_effects_beside_the_best_chain_are_not_replayed_for() {
+    let disk = MemDisk::new();
+    let (store, _) = open_with(&disk, wide()).unwrap();
+    let (old, new) = (blocks(), chain(&dev(), &ChainView::genesis(&dev()), 4, 2));
+    for block in &old {
+        store.commit(block.commit()).unwrap();
+    }
+    let undone = old.iter().rev().map(Grown::id).collect();
+    let best = BestChange { undone, applied: new.iter().map(Grown::id).collect() };
+    let effects = new.iter().flat_map(|block| block.commit().effects).collect();
+    let blocks = new.iter().map(Grown::new_block).collect();
+    store.commit(Commit { blocks, effects, best: Some(best) }).unwrap();
+    let place = store.entry_of(&old[1].id()).unwrap().unwrap().effects.unwrap();
+    disk.corrupt(segment(), u64::from(place.offset()) + 5, 1).unwrap();
+    assert!(matches!(store.effects(&old[1].id()), Err(StoreError::Corrupt { .. })));
+    assert_eq!(store.lowest_damaged_effects().unwrap(), None);
+    let error = store.effects(&old[1].id()).unwrap_err();
+    assert_eq!(error.damaged_block(), None, "no peer has effects");
+}

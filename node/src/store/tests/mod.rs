@@ -8,7 +8,7 @@ mod sled;
 
 use std::{path::Path, sync::Arc};
 
-use farthing::{Address, Block, BlockId, Height, Params, SignedTransaction};
+use farthing::{Address, Block, BlockId, Height, Params, Sender, SignedTransaction};
 use farthing_consensus::{HeaderContext, check_block};
 
 use super::{BestChange, Commit, DiskStore, Effects, IndexPlace, NewBlock, Recovered, Store, StoreError, StoreOptions};

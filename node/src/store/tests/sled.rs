@@ -20,9 +20,13 @@ impl Real {
     }
 
     fn open(&self, boot: u8) -> (Arc<DiskStore>, Recovered) {
+        self.try_open(boot).unwrap()
+    }
+
+    fn try_open(&self, boot: u8) -> Result<(Arc<DiskStore>, Recovered), StoreError> {
         let env = Env::system().unwrap().with_clock(self.clock.clone());
         let options = StoreOptions { index: IndexPlace::Sled, boot: Some([boot; 16]), ..options() };
-        DiskStore::open(dev(), &env, self.directory.path(), options, &|_| {}).unwrap()
+        DiskStore::open(dev(), &env, self.directory.path(), options, &|_| {})
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -160,6 +164,24 @@ fn readers_see_what_a_thread_writes_behind() {
     drop(store);
     let (store, recovered) = real.open(2);
     assert_recovered(&recovered, &blocks[29].view);
+    assert_holds(store.as_ref(), &blocks);
+    assert_eq!(real.set_aside(), 0);
+}
+
+/// A refusal of the system says nothing of what is in the files: rebuilding would take long and mend nothing.
+#[test]
+fn an_index_that_somebody_else_holds_open_is_refused_and_not_set_aside() {
+    let real = Real::new();
+    let (store, recovered) = real.open(1);
+    let blocks = committed(&store, &recovered.view, 3, 1);
+    store.close().unwrap();
+    drop(store);
+    let holder = ::sled::open(real.path("index")).unwrap();
+    let error = real.try_open(1).map(|_| ()).unwrap_err();
+    assert!(matches!(&error, StoreError::Io { what: "opening the index", .. }), "{error}");
+    drop(holder);
+    let (store, recovered) = real.open(1);
+    assert_recovered(&recovered, &blocks[2].view);
     assert_holds(store.as_ref(), &blocks);
     assert_eq!(real.set_aside(), 0);
 }
