@@ -40,6 +40,7 @@ use farthing_node::{
     env::Env,
     node::Node,
 };
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefMutIterator as _, ParallelIterator as _};
 
 /// Transfers in a block of the `connect` part.
 const TRANSFERS_PER_BLOCK: usize = 1_000;
@@ -150,13 +151,16 @@ async fn fund(node: &Node, payers: &[Payer]) {
 /// Transfers of the payers in turn, to one another.
 fn transfers(payers: &mut [Payer], count: usize) -> Vec<SignedTransaction> {
     let addresses: Vec<Address> = payers.iter().map(|payer| payer.public.address()).collect();
-    (0..count)
-        .map(|n| {
-            let to = addresses[(n * 7 + 1) % addresses.len()];
-            let output = Output { to, amount: Mites::new(1_000) };
-            payers[n % PAYERS].pay(vec![output], Mites::new(100_000))
-        })
-        .collect()
+    // Signed on all cores, each payer's in order, then put in turn.
+    let of_payer = |(at, payer): (usize, &mut Payer)| {
+        let pay = |n: usize| {
+            let output = Output { to: addresses[(n * 7 + 1) % PAYERS], amount: Mites::new(1_000) };
+            payer.pay(vec![output], Mites::new(100_000))
+        };
+        (at..count).step_by(PAYERS).map(pay).collect::<Vec<_>>().into_iter()
+    };
+    let mut signed: Vec<_> = payers.par_iter_mut().enumerate().map(of_payer).collect();
+    (0..count).map(|n| signed[n % PAYERS].next().unwrap()).collect()
 }
 
 async fn admit(count: usize) {
@@ -228,6 +232,9 @@ async fn connect(blocks: usize) {
     println!("{:.0} transfers/s", rate * TRANSFERS_PER_BLOCK as f64);
     stop(source).await;
     stop(target).await;
+    let (mut child, seconds) = spawn(target_dir.path());
+    println!("started again: serving after {seconds:.2} s, {} MiB resident", resident_mib(&child.id().to_string()));
+    terminate(&mut child);
     for (part, bytes) in disk_usage(target_dir.path()) {
         let old = before.iter().find(|(name, _)| *name == part).map_or(0, |(_, bytes)| *bytes);
         println!("{part:<12} {:6.0} bytes per transfer", bytes.saturating_sub(old) as f64 / count);

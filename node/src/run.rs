@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -39,11 +40,23 @@ impl RunError {
     }
 }
 
+/// Every segment of the block log and every connection is an open file; the usual soft limit of 1,024 is for programs that
+/// use `select`, and would be used up by a chain of 120 GiB.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        tracing::warn!(%error, soft = limit.current, hard = limit.maximum, "the limit of open files stays as it is");
+    }
+}
+
 /// Runs a node until it fails or SIGTERM or SIGINT asks it to stop; a second signal ends it at once.
 ///
 /// # Errors
 /// See [`RunError`].
 pub fn run(config: Config) -> Result<(), RunError> {
+    raise_file_limit();
     let env = Env::system().map_err(RunError::Runtime)?;
     let runtime = Builder::new_multi_thread().enable_all().thread_name("async").build().map_err(RunError::Runtime)?;
     let outcome = runtime.block_on(async {
