@@ -10,15 +10,15 @@ use tokio::{
 
 use super::tests::{PATIENCE, ask, closed, start};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADERS: u8 = 1;
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
+pub(super) const END_HEADERS: u8 = 4;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = vec![length[1], length[2], length[3], kind, flags];
     bytes.extend_from_slice(&stream.to_be_bytes());
@@ -26,7 +26,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-const REQUEST: [(&str, &str); 6] = [
+pub(super) const REQUEST: [(&str, &str); 6] = [
     (":method", "POST"),
     (":scheme", "http"),
     (":path", "/grpc.health.v1.Health/Check"),
@@ -36,7 +36,7 @@ const REQUEST: [(&str, &str); 6] = [
 ];
 
 /// Headers, each a literal that is not indexed (RFC 7541, 6.2.2).
-fn request_headers(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn request_headers(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);

@@ -1,11 +1,10 @@
 //! A connection that cannot be held for nothing: it must speak HTTP/2 soon and take what it is sent.
 
 use std::{
-    collections::BTreeMap,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,7 +16,11 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use super::slots::Slot;
+use super::{
+    ServerSettings,
+    line::{CallOrigin, Cut, Line},
+    slots::Slot,
+};
 use crate::env::{Connection, Io};
 
 /// The connection preface of HTTP/2 (RFC 9113, 3.4) and the header of the SETTINGS frame that must follow. Until a
@@ -32,7 +35,9 @@ pub(crate) struct GuardedIo {
     _slot: Slot,
     preface: Option<Preface>,
     stall: Stall,
-    unsent: Arc<Unsent>,
+    line: Arc<Line>,
+    /// Fires when it is time to look at the line's deadlines, or a little before.
+    look: Pin<Box<Sleep>>,
     killed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -53,21 +58,31 @@ impl GuardedIo {
         connection: Connection,
         local: SocketAddr,
         slot: Slot,
-        first_bytes: Duration,
-        write_stall: Duration,
+        settings: &ServerSettings,
         kill: CancellationToken,
     ) -> Self {
         let peer = connection.peer();
+        let ServerSettings { first_bytes, write_stall, .. } = *settings;
         Self {
             io: connection.into_io(),
             local,
             peer,
             _slot: slot,
             preface: Some(Preface { missing: PREFACE_BYTES, deadline: Box::pin(sleep(first_bytes)) }),
-            unsent: Arc::default(),
+            line: Arc::new(Line::new(settings, peer)),
+            look: Box::pin(sleep(write_stall)),
             stall: Stall { limit: write_stall, timer: Box::pin(sleep(write_stall)), running: false },
             killed: Box::pin(kill.cancelled_owned()),
         }
+    }
+
+    /// An error once the connection is to end whatever its client does. Both directions ask: while a write is pending,
+    /// HTTP/2 does not read.
+    fn check_killed(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.killed.as_mut().poll(cx).is_ready() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the node stops"));
+        }
+        Ok(())
     }
 
     /// Watches a write: an error once it has been pending for too long.
@@ -76,6 +91,7 @@ impl GuardedIo {
             self.stall.running = false;
             return outcome;
         }
+        self.check_killed(cx)?;
         if !self.stall.running {
             self.stall.running = true;
             self.stall.timer.as_mut().reset(Instant::now() + self.stall.limit);
@@ -85,68 +101,23 @@ impl GuardedIo {
         }
         Poll::Pending
     }
-}
 
-/// What each call knows of its connection.
-#[derive(Clone, Debug)]
-pub(crate) struct CallOrigin {
-    tcp: TcpConnectInfo,
-    unsent: Arc<Unsent>,
-}
-
-impl CallOrigin {
-    /// In the form from which tonic's `Request::remote_addr` reads it.
-    pub(crate) fn tcp(&self) -> TcpConnectInfo {
-        self.tcp.clone()
-    }
-
-    /// The client's address.
-    pub(crate) fn ip(&self) -> IpAddr {
-        self.tcp.remote_addr.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip())
-    }
-
-    /// Notes that an answer waits to be sent, until the guard is dropped.
-    pub(crate) fn sending(&self) -> Sending {
-        let mut waiting = self.unsent.lock();
-        let id = waiting.next;
-        waiting.next += 1;
-        waiting.since.insert(id, Instant::now());
-        Sending { unsent: Arc::clone(&self.unsent), id }
-    }
-}
-
-/// The whole answers of a connection that are not sent yet. A client can keep them here by never opening its
-/// flow-control window, at which no write is ever pending.
-#[derive(Debug, Default)]
-struct Unsent(Mutex<Waiting>);
-
-#[derive(Debug, Default)]
-struct Waiting {
-    next: u64,
-    /// Ids grow with time, so the first entry is the oldest.
-    since: BTreeMap<u64, Instant>,
-}
-
-impl Unsent {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn oldest(&self) -> Option<Instant> {
-        self.lock().since.first_key_value().map(|(_, since)| *since)
-    }
-}
-
-/// An answer that waits to be sent.
-#[derive(Debug)]
-pub(crate) struct Sending {
-    unsent: Arc<Unsent>,
-    id: u64,
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        self.unsent.lock().since.remove(&self.id);
+    /// Why the connection is to be cut now, if it is; else its task is woken in time.
+    fn overdue(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
+        self.line.changed.register(cx.waker());
+        while let Some((at, cut)) = self.line.cut_at() {
+            if at <= Instant::now() {
+                return Some(cut);
+            }
+            // One that fires early is left as it is: deadlines move with every piece that is sent.
+            if self.look.is_elapsed() || self.look.deadline() > at {
+                self.look.as_mut().reset(at);
+            }
+            if self.look.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+        }
+        None
     }
 }
 
@@ -155,19 +126,16 @@ impl Connected for GuardedIo {
 
     fn connect_info(&self) -> CallOrigin {
         let tcp = TcpConnectInfo { local_addr: Some(self.local), remote_addr: Some(self.peer) };
-        CallOrigin { tcp, unsent: Arc::clone(&self.unsent) }
+        CallOrigin::new(tcp, Arc::clone(&self.line))
     }
 }
 
 impl AsyncRead for GuardedIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.killed.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the node stops")));
-        }
-        // Looked at whenever the connection is polled, which HTTP/2's keepalive does every 20 s at least.
-        if this.unsent.oldest().is_some_and(|since| since.elapsed() > this.stall.limit) {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answers")));
+        this.check_killed(cx)?;
+        if let Some(cut) = this.overdue(cx) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, cut)));
         }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.io).poll_read(cx, buffer);
@@ -219,16 +187,24 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::server::slots::{Share, Slots};
+    use crate::server::{
+        MethodTable,
+        slots::{Share, Slots},
+    };
 
     const FIRST: Duration = Duration::from_secs(3);
     const STALL: Duration = Duration::from_secs(30);
+    const ALONE: Duration = Duration::from_secs(10);
 
     fn guarded(kill: &CancellationToken) -> (GuardedIo, DuplexStream) {
+        with(&ServerSettings::public(MethodTable::new()), kill)
+    }
+
+    fn with(settings: &ServerSettings, kill: &CancellationToken) -> (GuardedIo, DuplexStream) {
         let (near, far) = duplex(64);
         let peer = "192.0.2.1:9".parse().unwrap();
         let slot = Slots::new(Share { total: 1, per_prefix: 1 }, true).take("192.0.2.1".parse().unwrap()).unwrap();
-        (GuardedIo::new(Connection::new(near, peer), peer, slot, FIRST, STALL, kill.clone()), far)
+        (GuardedIo::new(Connection::new(near, peer), peer, slot, settings, kill.clone()), far)
     }
 
     #[tokio::test(start_paused = true)]
@@ -269,22 +245,47 @@ mod tests {
         assert_eq!(start.elapsed(), STALL);
     }
 
+    /// The error with which a connection ends whose client has spoken and is silent, and after which time.
+    async fn end_of(io: &mut GuardedIo) -> (String, Duration) {
+        let start = Instant::now();
+        let error = io.read_u8().await.unwrap_err();
+        (error.to_string(), start.elapsed())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_take_an_answer_is_dropped_and_one_that_does_is_not() {
         let (mut io, mut client) = guarded(&CancellationToken::new());
-        client.write_all(&[0; PREFACE_BYTES + 2]).await.unwrap();
+        client.write_all(&[0; PREFACE_BYTES + 1]).await.unwrap();
         io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
         let origin = io.connect_info();
         let taken = origin.sending();
         sleep(STALL / 2).await;
-        let left = origin.sending();
+        let _left = origin.sending();
         drop(taken);
         sleep(STALL - Duration::from_secs(1)).await;
         io.read_u8().await.unwrap();
-        sleep(Duration::from_secs(2)).await;
-        assert_eq!(io.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        drop(left);
-        io.read_u8().await.unwrap();
+        assert_eq!(end_of(&mut io).await, ("the client does not take its answers".to_owned(), Duration::from_secs(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_without_a_session_is_dropped_and_so_is_one_whose_session_ended() {
+        let settings = ServerSettings::peers(MethodTable::new());
+        let stranger = async {
+            let (mut io, mut client) = with(&settings, &CancellationToken::new());
+            client.write_all(&[0; PREFACE_BYTES]).await.unwrap();
+            io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+            end_of(&mut io).await
+        };
+        assert_eq!(stranger.await, ("the client has no session".to_owned(), ALONE));
+        let (mut io, mut client) = with(&settings, &CancellationToken::new());
+        client.write_all(&[0; PREFACE_BYTES]).await.unwrap();
+        io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+        let session = io.connect_info().session();
+        let (ended, ()) = tokio::join!(end_of(&mut io), async {
+            sleep(ALONE * 5).await;
+            drop(session);
+        });
+        assert_eq!(ended, ("the client has no session".to_owned(), ALONE * 6));
     }
 
     #[tokio::test(start_paused = true)]
@@ -293,5 +294,15 @@ mod tests {
         let (mut io, _client) = guarded(&kill);
         let (read, ()) = tokio::join!(io.read_u8(), async { kill.cancel() });
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_killed_connection_ends_a_pending_write_at_once() {
+        let kill = CancellationToken::new();
+        let (mut io, _client) = guarded(&kill);
+        let start = Instant::now();
+        let (written, ()) = tokio::join!(io.write_all(&[0; 256]), async { kill.cancel() });
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 }

@@ -23,9 +23,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
 use super::{
-    guard::{CallOrigin, Sending},
+    answer::{CountedBody, Place},
+    line::CallOrigin,
     methods::{MethodPolicy, MethodTable},
-    slots::{Slot, SlotRefusal, Slots},
+    slots::{SlotRefusal, Slots},
 };
 
 /// The domain of error reasons.
@@ -88,9 +89,11 @@ where
         let origin = request.extensions().get::<CallOrigin>().cloned();
         if let Some(origin) = &origin {
             request.extensions_mut().insert(origin.tcp());
+            if let Some(leave_by) = origin.leave_by() {
+                request.extensions_mut().insert(leave_by);
+            }
         }
-        let ip = origin.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), CallOrigin::ip);
-        let (policy, slot) = match self.gate.admit(request.uri().path(), ip) {
+        let (policy, place) = match self.gate.admit(request.uri().path(), origin.as_ref()) {
             Ok(admitted) => admitted,
             Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
         };
@@ -107,19 +110,23 @@ where
                     Err(_) => return Ok(late(deadline).into_http()),
                 },
             };
-            // A stream that its client does not read is its handler's to end; a whole answer is nobody's any more.
-            let sending = origin.filter(|_| !policy.long).map(|origin| origin.sending());
-            Ok(response.map(|body| Body::new(CountedBody { body, _slot: slot, _sending: sending })))
+            // A refusal stands in the headers; it begins no session.
+            let begun = policy.session && !response.headers().contains_key("grpc-status");
+            let session = origin.as_ref().filter(|_| begun).map(CallOrigin::session);
+            Ok(response.map(|body| Body::new(CountedBody::new(body, place, origin, session))))
         })
     }
 }
 
 impl Gate {
-    fn admit(&self, path: &str, ip: IpAddr) -> Result<(MethodPolicy, Slot), Status> {
+    fn admit(&self, path: &str, origin: Option<&CallOrigin>) -> Result<(MethodPolicy, Place), Status> {
         let policy = self.methods.get(path).ok_or_else(|| Status::unimplemented("unknown method"))?;
+        if let Some(own) = origin.and_then(|origin| origin.own_place(policy.long)) {
+            return Ok((*policy, Place::own(own)));
+        }
+        let ip = origin.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), CallOrigin::ip);
         let slots = if policy.long { &self.long } else { &self.short };
-        let slot = slots.take(ip).map_err(shed)?;
-        Ok((*policy, slot))
+        Ok((*policy, Place::shared(slots.take(ip).map_err(shed)?)))
     }
 }
 
@@ -210,30 +217,6 @@ impl HttpBody for BoundedBody {
             return Poll::Ready(Some(Err(status)));
         }
         polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A response body that holds its call's place until it has been sent.
-struct CountedBody {
-    body: Body,
-    _slot: Slot,
-    _sending: Option<Sending>,
-}
-
-impl HttpBody for CountedBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -15,27 +15,33 @@ pub struct MethodPolicy {
     pub(super) max_message: usize,
     pub(super) many_requests: bool,
     pub(super) long: bool,
+    pub(super) session: bool,
 }
 
 impl MethodPolicy {
     /// One request of at most so many bytes, answered within 10 s.
     pub const fn unary(max_message: usize) -> Self {
-        Self { deadline: Some(UNARY_DEADLINE), max_message, many_requests: false, long: false }
+        Self { deadline: Some(UNARY_DEADLINE), max_message, many_requests: false, long: false, session: false }
     }
 
     /// One request, answered when something happens, at the latest at the deadline.
     pub const fn wait(max_message: usize, deadline: Duration) -> Self {
-        Self { deadline: Some(deadline), max_message, many_requests: false, long: true }
+        Self { deadline: Some(deadline), max_message, many_requests: false, long: true, session: false }
     }
 
     /// One request, answered by a stream that begins within 10 s and has no end.
     pub const fn server_stream(max_message: usize) -> Self {
-        Self { deadline: Some(UNARY_DEADLINE), max_message, many_requests: false, long: true }
+        Self { deadline: Some(UNARY_DEADLINE), max_message, many_requests: false, long: true, session: false }
+    }
+
+    /// A stream of answers that is a session: its connection is wanted for as long as it is open.
+    pub const fn session(max_message: usize) -> Self {
+        Self { session: true, ..Self::server_stream(max_message) }
     }
 
     /// A stream of requests, each of at most so many bytes, with or without a stream of answers.
     pub const fn client_stream(max_message: usize) -> Self {
-        Self { deadline: None, max_message, many_requests: true, long: true }
+        Self { deadline: None, max_message, many_requests: true, long: true, session: false }
     }
 }
 

@@ -3,7 +3,12 @@
 //! The public API, peers and administration serve their own routes through [`serve`]. The values are those that
 //! were measured to matter (docs/decisions/0002); tonic leaves several of them off when they are not set.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{Stream, stream};
 use tokio::time::sleep;
@@ -12,16 +17,21 @@ use tonic::{service::Routes, transport::Server};
 
 use crate::env::{Connection, Listener};
 
+mod answer;
 mod guard;
 mod layer;
+mod line;
 mod methods;
 mod slots;
 
 #[cfg(test)]
 mod attack_tests;
 #[cfg(test)]
+mod holding_tests;
+#[cfg(test)]
 mod tests;
 
+pub use line::LeaveBy;
 pub use methods::{MethodPolicy, MethodTable, UNARY_DEADLINE};
 pub use slots::Share;
 
@@ -44,6 +54,9 @@ pub struct ServerSettings {
     pub short_calls: Share,
     /// Waits and streams, over all connections.
     pub long_calls: Share,
+    /// Calls of each of the two kinds that a connection has for itself, however many others take: or a few networks
+    /// could leave none to anybody else. Only what goes beyond them comes out of the shares above.
+    pub own_calls: usize,
     /// Whether only the totals hold for the own machine, so that local clusters work.
     pub exempt_loopback: bool,
     /// How soon a client must have begun to speak HTTP/2.
@@ -54,20 +67,48 @@ pub struct ServerSettings {
     pub drain: Duration,
     /// How long a connection may last, if limited.
     pub max_age: Option<Duration>,
+    /// How long a connection may be without a session ([`MethodPolicy::session`]), if limited.
+    pub without_session: Option<Duration>,
+    /// Hosts that get no connection.
+    pub unwanted: HostFilter,
+}
+
+/// Says of which hosts no connection is taken.
+#[derive(Clone)]
+pub struct HostFilter(Arc<dyn Fn(IpAddr) -> bool + Send + Sync>);
+
+impl HostFilter {
+    /// Asked with the canonical address of each caller, on the way to its acceptance: it must be quick.
+    pub fn new(is_unwanted: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_unwanted))
+    }
+}
+
+impl Default for HostFilter {
+    fn default() -> Self {
+        Self::new(|_| false)
+    }
+}
+
+impl fmt::Debug for HostFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HostFilter")
+    }
 }
 
 impl ServerSettings {
     /// The public API.
     pub fn public(methods: MethodTable) -> Self {
-        Self { max_streams: 256, max_age: Some(Duration::from_secs(24 * 60 * 60)), ..Self::for_peers("rpc", methods) }
+        Self { max_streams: 256, max_age: Some(Duration::from_secs(24 * 60 * 60)), ..Self::common("rpc", methods) }
     }
 
     /// Node to node.
     pub fn peers(methods: MethodTable) -> Self {
-        Self::for_peers("p2p", methods)
+        // A dialler shakes hands and follows at once, within 5 s.
+        Self { without_session: Some(Duration::from_secs(10)), ..Self::common("p2p", methods) }
     }
 
-    fn for_peers(name: &'static str, methods: MethodTable) -> Self {
+    fn common(name: &'static str, methods: MethodTable) -> Self {
         Self {
             name,
             methods,
@@ -75,12 +116,16 @@ impl ServerSettings {
             max_streams: 32,
             short_calls: Share { total: 512, per_prefix: 128 },
             long_calls: Share { total: 1024, per_prefix: 128 },
+            own_calls: 8,
             exempt_loopback: true,
             first_bytes: Duration::from_secs(3),
             write_stall: Duration::from_secs(30),
-            // Within the deadline of the whole node, so that a stop is clean even with deaf clients.
-            drain: Duration::from_secs(4),
+            // Well within the deadline of the whole node, so that a stop is clean even with deaf clients and a busy
+            // machine.
+            drain: Duration::from_secs(3),
             max_age: None,
+            without_session: None,
+            unwanted: HostFilter::default(),
         }
     }
 
@@ -195,11 +240,12 @@ fn incoming(
 impl Accepting {
     fn admit(&self, connection: Connection) -> Option<GuardedIo> {
         let peer = connection.peer();
+        if (self.settings.unwanted.0)(peer.ip()) {
+            tracing::debug!(listener = self.settings.name, %peer, "connection of an unwanted host refused");
+            return None;
+        }
         match self.slots.take(peer.ip()) {
-            Ok(slot) => {
-                let ServerSettings { first_bytes, write_stall, .. } = self.settings;
-                Some(GuardedIo::new(connection, self.local, slot, first_bytes, write_stall, self.kill.clone()))
-            }
+            Ok(slot) => Some(GuardedIo::new(connection, self.local, slot, &self.settings, self.kill.clone())),
             Err(refusal) => {
                 // At debug level: a stranger decides how often this happens.
                 tracing::debug!(listener = self.settings.name, %peer, %refusal, "connection refused");

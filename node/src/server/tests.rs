@@ -2,6 +2,7 @@
 
 use std::{future::pending, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::stream::{self, BoxStream};
 use tokio::{io::AsyncReadExt as _, net::TcpStream, sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -20,12 +21,12 @@ use super::{MethodPolicy, MethodTable, ServeError, ServerSettings, serve};
 use crate::env::{Net as _, SystemNet};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-const CHECK: &str = "/grpc.health.v1.Health/Check";
+pub(super) const CHECK: &str = "/grpc.health.v1.Health/Check";
 
-/// Answers at once, or never when asked for the service "never".
+/// Answers at once, or never when asked for the service "never". Its stream is silent, or without end for "endless".
 #[derive(Clone, Default)]
-struct Service {
-    entered: Arc<Notify>,
+pub(super) struct Service {
+    pub(super) entered: Arc<Notify>,
 }
 
 #[tonic::async_trait]
@@ -38,10 +39,15 @@ impl Health for Service {
         Ok(Response::new(HealthCheckResponse { status: 1 }))
     }
 
-    type WatchStream = tokio_stream::Pending<Result<HealthCheckResponse, Status>>;
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
-    async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        Ok(Response::new(tokio_stream::pending()))
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let stream: Self::WatchStream = match request.get_ref().service.as_str() {
+            "refused" => return Err(Status::unauthenticated("no such session")),
+            "endless" => Box::pin(stream::repeat_with(|| Ok(HealthCheckResponse { status: 1 }))),
+            _ => Box::pin(stream::pending()),
+        };
+        Ok(Response::new(stream))
     }
 }
 
@@ -49,7 +55,7 @@ pub(super) struct Running {
     pub(super) address: SocketAddr,
     stop: CancellationToken,
     ended: JoinHandle<Result<(), ServeError>>,
-    service: Service,
+    pub(super) service: Service,
 }
 
 pub(super) async fn start(change: impl FnOnce(&mut ServerSettings)) -> Running {
@@ -168,7 +174,7 @@ async fn a_method_without_a_policy_is_not_served() {
 
 #[tokio::test]
 async fn more_calls_than_the_node_can_serve_are_shed_with_a_retry_time() {
-    let server = start(|settings| settings.short_calls.total = 1).await;
+    let server = start(|settings| (settings.short_calls.total, settings.own_calls) = (1, 0)).await;
     let (mut busy, mut other) = (server.client().await, server.client().await);
     let service = server.service.clone();
     tokio::select! {
@@ -184,7 +190,11 @@ async fn more_calls_than_the_node_can_serve_are_shed_with_a_retry_time() {
 
 #[tokio::test]
 async fn streams_do_not_crowd_out_short_calls() {
-    let server = start(|settings| (settings.short_calls.total, settings.long_calls.total) = (1, 1)).await;
+    let server = start(|settings| {
+        settings.own_calls = 0;
+        (settings.short_calls.total, settings.long_calls.total) = (1, 1);
+    })
+    .await;
     let mut client = server.client().await;
     let stream = client.watch(ask("")).await.unwrap();
     assert_eq!(client.clone().watch(ask("")).await.unwrap_err().code(), Code::ResourceExhausted);

@@ -1,0 +1,162 @@
+//! An answer on its way: it holds its call's place, and each piece of it is watched until it was really sent.
+//!
+//! HTTP/2 takes a message as soon as the client's window has one byte of room, and then keeps the rest: that a body is
+//! used up does not mean that anything was sent. What was sent is dropped, though, so each piece knows by its own end.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Status, body::Body};
+
+use super::{
+    line::{CallOrigin, Sending, SessionMark},
+    slots::Slot,
+};
+
+/// Largest piece, one frame of HTTP/2: however large a message is, a slow client only has to take this much within the
+/// stall time.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// The place that a call takes, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _own: Option<OwnedSemaphorePermit>,
+    _shared: Option<Slot>,
+}
+
+impl Place {
+    /// One of the connection's own.
+    pub(super) const fn own(place: OwnedSemaphorePermit) -> Self {
+        Self { _own: Some(place), _shared: None }
+    }
+
+    /// One of those that all connections share.
+    pub(super) const fn shared(slot: Slot) -> Self {
+        Self { _own: None, _shared: Some(slot) }
+    }
+}
+
+/// A response body that holds its call's place until it has been sent.
+#[derive(Debug)]
+pub(super) struct CountedBody {
+    body: Body,
+    /// What is left of the frame that is being handed out.
+    rest: Bytes,
+    place: Arc<Place>,
+    origin: Option<CallOrigin>,
+    _session: Option<SessionMark>,
+}
+
+impl CountedBody {
+    pub(super) fn new(body: Body, place: Place, origin: Option<CallOrigin>, session: Option<SessionMark>) -> Self {
+        Self { body, rest: Bytes::new(), place: Arc::new(place), origin, _session: session }
+    }
+
+    fn next_piece(&mut self) -> Frame<Bytes> {
+        let bytes = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
+        let sending = self.origin.as_ref().map(CallOrigin::sending);
+        Frame::data(Bytes::from_owner(Piece { bytes, _place: Arc::clone(&self.place), _sending: sending }))
+    }
+}
+
+/// Bytes that wait to be sent.
+struct Piece {
+    bytes: Bytes,
+    _place: Arc<Place>,
+    _sending: Option<Sending>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl HttpBody for CountedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if this.rest.is_empty() {
+            let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            match frame.into_data() {
+                Ok(data) if data.is_empty() => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(data) => this.rest = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
+        }
+        Poll::Ready(Some(Ok(this.next_piece())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.rest.is_empty() { self.body.size_hint() } else { SizeHint::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, net::SocketAddr};
+
+    use tonic::transport::server::TcpConnectInfo;
+
+    use super::*;
+    use crate::server::{
+        MethodTable, ServerSettings,
+        line::Line,
+        slots::{Share, Slots},
+    };
+
+    /// A body of one large frame.
+    struct Once(Option<Bytes>);
+
+    impl HttpBody for Once {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_message_leaves_in_pieces_and_its_place_is_free_when_the_last_was_sent() {
+        let message: Vec<u8> = (0..40_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+        let peer: SocketAddr = "192.0.2.1:9".parse().unwrap();
+        let line = Arc::new(Line::new(&ServerSettings::public(MethodTable::new()), peer));
+        let tcp = TcpConnectInfo { local_addr: None, remote_addr: Some(peer) };
+        let slots = Slots::new(Share { total: 1, per_prefix: 1 }, false);
+        let place = Place::shared(slots.take(peer.ip()).unwrap());
+        let origin = CallOrigin::new(tcp, Arc::clone(&line));
+        let body = Body::new(Once(Some(message.clone().into())));
+        let mut body = CountedBody::new(body, place, Some(origin), None);
+        let mut unsent = Vec::new();
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            unsent.push(frame.unwrap().into_data().unwrap());
+        }
+        let lengths: Vec<usize> = unsent.iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [16_384, 16_384, 7_232]);
+        assert_eq!(unsent.concat(), message);
+        drop(body);
+        while let Some(piece) = unsent.pop() {
+            assert!(line.cut_at().is_some(), "what waits is seen");
+            slots.take(peer.ip()).unwrap_err();
+            drop(piece);
+        }
+        assert!(line.cut_at().is_none());
+        slots.take(peer.ip()).unwrap();
+    }
+}
