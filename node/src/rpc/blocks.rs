@@ -8,6 +8,7 @@ use farthing::{
 };
 use farthing_consensus::HeaderContext;
 use futures_util::stream::BoxStream;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::{
@@ -141,6 +142,7 @@ pub(super) async fn list(deps: &Deps, request: v1::ListBlocksRequest) -> Result<
 pub(super) async fn subscribe(
     deps: &Deps,
     request: v1::SubscribeBlocksRequest,
+    leave_by: Option<Instant>,
 ) -> Result<BoxStream<'static, Result<v1::SubscribeBlocksResponse, Status>>, ApiError> {
     let start = StreamStart::try_from(&request)?;
     let stop_height = request.stop_height.map(Height::new);
@@ -150,7 +152,7 @@ pub(super) async fn subscribe(
         let message = format!("stop_height: expected at least from_height {from}, got {stop}");
         return Err(ApiError::new(Reason::InvalidField, message).with("field", "stop_height"));
     }
-    let settings = FramesSettings { start, stop_height, headers_only: request.headers_only };
+    let settings = FramesSettings { start, stop_height, headers_only: request.headers_only, leave_by };
     let stop = deps.tasks.token().clone();
     let frames = Frames::start(deps.chain.clone(), Views::new(deps), stop, settings).await?;
     Ok(Box::pin(frames.into_stream()))

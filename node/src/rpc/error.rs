@@ -105,6 +105,8 @@ reasons! {
     JournalFailed = "JOURNAL_FAILED", Unavailable;
     /// The node is stopping.
     Stopping = "STOPPING", Unavailable;
+    /// The connection is about to be as old as one may become.
+    ConnectionExpired = "CONNECTION_EXPIRED", Unavailable;
     /// The store failed; the log of the node says more.
     StoreFailed = "STORE_FAILED", Unavailable;
     /// A fault of the node itself; the log of the node says more.
@@ -157,6 +159,12 @@ impl ApiError {
     /// The node is stopping.
     pub(super) fn stopping() -> Self {
         Self::new(Reason::Stopping, "the node is stopping; another one can take over")
+    }
+
+    /// The connection will not last; a new one can take over at once.
+    pub(super) fn connection_expired() -> Self {
+        let message = "the connection is as old as one may become; connect again and go on with the cursor";
+        Self { retry_after: Some(Duration::ZERO), ..Self::new(Reason::ConnectionExpired, message) }
     }
 
     /// The reason.

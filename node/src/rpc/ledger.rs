@@ -4,17 +4,19 @@ use farthing::wire::v1::{self, ledger_service_server::LedgerService};
 use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
-use super::{Deps, accounts, blocks, info, transactions, waiting};
+use super::{Deps, accounts, blocks, info, refusals::Refusals, transactions, waiting};
+use crate::server::LeaveBy;
 
 /// The service.
 #[derive(Debug)]
 pub(super) struct LedgerApi {
     deps: Deps,
+    refusals: Refusals,
 }
 
 impl LedgerApi {
-    pub(super) const fn new(deps: Deps) -> Self {
-        Self { deps }
+    pub(super) fn new(deps: Deps) -> Self {
+        Self { deps, refusals: Refusals::new() }
     }
 }
 
@@ -24,14 +26,16 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<v1::SubmitTransactionRequest>,
     ) -> Result<Response<v1::SubmitTransactionResponse>, Status> {
-        Ok(Response::new(transactions::submit(&self.deps, request.into_inner()).await?))
+        let credit = self.refusals.of(request.remote_addr());
+        Ok(Response::new(transactions::submit(&self.deps, &credit, request.into_inner()).await?))
     }
 
     async fn submit_transactions(
         &self,
         request: Request<v1::SubmitTransactionsRequest>,
     ) -> Result<Response<v1::SubmitTransactionsResponse>, Status> {
-        Ok(Response::new(transactions::submit_many(&self.deps, request.into_inner()).await?))
+        let credit = self.refusals.of(request.remote_addr());
+        Ok(Response::new(transactions::submit_many(&self.deps, &credit, request.into_inner()).await?))
     }
 
     async fn get_transaction(
@@ -72,7 +76,8 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<v1::SubscribeBlocksRequest>,
     ) -> Result<Response<Self::SubscribeBlocksStream>, Status> {
-        Ok(Response::new(blocks::subscribe(&self.deps, request.into_inner()).await?))
+        let leave_by = request.extensions().get().map(|LeaveBy(at)| *at);
+        Ok(Response::new(blocks::subscribe(&self.deps, request.into_inner(), leave_by).await?))
     }
 
     async fn get_node_info(

@@ -24,6 +24,7 @@ mod health;
 mod info;
 mod ledger;
 mod page;
+mod refusals;
 mod stream;
 mod transactions;
 mod waiting;
@@ -56,6 +57,17 @@ const TRANSACTION_REQUEST: usize = 8 * 1024;
 /// Largest request with a batch of transactions.
 const BATCH_REQUEST: usize = 1024 * 1024;
 
+/// What a view may be larger than the canonical bytes that it shows: hex and bech32m beside every id and address.
+const VIEW_FACTOR: usize = 4;
+/// What an answer may hold beside one block: a page is closed at 3 MiB.
+const ANSWER_OVERHEAD: usize = 4 * 1024 * 1024;
+
+/// Largest answer. None comes near it unless this program is at fault.
+fn largest_answer(params: &farthing::Params) -> usize {
+    let block = usize::try_from(params.max_block_bytes).unwrap_or(usize::MAX);
+    block.saturating_mul(VIEW_FACTOR).saturating_add(ANSWER_OVERHEAD)
+}
+
 /// The services of the public listener, reflection and health included.
 ///
 /// # Errors
@@ -66,8 +78,9 @@ pub async fn routes(deps: &Deps) -> Result<Routes, tonic_reflection::server::Err
             .register_encoded_file_descriptor_set(PUBLIC_DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let ledger =
-        LedgerServiceServer::new(ledger::LedgerApi::new(deps.clone())).max_decoding_message_size(BATCH_REQUEST);
+    let ledger = LedgerServiceServer::new(ledger::LedgerApi::new(deps.clone()))
+        .max_decoding_message_size(BATCH_REQUEST)
+        .max_encoding_message_size(largest_answer(deps.chain.params()));
     Ok(Routes::new(ledger)
         .add_service(health::start(deps).await)
         .add_service(reflect().build_v1()?)

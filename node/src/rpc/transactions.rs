@@ -5,7 +5,7 @@ use farthing::{
     wire::{TransactionStanding, TransactionStatus, WireError, WireFault, canonical_transaction, transaction_view, v1},
 };
 
-use super::{ApiError, Deps, Reason, blocks};
+use super::{ApiError, Deps, Reason, blocks, refusals::Credit};
 use crate::mempool::{Admitted, PoolStatus, Rejection, Source};
 
 /// Most transactions of one batch.
@@ -15,12 +15,14 @@ const MANY: usize = 16;
 
 pub(super) async fn submit(
     deps: &Deps,
+    credit: &Credit<'_>,
     request: v1::SubmitTransactionRequest,
 ) -> Result<v1::SubmitTransactionResponse, ApiError> {
     refuse_while_syncing(deps)?;
+    credit.check(deps.env.clock().elapsed())?;
     let signed = SignedTransaction::try_from(request)?;
     let id = signed.transaction().id(deps.chain.params().genesis_id());
-    let verdict = deps.mempool.submit(vec![signed], Source::Rpc).await.pop();
+    let verdict = judge(deps, credit, vec![signed]).await.pop();
     let verdict = verdict.ok_or_else(|| ApiError::new(Reason::Internal, "the mempool gave no verdict"))?;
     let status = settle(deps, id, verdict).await?;
     Ok(v1::SubmitTransactionResponse { status: Some((&status).into()) })
@@ -28,9 +30,11 @@ pub(super) async fn submit(
 
 pub(super) async fn submit_many(
     deps: &Deps,
+    credit: &Credit<'_>,
     request: v1::SubmitTransactionsRequest,
 ) -> Result<v1::SubmitTransactionsResponse, ApiError> {
     refuse_while_syncing(deps)?;
+    credit.check(deps.env.clock().elapsed())?;
     let found = request.transactions_bytes.len();
     if found == 0 || found > MAX_BATCH {
         let fault = WireFault::Count { unit: "transactions", min: 1, max: MAX_BATCH, found };
@@ -47,7 +51,7 @@ pub(super) async fn submit_many(
             })
         })
         .collect();
-    let mut verdicts = deps.mempool.submit(good, Source::Rpc).await.into_iter();
+    let mut verdicts = judge(deps, credit, good).await.into_iter();
     let mut results = Vec::with_capacity(slots.len());
     for slot in slots {
         let settled = match slot {
@@ -64,6 +68,18 @@ pub(super) async fn submit_many(
         results.push(v1::SubmitTransactionsResult { verdict: Some(verdict) });
     }
     Ok(v1::SubmitTransactionsResponse { results })
+}
+
+/// The mempool's verdicts. Signatures that it verified in vain are the caller's to pay for.
+async fn judge(
+    deps: &Deps,
+    credit: &Credit<'_>,
+    transactions: Vec<SignedTransaction>,
+) -> Vec<Result<Admitted, Rejection>> {
+    let verdicts = deps.mempool.submit(transactions, Source::Rpc).await;
+    let wasted = verdicts.iter().filter(|verdict| verdict.as_ref().is_err_and(Rejection::is_senders_fault)).count();
+    credit.charge(wasted, deps.env.clock().elapsed());
+    verdicts
 }
 
 /// Reads each item by itself: one that is malformed does not touch the others.

@@ -37,6 +37,8 @@ pub(in crate::rpc) struct FramesSettings {
     pub(in crate::rpc) stop_height: Option<Height>,
     /// Whether transactions are left out.
     pub(in crate::rpc) headers_only: bool,
+    /// When to end because the connection will not last, if that is known.
+    pub(in crate::rpc) leave_by: Option<Instant>,
 }
 
 /// What makes the frames of one subscription.
@@ -48,6 +50,7 @@ pub(in crate::rpc) struct Frames {
     headers_only: bool,
     views: watch::Receiver<Arc<ChainView>>,
     stop: CancellationToken,
+    leave_by: Option<Instant>,
     phase: Phase,
 }
 
@@ -55,8 +58,15 @@ pub(in crate::rpc) struct Frames {
 enum Phase {
     Following,
     /// The last frame said so; the status that ends the stream is next.
-    Drained,
+    Drained(Why),
     Ended,
+}
+
+/// Why the reader is to go elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    NodeStops,
+    ConnectionEnds,
 }
 
 impl Frames {
@@ -69,8 +79,8 @@ impl Frames {
     ) -> Result<Self, StartError<ChainError>> {
         let views = chain.watch();
         let follower = Follower::start(&chain, &settings.start, settings.stop_height).await?;
-        let headers_only = settings.headers_only;
-        Ok(Self { blocks, chain, follower, headers_only, views, stop, phase: Phase::Following })
+        let FramesSettings { headers_only, leave_by, .. } = settings;
+        Ok(Self { blocks, chain, follower, headers_only, views, stop, leave_by, phase: Phase::Following })
     }
 
     /// The frames, until the stop height, the end of the node, or an error.
@@ -83,20 +93,32 @@ impl Frames {
     async fn next(&mut self) -> Option<Result<v1::SubscribeBlocksResponse, Status>> {
         match self.phase {
             Phase::Following => {}
-            Phase::Drained => {
+            Phase::Drained(why) => {
                 self.phase = Phase::Ended;
-                return Some(Err(ApiError::stopping().into()));
+                let error = match why {
+                    Why::NodeStops => ApiError::stopping(),
+                    Why::ConnectionEnds => ApiError::connection_expired(),
+                };
+                return Some(Err(error.into()));
             }
             Phase::Ended => return None,
         }
         let heartbeat = sleep_until(Instant::now() + PROGRESS_EVERY);
-        tokio::pin!(heartbeat);
+        let leave_by = self.leave_by;
+        let leaving = async move {
+            match leave_by {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(heartbeat, leaving);
         loop {
             // Seen before the question, so that a change behind the answer wakes the wait below.
             self.views.borrow_and_update();
             let step = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Some(Ok(self.drain())),
+                () = self.stop.cancelled() => return Some(Ok(self.drain(Why::NodeStops))),
+                () = &mut leaving => return Some(Ok(self.drain(Why::ConnectionEnds))),
                 step = self.follower.advance(&self.chain) => step,
             };
             match step {
@@ -118,9 +140,10 @@ impl Frames {
             }
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Some(Ok(self.drain())),
+                () = self.stop.cancelled() => return Some(Ok(self.drain(Why::NodeStops))),
+                () = &mut leaving => return Some(Ok(self.drain(Why::ConnectionEnds))),
                 changed = self.views.changed() => if changed.is_err() {
-                    return Some(Ok(self.drain()));
+                    return Some(Ok(self.drain(Why::NodeStops)));
                 },
                 () = &mut heartbeat => {
                     let progress = v1::subscribe_blocks_response::Event::Progress(v1::Progress {});
@@ -142,8 +165,8 @@ impl Frames {
         frame
     }
 
-    fn drain(&mut self) -> v1::SubscribeBlocksResponse {
-        self.phase = Phase::Drained;
+    fn drain(&mut self, why: Why) -> v1::SubscribeBlocksResponse {
+        self.phase = Phase::Drained(why);
         self.frame(v1::subscribe_blocks_response::Event::Draining(v1::Draining {}))
     }
 

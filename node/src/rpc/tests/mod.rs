@@ -1,6 +1,7 @@
 //! The API as its clients see it: a real listener, a real client, a chain in memory.
 
 mod blocks;
+mod limits;
 mod races;
 mod service;
 mod streams;
@@ -62,10 +63,15 @@ struct Api {
     mempool: Mempool,
     network: Arc<FixedNetwork>,
     address: SocketAddr,
+    deps: Deps,
 }
 
 impl Api {
     async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut ServerSettings)) -> Self {
         let test = TestChain::start();
         let network = Arc::new(FixedNetwork(watch::Sender::new(false)));
         let env = Env::system().unwrap().with_clock(test.clock.clone());
@@ -86,10 +92,11 @@ impl Api {
         };
         let listener = SystemNet.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let settings = ServerSettings::public(methods());
+        let mut settings = ServerSettings::public(methods());
+        change(&mut settings);
         let serving = serve(listener, routes(&deps).await.unwrap(), settings, test.tasks.token().clone());
         test.tasks.spawn("rpc", serving);
-        Self { test, mempool, network, address }
+        Self { test, mempool, network, address, deps }
     }
 
     #[expect(clippy::disallowed_methods, reason = "a client from outside")]

@@ -128,6 +128,19 @@ async fn a_stopping_node_says_that_it_drains_and_then_that_it_is_unavailable() {
     assert!(status.get_error_details().retry_info().is_some());
 }
 
+#[tokio::test]
+async fn a_stream_ends_with_draining_and_a_reason_before_its_connection_is_cut_for_its_age() {
+    let api = Api::start_with(|settings| settings.max_age = Some(Duration::from_secs(2))).await;
+    let mut frames = subscribe(&api, None, None).await.unwrap();
+    let frame = next(&mut frames).await.unwrap().unwrap();
+    assert!(matches!(frame.event, Some(Event::Draining(_))), "{frame:?}");
+    let status = next(&mut frames).await.unwrap_err();
+    assert_eq!((facts(&status).0, facts(&status).1.as_str()), (Code::Unavailable, "CONNECTION_EXPIRED"));
+    assert_eq!(status.get_error_details().retry_info().unwrap().retry_delay, Some(Duration::ZERO));
+    let resumed = subscribe(&api, Some(Start::Cursor(frame.cursor)), None).await;
+    assert!(resumed.is_ok(), "the same node takes it again");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_quiet_stream_shows_that_it_lives_within_15_seconds() {
     let test = TestChain::start();
@@ -135,6 +148,7 @@ async fn a_quiet_stream_shows_that_it_lives_within_15_seconds() {
         start: farthing::wire::StreamStart::Tip,
         stop_height: None,
         headers_only: false,
+        leave_by: None,
     };
     let views = crate::rpc::blocks::Views::of(test.chain.params(), &Env::system().unwrap());
     let stop = test.tasks.token().clone();

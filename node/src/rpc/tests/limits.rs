@@ -1,0 +1,82 @@
+//! What one caller may cost, and how large an answer may become.
+
+use farthing::{
+    Mites, Output, Transaction,
+    codec::Canonical as _,
+    tx::TransactionFields,
+    wire::{transaction_view, v1::ledger_service_server::LedgerService as _},
+};
+use prost::Message as _;
+use tonic::{Request, transport::server::TcpConnectInfo};
+
+use super::*;
+use crate::{
+    rpc::{VIEW_FACTOR, ledger::LedgerApi},
+    testing::{ALICE, BOB},
+};
+
+/// The request as it comes from this address.
+fn from<T>(address: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let remote_addr = Some(address.parse().unwrap());
+    request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr });
+    request
+}
+
+/// Copies of one transfer, each with another wrong signature.
+fn forged(copies: u8) -> v1::SubmitTransactionsRequest {
+    let good = ALICE.pay(0, BOB.address(), 5).to_canonical();
+    let spoilt = (1..=copies).map(|mark| {
+        let mut bytes = good.clone();
+        *bytes.last_mut().unwrap() ^= mark;
+        bytes.into()
+    });
+    v1::SubmitTransactionsRequest { transactions_bytes: spoilt.collect() }
+}
+
+#[tokio::test]
+async fn a_network_whose_signatures_are_wrong_is_limited_for_a_while_and_others_are_not() {
+    let api = Api::start().await;
+    let service = LedgerApi::new(api.deps.clone());
+    let answer = service.submit_transactions(from("192.0.2.1:1", forged(250))).await.unwrap().into_inner();
+    let bad = |result: &v1::SubmitTransactionsResult| {
+        use v1::submit_transactions_result::Verdict;
+        matches!(&result.verdict, Some(Verdict::Error(error)) if error.reason == "BAD_SIGNATURE")
+    };
+    assert_eq!(answer.results.iter().filter(|result| bad(result)).count(), 250);
+
+    let good = || {
+        let pay = ALICE.pay(0, BOB.address(), 5).to_canonical();
+        let form = v1::submit_transaction_request::Form::TransactionBytes(pay.into());
+        v1::SubmitTransactionRequest { form: Some(form) }
+    };
+    let refused = service.submit_transaction(from("192.0.2.77:2", good())).await.unwrap_err();
+    let (code, reason, metadata) = facts(&refused);
+    assert_eq!((code, reason.as_str()), (Code::ResourceExhausted, "SOURCE_LIMITED"));
+    let wait = Duration::from_millis(metadata["retry_after_ms"].parse().unwrap());
+    assert_eq!(refused.get_details_retry_info().unwrap().retry_delay, Some(wait));
+    service.submit_transactions(from("192.0.2.77:2", forged(1))).await.unwrap_err();
+
+    service.submit_transaction(from("198.51.100.1:1", good())).await.unwrap();
+    service.submit_transaction(from("127.0.0.1:1", good())).await.unwrap();
+    api.test.clock.advance(wait);
+    service.submit_transaction(from("192.0.2.1:1", good())).await.unwrap();
+}
+
+#[test]
+fn no_view_of_a_transfer_outgrows_what_an_answer_has_room_for() {
+    for (nonce, outputs) in [(0, 1), (1, 1), (1, 64)] {
+        let sender = ALICE.pay(nonce, BOB.address(), 1).transaction().sender().clone();
+        let fields = TransactionFields {
+            sender,
+            nonce,
+            fee: Mites::new(u64::MAX / 2),
+            valid_until: Some(Height::new(u64::MAX)),
+            outputs: vec![Output { to: BOB.address(), amount: Mites::new(1 << 55) }; outputs],
+            memo: vec![7; 256],
+        };
+        let signed = ALICE.sign(Transaction::new(fields).unwrap());
+        let (view, canonical) = (transaction_view(&dev(), &signed).encoded_len(), signed.to_canonical().len());
+        assert!(view <= VIEW_FACTOR * canonical, "{view} bytes for {canonical}");
+    }
+}
