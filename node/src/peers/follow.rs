@@ -5,7 +5,7 @@ use std::time::Duration;
 use farthing::wire::peer::{self as wire, deliver_request::Item, follow_response::Event};
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::timeout;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use super::{
     blame::Misdeed,
@@ -102,9 +102,35 @@ async fn answer(inner: &Inner, client: &Client, want: wire::Want) -> Result<(), 
             }
         }
     };
+    settle(delivered)
+}
+
+/// The listener may have closed the want meanwhile, may have no place for the call, or may still be at work on the piece
+/// before, such as a block with which it reorganises. It asks again for what it still needs; that is no reason to part.
+fn settle(delivered: Result<(), CallError>) -> Result<(), PullError> {
+    let is_harmless = |code| matches!(code, Code::NotFound | Code::DeadlineExceeded | Code::ResourceExhausted);
     match delivered {
-        // The listener may have closed the want meanwhile; that is no reason to part.
-        Err(CallError::Status(status)) if status.code() == tonic::Code::NotFound => Ok(()),
+        Err(CallError::Late) => Ok(()),
+        Err(CallError::Status(status)) if is_harmless(status.code()) => Ok(()),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_that_is_busy_or_wants_it_no_longer_keeps_its_session_and_one_that_ended_it_does_not() {
+        let answered = |code| settle(Err(Status::new(code, "").into()));
+        for code in [Code::NotFound, Code::DeadlineExceeded, Code::ResourceExhausted] {
+            assert!(answered(code).is_ok(), "{code:?}");
+        }
+        assert!(settle(Err(CallError::Late)).is_ok());
+        for code in [Code::Unauthenticated, Code::InvalidArgument, Code::Unavailable, Code::Unknown] {
+            assert!(matches!(answered(code), Err(PullError::Ended(_))), "{code:?}");
+        }
     }
 }

@@ -22,7 +22,7 @@ use super::{
     handshake::{Hello, Refusal, check},
     limits::{
         BLOCK_MESSAGE_OVERHEAD, FOLLOW_QUEUE, MAX_HEADERS, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES,
-        MAX_TRANSACTIONS_MESSAGE_BYTES,
+        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE,
     },
     network::Inner,
     remote::{Caller, Delivery, Remote},
@@ -39,9 +39,10 @@ pub fn methods(params: &farthing::Params) -> MethodTable {
     let largest_delivery = block.max(MAX_TRANSACTIONS_MESSAGE_BYTES).max(MAX_HEADERS_MESSAGE_BYTES);
     MethodTable::new()
         .with("/farthing.peer.v1.PeerService/Handshake", MethodPolicy::unary(4 * 1024))
-        .with("/farthing.peer.v1.PeerService/Follow", MethodPolicy::server_stream(1024))
+        .with("/farthing.peer.v1.PeerService/Follow", MethodPolicy::session(1024))
         .with("/farthing.peer.v1.PeerService/Announce", MethodPolicy::unary(MAX_MESSAGE_BYTES))
-        .with("/farthing.peer.v1.PeerService/Deliver", MethodPolicy::unary(largest_delivery))
+        // Waits while the listener works on the piece before, which may be a block with which it reorganises.
+        .with("/farthing.peer.v1.PeerService/Deliver", MethodPolicy::wait(largest_delivery, SEND_DEADLINE))
         .with("/farthing.peer.v1.PeerService/GetHeaders", MethodPolicy::unary(4 * 1024))
         .with("/farthing.peer.v1.PeerService/GetBlocks", MethodPolicy::server_stream(4 * 1024))
         .with("/farthing.peer.v1.PeerService/GetTransactions", MethodPolicy::unary(MAX_MESSAGE_BYTES))

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -17,7 +17,8 @@ use super::{
 /// Every minute of good conduct takes one point away.
 const FORGIVEN_EVERY: Duration = Duration::from_secs(60);
 
-/// Whom a ban names: a host; on loopback, where every user of the machine is the same host, the port that a node
+/// Whom a ban names: a host, which with IPv6 is a whole /64, because that is what one host is given and may take every
+/// address of; on loopback, where every user of the machine is the same host, the port that a node
 /// listens on as well, so that one bad node of a local cluster does not ban the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Culprit {
@@ -28,7 +29,12 @@ pub(super) struct Culprit {
 impl Culprit {
     /// The node at this host that takes peers on this port; 0 if it takes none.
     pub(super) fn new(host: IpAddr, listen_port: u16) -> Self {
-        let host = host.to_canonical();
+        let host = match host.to_canonical() {
+            IpAddr::V6(v6) if !v6.is_loopback() => {
+                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
+            }
+            host => host,
+        };
         Self { host, port: if host.is_loopback() { listen_port } else { 0 } }
     }
 
@@ -40,7 +46,11 @@ impl Culprit {
 
 impl fmt::Display for Culprit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.is_loopback() { SocketAddr::new(self.host, self.port).fmt(f) } else { self.host.fmt(f) }
+        match self.host {
+            host if host.is_loopback() => SocketAddr::new(host, self.port).fmt(f),
+            IpAddr::V4(host) => host.fmt(f),
+            IpAddr::V6(network) => write!(f, "{network}/64"),
+        }
     }
 }
 
@@ -48,7 +58,8 @@ impl std::str::FromStr for Culprit {
     type Err = std::net::AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse::<SocketAddr>().map(Self::at).or_else(|_| Ok(Self::new(text.parse()?, 0)))
+        let host = text.strip_suffix("/64").unwrap_or(text);
+        text.parse::<SocketAddr>().map(Self::at).or_else(|_| Ok(Self::new(host.parse()?, 0)))
     }
 }
 
@@ -208,6 +219,22 @@ mod tests {
         for (culprit, _) in standing.bans(NOW) {
             assert_eq!(culprit.to_string().parse::<Culprit>().unwrap(), *culprit);
         }
+    }
+
+    #[test]
+    fn an_ipv6_ban_meets_every_address_of_its_network_and_a_flood_of_them_is_one_ban() {
+        let invalid = Misdeed::InvalidBlock("wrong root".to_owned());
+        let mut standing = Standing::default();
+        for text in ["2001:db8:1:2::1", "[2001:db8:1:2:aaaa::7]:50061", "2001:db8:1:2:ffff:ffff:ffff:ffff"] {
+            standing.blame(culprit(text), &invalid, NOW, Duration::ZERO);
+        }
+        assert_eq!(standing.bans.len(), 1);
+        assert!(standing.ban(&culprit("2001:db8:1:2:3:4:5:6"), NOW).is_some());
+        assert!(standing.ban(&culprit("2001:db8:1:3::1"), NOW).is_none());
+        let text = culprit("2001:db8:1:2::1").to_string();
+        assert_eq!(text, "2001:db8:1:2::/64");
+        assert_eq!(culprit(&text), culprit("2001:db8:1:2::1"));
+        assert_eq!(culprit("[::1]:50061").to_string(), "[::1]:50061", "loopback stays what it is");
     }
 
     #[test]

@@ -5,7 +5,13 @@ use std::sync::Arc;
 use farthing::Network as Known;
 
 use super::{Node, alone, eventually, seeking};
-use crate::peers::{MemoryBookStore, PeersConfig, SyncState, client::DialError, handshake::Refusal, run};
+use crate::{
+    peers::{
+        MemoryBookStore, PeersConfig, SyncState, client::DialError, handshake::Refusal, limits::SEND_DEADLINE, methods,
+        run,
+    },
+    server::MethodPolicy,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_is_seen_from_both_ends() {
@@ -97,9 +103,23 @@ async fn a_node_remembers_whom_it_met() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_search_over_ports_finds_a_node() {
-    let found = Node::start(alone()).await;
+    // Of a network that no other test is on: what runs beside this one on those ports refuses the handshake, and so
+    // neither gets a session from this test nor gives it one.
+    let found = Node::of(Known::Main, alone(), Arc::default()).await;
     let (low, high) = (found.address.port().saturating_sub(200), found.address.port().saturating_add(200));
     let range = format!("127.0.0.1:{low}-{high}").parse().unwrap();
-    let seeker = Node::start(PeersConfig { discover: vec![range], ..alone() }).await;
+    let seeker = Node::of(Known::Main, PeersConfig { discover: vec![range], ..alone() }, Arc::default()).await;
     seeker.meets(&found).await;
+    assert_eq!((seeker.network.peers().len(), found.network.peers().len()), (1, 1));
+}
+
+#[test]
+fn only_who_follows_has_a_session_and_a_delivery_may_wait_as_long_as_its_dialler_does() {
+    let params = Known::Dev.params();
+    let table = methods(params);
+    let policy = |method: &str| *table.get(&format!("/farthing.peer.v1.PeerService/{method}")).unwrap();
+    assert_eq!(policy("Follow"), MethodPolicy::session(1024));
+    assert_eq!(policy("GetBlocks"), MethodPolicy::server_stream(4 * 1024));
+    let block = usize::try_from(params.max_block_bytes).unwrap() + 1024;
+    assert_eq!(policy("Deliver"), MethodPolicy::wait(block, SEND_DEADLINE));
 }
