@@ -82,7 +82,7 @@ fn a_journal_that_fills_the_disk_leaves_the_index_room_to_live() {
     }
     assert_eq!(store.poisoned(), None);
     store.close().unwrap();
-    drop((addresses, store));
+    drop((addresses, store, journal));
     let store = open_store(small.path()).unwrap();
     assert_eq!(store.key_value("peer addresses").unwrap().entries().unwrap().len(), 300);
     assert!(!RealDisk.exists(&small.path().join("index.damaged-1")).unwrap());
