@@ -6,6 +6,7 @@
     see=PATTERN     waits until the screen shows it, behind what was seen before
     type=TEXT       types a line
     key=C           presses Ctrl and this letter
+    close=          closes the terminal, as its window does
     run=COMMAND     runs a shell command beside it, which must succeed; its output goes to stderr
 
 What the screen showed goes to stdout. Ends with the command's exit code, as a shell tells it; with 99 and a reason if a
@@ -72,6 +73,10 @@ class Screen:
     def write(self, some: bytes) -> None:
         os.write(self.terminal, some)
 
+    def close(self) -> None:
+        os.close(self.terminal)
+        self.open = False
+
     def ended(self, seconds: float) -> bool:
         """Whether the command ends in this time."""
         deadline = time.monotonic() + seconds
@@ -108,6 +113,8 @@ def do(screen: Screen, step: str) -> None:
             screen.write(text.encode() + b"\n")
         case "key":
             screen.write(bytes([ord(text.upper()) - ord("@")]))
+        case "close":
+            screen.close()
         case "run":
             finished = subprocess.run(["bash", "-c", text], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
             if finished.returncode != 0:
