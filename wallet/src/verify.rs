@@ -99,6 +99,10 @@ impl Evidence {
     /// What to say about the header's age, when it is old enough that a live network should have newer ones.
     #[must_use]
     pub fn age_note(&self, now: SystemTime) -> Option<String> {
+        // The first block is as old as the network, and what that leaves open is said anyway.
+        if self.header_height == 0 {
+            return None;
+        }
         let made = UNIX_EPOCH + Duration::from_millis(self.header_time_ms);
         let age = now.duration_since(made).ok().filter(|age| *age >= OLD)?;
         let (number, unit) = match age.as_secs() / 60 {

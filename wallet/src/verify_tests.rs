@@ -227,6 +227,7 @@ fn genesis_may_stand_for_itself_only_and_is_not_said_to_have_work() {
     assert!(text.contains("the network's first block, which has no work"), "{text}");
     assert!(text.contains("work 0") && !text.contains("proof of work"), "{text}");
     assert!(text.contains("not verified: that no later block exists"), "{text}");
+    assert_eq!(evidence.age_note(UNIX_EPOCH + Duration::from_secs(1 << 40)), None);
     first.height = Height::new(1_000_000);
     let error = account(main, &address, &answer(&address, &first, None)).unwrap_err();
     assert!(matches!(error, VerifyError::GenesisAbove(height) if height == first.height), "{error}");
