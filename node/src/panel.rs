@@ -51,15 +51,16 @@ pub async fn print(
 /// The text for one change of the tip.
 fn of_change(params: &Params, change: &TipChange) -> String {
     let mut text = String::new();
-    if let (Some(old), Some(fork)) = (change.undone.first(), change.undone.last()) {
-        let (from, to) = (fork.height, old.height);
-        text += &format!("({} blocks left the best chain, heights {from} to {to})\n", change.undone.len());
+    if change.depth() > 0 {
+        let (from, to) = (change.fork.height().next(), change.old_tip.height());
+        text += &format!("({} blocks left the best chain, heights {from} to {to})\n", change.depth());
     }
-    let skipped = change.applied.len().saturating_sub(ONE_BY_ONE);
+    let shown = change.applied.len().min(ONE_BY_ONE);
+    let skipped = change.gained().saturating_sub(shown as u64);
     if skipped > 0 {
         text += &format!("({skipped} blocks caught up)\n");
     }
-    for block in change.applied.iter().skip(skipped) {
+    for block in change.applied.iter().skip(change.applied.len() - shown) {
         let ChainBlock { id, block, .. } = &**block;
         text += &Panel { params, id, block, origin: change.origin }.to_string();
     }

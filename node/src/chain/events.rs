@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use farthing::{Block, BlockId, Height, TxId, Work};
+use farthing_consensus::HeaderContext;
 use tokio::sync::broadcast;
 
 use super::ChainView;
@@ -70,17 +71,46 @@ pub struct ChainBlock {
     pub total_work: Work,
 }
 
+/// Most blocks that come along with a change of the tip.
+pub(super) const MAX_KEPT: u64 = 128;
+/// How many of those that joined come along with a deeper one.
+pub(super) const KEPT_OF_DEEP: usize = 8;
+
 /// The best chain has a new tip.
 #[derive(Debug)]
 pub struct TipChange {
-    /// Blocks that left the best chain, the old tip first.
+    /// The tip before.
+    pub old_tip: HeaderContext,
+    /// The last block that both branches have; the old tip if none left the best chain.
+    pub fork: HeaderContext,
+    /// Blocks that left the best chain, the old tip first. None if the change [is deep](TipChange::is_deep).
     pub undone: Vec<Arc<ChainBlock>>,
-    /// Blocks that joined it, the lowest first.
+    /// Blocks that joined it, the lowest first. Only the newest few if the change [is deep](TipChange::is_deep).
     pub applied: Vec<Arc<ChainBlock>>,
     /// The ledger at the new tip.
     pub view: Arc<ChainView>,
     /// Where the block that caused the change came from.
     pub origin: Origin,
+}
+
+impl TipChange {
+    /// How many blocks left the best chain.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        self.old_tip.height().distance_from(self.fork.height())
+    }
+
+    /// How many blocks joined it.
+    #[must_use]
+    pub fn gained(&self) -> u64 {
+        self.view.tip.height().distance_from(self.fork.height())
+    }
+
+    /// Whether more blocks left and joined than are kept in memory at once: the rest is to be read from the chain.
+    #[must_use]
+    pub fn is_deep(&self) -> bool {
+        self.depth().saturating_add(self.gained()) > MAX_KEPT
+    }
 }
 
 /// A follower fell too far behind: it must start again from the present view.

@@ -3,7 +3,11 @@
 //! Nothing is visible before all of it is on disk; a branch that proves invalid on the way leaves no trace but its
 //! blocks and effects in the log, which no tip record refers to.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use farthing::{BlockId, Height, RangeNode};
 use farthing_consensus::{HeaderContext, check_block, prefer, tie_break_after_ms};
@@ -12,7 +16,7 @@ use tracing::{info, warn};
 use super::{
     ChainView,
     candidates::Candidate,
-    events::{ChainBlock, Origin},
+    events::{ChainBlock, KEPT_OF_DEEP, MAX_KEPT, Origin},
     rejection::{BlockRejection, ChainError},
     signatures,
     writer::{Writer, set_key_places},
@@ -31,12 +35,23 @@ struct Plan {
     fork: HeaderContext,
     /// The branch behind the fork, the lowest first.
     branch: Vec<HeaderContext>,
+    /// Whether the blocks are too many to be kept in memory.
+    is_deep: bool,
+}
+
+/// What undoing gathers, the old tip first.
+#[derive(Default)]
+struct Undone {
+    ids: Vec<BlockId>,
+    /// Empty if they are too many.
+    blocks: Vec<Arc<ChainBlock>>,
 }
 
 /// What applying a branch gathers.
 #[derive(Default)]
 struct Progress {
-    applied: Vec<Arc<ChainBlock>>,
+    /// Those that followers are told of: all, or the newest few.
+    applied: VecDeque<Arc<ChainBlock>>,
     range_nodes: Vec<RangeNode>,
     effects: Vec<(BlockId, Effects)>,
 }
@@ -92,8 +107,8 @@ impl Writer {
     /// block pays for it.
     pub(super) fn try_branch(&mut self, target: &HeaderContext) -> Result<(), BlockRejection> {
         let plan = self.plan(target)?;
-        let tried = self.undo_to(&plan.fork).map_err(BlockRejection::from).and_then(|(view, _)| {
-            let (_, progress) = self.apply_branch(view, &plan.branch)?;
+        let tried = self.undo_to(&plan).map_err(BlockRejection::from).and_then(|(view, _)| {
+            let (_, progress) = self.apply_branch(view, &plan)?;
             // Written once for each block, whether or not its branch is ever the best.
             self.shared.store.commit(Commit { effects: progress.effects, ..Commit::default() })?;
             Ok(())
@@ -108,19 +123,20 @@ impl Writer {
     fn change_to(&mut self, target: &HeaderContext, origin: Origin) -> Result<(), BlockRejection> {
         let old_tip = self.view.tip;
         let plan = self.plan(target)?;
-        let (view, undone) = self.undo_to(&plan.fork)?;
-        let (view, progress) = self.apply_branch(view, &plan.branch)?;
-        let best = BestChange {
-            undone: undone.iter().map(|block| block.id).collect(),
-            applied: progress.applied.iter().map(|block| block.id).collect(),
-        };
+        let (view, undone) = self.undo_to(&plan)?;
+        let (view, progress) = self.apply_branch(view, &plan)?;
+        let best = BestChange { undone: undone.ids, applied: plan.branch.iter().map(HeaderContext::id).collect() };
+        let depth = best.undone.len();
         self.shared.store.commit(Commit { blocks: Vec::new(), effects: progress.effects, best: Some(best) })?;
         self.shared.store.put_range(plan.fork.height().next().get(), &progress.range_nodes)?;
         info!(
             from = %old_tip.id(), to = %target.id(), height = %target.height(),
-            undone = undone.len(), applied = progress.applied.len(), "changed to another branch"
+            undone = depth, applied = plan.branch.len(), "changed to another branch"
         );
-        self.publish(undone, progress.applied, view, origin);
+        for context in &plan.branch {
+            self.forget_header(&context.id());
+        }
+        self.publish(plan.fork, undone.blocks, progress.applied.into(), view, origin);
         if old_tip.id() != plan.fork.id() {
             self.candidates.insert(old_tip, self.shared.env.clock().elapsed());
         }
@@ -136,13 +152,15 @@ impl Writer {
             at = parent.ok_or_else(|| Self::inconsistent("the parent", &at.id()))?;
         }
         branch.reverse();
-        Ok(Plan { fork: at, branch })
+        let undone = self.view.tip.height().distance_from(at.height());
+        let is_deep = undone.saturating_add(branch.len() as u64) > MAX_KEPT;
+        Ok(Plan { fork: at, branch, is_deep })
     }
 
-    fn undo_to(&self, fork: &HeaderContext) -> Result<(ChainView, Vec<Arc<ChainBlock>>), ChainError> {
-        let store = &self.shared.store;
+    fn undo_to(&self, plan: &Plan) -> Result<(ChainView, Undone), ChainError> {
+        let (store, fork) = (&self.shared.store, &plan.fork);
         let mut view = (*self.view).clone();
-        let mut undone = Vec::new();
+        let mut undone = Undone::default();
         let range = self.shared.store.range_peaks(fork.height().next().get())?;
         while view.tip.id() != fork.id() {
             let id = view.tip.id();
@@ -157,7 +175,10 @@ impl Writer {
             // The ranges on the way are never looked at; only the fork's counts.
             let matured = self.shared.matured_at(view.tip.height())?;
             let before = Before { parent, range: range.clone(), matured };
-            undone.push(Arc::new(self.shared.chain_block(&view.tip, Arc::clone(&block))));
+            undone.ids.push(id);
+            if !plan.is_deep {
+                undone.blocks.push(Arc::new(self.shared.chain_block(&view.tip, Arc::clone(&block))));
+            }
             view = view.undo(&self.shared.params, &block, &effects, before);
         }
         let checked = if fork.height() == Height::GENESIS {
@@ -169,21 +190,20 @@ impl Writer {
         Ok((view, undone))
     }
 
-    fn apply_branch(
-        &mut self,
-        mut view: ChainView,
-        branch: &[HeaderContext],
-    ) -> Result<(ChainView, Progress), BlockRejection> {
+    fn apply_branch(&mut self, mut view: ChainView, plan: &Plan) -> Result<(ChainView, Progress), BlockRejection> {
         let mut progress = Progress::default();
-        for (at, context) in branch.iter().enumerate() {
+        for (at, context) in plan.branch.iter().enumerate() {
             match self.apply_one(&view, context, &mut progress) {
                 Ok(next) => view = next,
                 Err(fault) => {
                     if fault.condemns_id() {
-                        self.give_up_branch(branch.get(at..).unwrap_or_default(), &view.tip);
+                        self.give_up_branch(plan.branch.get(at..).unwrap_or_default(), &view.tip);
                     }
                     return Err(fault);
                 }
+            }
+            if plan.is_deep && progress.applied.len() > KEPT_OF_DEEP {
+                progress.applied.pop_front();
             }
             if progress.effects.len() >= EFFECTS_AT_ONCE {
                 let effects = std::mem::take(&mut progress.effects);
@@ -219,7 +239,7 @@ impl Writer {
         }
         set_key_places(&mut next, &new_keys, &block, store.place(&id)?);
         progress.range_nodes.extend(range_nodes);
-        progress.applied.push(Arc::new(self.shared.chain_block(context, block)));
+        progress.applied.push_back(Arc::new(self.shared.chain_block(context, block)));
         Ok(next)
     }
 

@@ -171,7 +171,8 @@ impl Writer {
         set_key_places(&mut view, &new_keys, block.block(), places.first().copied());
         self.shared.store.put_range(before.range.count(), &range_nodes)?;
         let applied = Arc::new(self.shared.chain_block(&context, kept));
-        self.publish(Vec::new(), vec![applied], view, origin);
+        self.forget_header(&id);
+        self.publish(before.tip, Vec::new(), vec![applied], view, origin);
         Ok(())
     }
 
@@ -192,21 +193,19 @@ impl Writer {
     /// Makes a view the present one. Everything in it is on disk.
     pub(super) fn publish(
         &mut self,
+        fork: HeaderContext,
         undone: Vec<Arc<ChainBlock>>,
         applied: Vec<Arc<ChainBlock>>,
         view: ChainView,
         origin: Origin,
     ) {
         let view = Arc::new(view);
-        self.view = Arc::clone(&view);
+        let old_tip = std::mem::replace(&mut self.view, Arc::clone(&view)).tip;
         self.candidates.remove(&view.tip.id());
-        for block in &applied {
-            self.forget_header(&block.id);
-        }
         self.shared.store.maybe_checkpoint(&view);
         self.shared.view.send_replace(Arc::clone(&view));
         // Nobody listening is fine.
-        let _ = self.shared.changes.send(Arc::new(TipChange { undone, applied, view, origin }));
+        let _ = self.shared.changes.send(Arc::new(TipChange { old_tip, fork, undone, applied, view, origin }));
     }
 
     /// Takes headers without bodies.
@@ -257,7 +256,7 @@ impl Writer {
         if tree.insert(context, session, branch) { Ok(context) } else { Err(HeaderRejection::Full(tree.len())) }
     }
 
-    fn forget_header(&self, id: &BlockId) {
+    pub(super) fn forget_header(&self, id: &BlockId) {
         self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 

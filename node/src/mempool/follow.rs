@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use farthing::{Address, BlockId, Height, TxId, WireId, keys::VerifyingKey};
-use farthing_consensus::{AccountView, HeaderContext};
+use farthing_consensus::AccountView;
 use tokio_util::sync::CancellationToken;
 
 use super::{Confirmed, Ledger, Mempool, pool::BlockBody};
@@ -11,6 +11,9 @@ use crate::{
     chain::{Chain, ChainBlock, ChainError, ChainView, TipChange, TipChanges},
     env::Env,
 };
+
+/// Blocks that left the chain and are in memory at once, when many did.
+const UNDONE_AT_ONCE: usize = 64;
 
 impl AccountView for ChainView {
     fn account(&self, address: &Address) -> Option<farthing::Account> {
@@ -114,7 +117,7 @@ pub async fn follow(
         };
         tip = match change {
             Ok(None) => return Ok(()),
-            Ok(Some(change)) if begins_at(&change) == Some(tip) => {
+            Ok(Some(change)) if change.old_tip.id() == tip && !change.is_deep() => {
                 let new_tip = change.view.tip.id();
                 let mempool = mempool.clone();
                 env.compute().run(move || advance(&mempool, &change)).await;
@@ -131,15 +134,6 @@ pub async fn follow(
     }
 }
 
-/// The tip from which a change leads.
-fn begins_at(change: &TipChange) -> Option<BlockId> {
-    match (change.undone.first(), change.applied.first()) {
-        (Some(undone), _) => Some(undone.id),
-        (None, Some(applied)) => Some(applied.block.header.previous),
-        (None, None) => None,
-    }
-}
-
 fn advance(mempool: &Mempool, change: &TipChange) {
     // A change lists what was undone from the old tip down; the pool takes it back from the lowest up.
     let undone: Vec<_> = change.undone.iter().rev().map(body).collect();
@@ -152,31 +146,41 @@ fn body(block: &Arc<ChainBlock>) -> BlockBody<'_> {
 }
 
 /// Brings the pool from the tip that it knows to that of the chain, without having been told of the changes between.
+/// Blocks that left the chain are read in parts, the lowest first, for they may be many.
 async fn catch_up(mempool: &Mempool, chain: &Chain, env: &Env) -> BlockId {
     let view = chain.view();
     let (from, tip) = (mempool.tip(), view.tip.id());
     if from == tip {
         return tip;
     }
-    let undone = left_the_chain(chain, from).await;
-    let mempool = mempool.clone();
-    let resynchronise = move || {
-        let undone: Vec<_> = undone.iter().rev().map(body).collect();
-        mempool.resynchronise(view, &undone);
-    };
-    env.compute().run_blocking(resynchronise).await;
-    tip
+    let mut undone = left_the_chain(chain, from).await;
+    loop {
+        let part = undone.split_off(undone.len().saturating_sub(UNDONE_AT_ONCE));
+        let mut blocks = Vec::with_capacity(part.len());
+        for id in part.into_iter().rev() {
+            blocks.extend(known(chain.chain_block(id).await).flatten());
+        }
+        let (mempool, view) = (mempool.clone(), Arc::clone(&view));
+        let resynchronise = move || {
+            let undone: Vec<_> = blocks.iter().map(body).collect();
+            mempool.resynchronise(view, &undone);
+        };
+        env.compute().run_blocking(resynchronise).await;
+        if undone.is_empty() {
+            return tip;
+        }
+    }
 }
 
 /// The blocks from this one down that are not on the best chain. Should the tip move meanwhile, the change that says so
 /// puts right what is taken for undone here.
-async fn left_the_chain(chain: &Chain, from: BlockId) -> Vec<Arc<ChainBlock>> {
+async fn left_the_chain(chain: &Chain, from: BlockId) -> Vec<BlockId> {
     let (mut undone, mut next) = (Vec::new(), from);
     loop {
-        match undone_block(chain, next).await {
-            Ok(Some((header, block))) => {
-                undone.extend(block);
-                next = header.header().previous;
+        match parent_of_undone(chain, next).await {
+            Ok(Some(parent)) => {
+                undone.push(next);
+                next = parent;
             }
             Ok(None) => return undone,
             Err(error) => {
@@ -187,15 +191,10 @@ async fn left_the_chain(chain: &Chain, from: BlockId) -> Vec<Arc<ChainBlock>> {
     }
 }
 
-/// A block that is not on the best chain, its body if that can be read.
-async fn undone_block(
-    chain: &Chain,
-    id: BlockId,
-) -> Result<Option<(HeaderContext, Option<Arc<ChainBlock>>)>, ChainError> {
+/// The parent of a block, if that is not on the best chain.
+async fn parent_of_undone(chain: &Chain, id: BlockId) -> Result<Option<BlockId>, ChainError> {
     if chain.best_height_of(id).await?.is_some() {
         return Ok(None);
     }
-    let Some(header) = chain.header(id).await? else { return Ok(None) };
-    let block = chain.chain_block(id).await;
-    Ok(Some((header, known(block).flatten())))
+    Ok(chain.header(id).await?.map(|header| header.header().previous))
 }

@@ -36,7 +36,7 @@ fn assert_same(a: &ChainView, b: &ChainView) {
 
 #[tokio::test]
 async fn the_heavier_branch_wins_at_every_depth_and_leaves_the_same_ledger() {
-    for depth in [1, 2, 7, 100] {
+    for depth in [1, 2, 7, 60, 100] {
         let (short, short_blocks) = branch(depth, 1).await;
         let (long, long_blocks) = branch(depth + 1, 2).await;
         let mut changes = short.chain.subscribe();
@@ -45,9 +45,17 @@ async fn the_heavier_branch_wins_at_every_depth_and_leaves_the_same_ledger() {
         }
         assert_same(&short.chain.view(), &long.chain.view());
         let change = changes.next().await.unwrap().unwrap();
+        assert_eq!((change.depth(), change.gained()), (depth, depth + 1));
+        assert_eq!(change.is_deep(), depth == 100);
         let undone: Vec<_> = change.undone.iter().map(|block| block.id).collect();
-        assert_eq!(undone, short_blocks.iter().rev().map(Block::id).collect::<Vec<_>>());
-        assert_eq!(change.applied.len() as u64, depth + 1);
+        let applied: Vec<_> = change.applied.iter().map(|block| block.id).collect();
+        let of = |blocks: &[Block]| blocks.iter().map(Block::id).collect::<Vec<_>>();
+        if change.is_deep() {
+            // What is in memory at once is bounded, however deep the change is.
+            assert_eq!((undone, applied), (Vec::new(), of(&long_blocks[long_blocks.len() - 8..])));
+        } else {
+            assert_eq!((undone, applied), (of(&short_blocks).into_iter().rev().collect(), of(&long_blocks)));
+        }
         for block in &long_blocks {
             let height = short.chain.best_height_of(block.id()).await.unwrap();
             assert_eq!(height, Some(block.coinbase.height));

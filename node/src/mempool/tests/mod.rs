@@ -201,6 +201,29 @@ async fn what_a_reorg_takes_from_the_chain_waits_again() {
     assert_eq!(fixture.mempool.account_pending(&BOB.address()).incoming, Mites::from_far(1).unwrap());
 }
 
+/// Blocks of a change that deep are not kept in memory: the pool reads them, in parts.
+#[tokio::test]
+async fn what_a_deep_reorg_takes_from_the_chain_waits_again() {
+    let fixture = fixture().await;
+    let chain = &fixture.test.chain;
+    let transfers: Vec<_> = (0..150).map(|nonce| ALICE.pay(nonce, BOB.address(), 1)).collect();
+    for transfer in &transfers {
+        chain.submit_block(mine(&dev(), &chain.view(), vec![transfer.clone()], 1), Origin::Local).await.unwrap();
+    }
+    fixture.pool_reaches(150).await;
+    let other = TestChain::start();
+    for _ in 0..151 {
+        let block = mine(&dev(), &other.chain.view(), Vec::new(), 2);
+        other.chain.submit_block(block.clone(), Origin::Local).await.unwrap();
+        chain.submit_block(block, Origin::Local).await.unwrap();
+    }
+    let mut stats = fixture.mempool.watch();
+    timeout(DEADLINE, stats.wait_for(|stats| stats.executable == 150)).await.unwrap().unwrap();
+    for transfer in &transfers {
+        assert_eq!(fixture.mempool.status(&id(transfer)), Some(PoolStatus::Pending));
+    }
+}
+
 #[tokio::test]
 async fn pages_list_every_entry_once_in_the_order_of_templates() {
     let fixture = fixture().await;
