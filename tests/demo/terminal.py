@@ -10,7 +10,7 @@
     run=COMMAND     runs a shell command beside it, which must succeed; its output goes to stderr
 
 What the screen showed goes to stdout. Ends with the command's exit code, as a shell tells it; with 99 and a reason if a
-step failed or the command did not end: then the command is asked to end, and killed if it does not.
+step failed or the command did not end: then its terminal is closed, and it is asked to end, and killed if it does not.
 """
 
 import os
@@ -97,7 +97,10 @@ class Screen:
         return self.code is not None
 
     def end(self) -> None:
-        """Makes it end."""
+        """Makes it end: without its terminal first, since a script attends to a signal only behind what it waits for."""
+        if self.open:
+            self.close()
+        self.ended(PARTING_SECONDS)
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self.code is None:
                 os.kill(self.process, number)
