@@ -97,7 +97,7 @@ class Screen:
         return self.code is not None
 
     def end(self) -> None:
-        """Makes it end: without its terminal first, since a script attends to a signal only behind what it waits for."""
+        """Makes it end. The terminal goes first: a script attends to a signal only behind what it waits for."""
         if self.open:
             self.close()
         self.ended(PARTING_SECONDS)
