@@ -4,8 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
+    time::timeout,
 };
 use tonic::Code;
 
@@ -28,16 +29,22 @@ fn message(service: &str) -> Vec<u8> {
     bytes
 }
 
+/// A call in frames.
+fn call(stream: u32, path: &'static str, service: &str) -> Vec<u8> {
+    let mut fields = REQUEST;
+    fields[2] = (":path", path);
+    let mut bytes = frame(HEADERS, END_HEADERS, stream, &request_headers(&fields));
+    bytes.extend(frame(DATA, END_STREAM, stream, &message(service)));
+    bytes
+}
+
 /// A client that asks and then has room for so many bytes of the answer.
 async fn ask_with_a_window(server: &Running, window: u32, path: &'static str, service: &str) -> TcpStream {
     let mut socket = server.socket().await;
-    let mut fields = REQUEST;
-    fields[2] = (":path", path);
     let settings = [&INITIAL_WINDOW_SIZE[..], &window.to_be_bytes()].concat();
     let mut bytes = PREFACE.to_vec();
     bytes.extend(frame(SETTINGS, 0, 0, &settings));
-    bytes.extend(frame(HEADERS, END_HEADERS, 1, &request_headers(&fields)));
-    bytes.extend(frame(DATA, END_STREAM, 1, &message(service)));
+    bytes.extend(call(1, path, service));
     socket.write_all(&bytes).await.unwrap();
     socket
 }
@@ -102,8 +109,18 @@ async fn only_a_session_that_was_granted_keeps_a_connection() {
     let mut stranger = server.socket().await;
     stranger.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
     let mut refused = ask_with_a_window(&server, 65_535, WATCH, "refused").await;
-    closed(&mut stranger).await;
-    closed(&mut refused).await;
+    let knocking = async {
+        let (mut stream, mut answer) = (1, [0; 1024]);
+        // Again with each answer, until the server ends it.
+        while refused.read(&mut answer).await.is_ok_and(|read| read > 0) {
+            stream += 2;
+            if refused.write_all(&call(stream, WATCH, "refused")).await.is_err() {
+                break;
+            }
+        }
+    };
+    let (knocked, ()) = tokio::join!(timeout(PATIENCE, knocking), closed(&mut stranger));
+    knocked.expect("who is refused again and again is not kept");
     assert!(session.message().now_or_never().is_none(), "it began before the others, and it lives");
 }
 
