@@ -1,15 +1,20 @@
 //! Transactions: in by one or by many, and where they stand.
 
+use std::time::Duration;
+
 use farthing::{
     SignedTransaction, TxId,
     wire::{TransactionStanding, TransactionStatus, WireError, WireFault, canonical_transaction, transaction_view, v1},
 };
+use tokio::time::timeout;
 
 use super::{ApiError, Deps, Reason, blocks, refusals::Credit};
 use crate::mempool::{Admitted, PoolStatus, Rejection, Source};
 
 /// Most transactions of one batch.
 pub const MAX_BATCH: usize = 1_000;
+/// How long the mempool is waited for behind a new tip.
+const FOLLOWS_WITHIN: Duration = Duration::from_secs(2);
 /// Larger batches are read off the async threads.
 const MANY: usize = 16;
 
@@ -18,10 +23,16 @@ pub(super) async fn submit(
     credit: &Credit<'_>,
     request: v1::SubmitTransactionRequest,
 ) -> Result<v1::SubmitTransactionResponse, ApiError> {
-    refuse_while_syncing(deps)?;
     credit.check(deps.env.clock().elapsed())?;
     let signed = SignedTransaction::try_from(request)?;
     let id = signed.transaction().id(deps.chain.params().genesis_id());
+    if let Err(syncing) = refuse_while_syncing(deps) {
+        // What is known already is not refused: whoever asks again learns where it stands.
+        return match standing(deps, id).await? {
+            Some(status) => Ok(v1::SubmitTransactionResponse { status: Some((&status).into()) }),
+            None => Err(syncing),
+        };
+    }
     let verdict = judge(deps, credit, vec![signed]).await.pop();
     let verdict = verdict.ok_or_else(|| ApiError::new(Reason::Internal, "the mempool gave no verdict"))?;
     let status = settle(deps, id, verdict).await?;
@@ -76,10 +87,29 @@ async fn judge(
     credit: &Credit<'_>,
     transactions: Vec<SignedTransaction>,
 ) -> Vec<Result<Admitted, Rejection>> {
+    follow_the_tip(deps).await;
     let verdicts = deps.mempool.submit(transactions, Source::Rpc).await;
     let wasted = verdicts.iter().filter(|verdict| verdict.as_ref().is_err_and(Rejection::is_senders_fault)).count();
     credit.charge(wasted, deps.env.clock().elapsed());
     verdicts
+}
+
+/// Waits until the mempool has followed the chain to the present tip: a client that has seen a block builds on it at once,
+/// and must not be told that it lacks the money.
+async fn follow_the_tip(deps: &Deps) {
+    let height = deps.chain.view().tip.height();
+    let mut pool = deps.mempool.watch();
+    // Late, it judges by what it knows, as it would for any other caller.
+    let _ = timeout(FOLLOWS_WITHIN, pool.wait_for(|stats| stats.height >= height)).await;
+}
+
+/// Where a transaction stands that was taken or mined before.
+async fn standing(deps: &Deps, id: TxId) -> Result<Option<TransactionStatus>, ApiError> {
+    let present = |status: &PoolStatus| matches!(status, PoolStatus::Pending | PoolStatus::Queued);
+    match deps.mempool.status(&id).filter(present) {
+        Some(status) => Ok(Some(in_pool(id, status))),
+        None => mined(deps, id).await,
+    }
 }
 
 /// Reads each item by itself: one that is malformed does not touch the others.

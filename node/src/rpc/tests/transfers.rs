@@ -143,8 +143,14 @@ async fn a_batch_is_neither_empty_nor_longer_than_its_limit() {
 #[tokio::test]
 async fn a_node_that_syncs_takes_no_transfers_but_answers() {
     let api = Api::start().await;
+    let (mined, pending) = (ALICE.pay(0, BOB.address(), 5), ALICE.pay(1, BOB.address(), 5));
+    api.include(vec![mined.clone()], 1).await;
+    assert_eq!(api.submit(typed(&pending)).await.unwrap(), TransactionStanding::Pending);
     api.network.0.send_replace(true);
-    let error = api.submit(typed(&ALICE.pay(0, BOB.address(), 5))).await.unwrap_err();
+    // What it has is no news to it.
+    assert_eq!(api.submit(typed(&pending)).await.unwrap(), TransactionStanding::Pending);
+    assert!(matches!(api.submit(typed(&mined)).await.unwrap(), TransactionStanding::Mined { .. }));
+    let error = api.submit(typed(&ALICE.pay(2, BOB.address(), 5))).await.unwrap_err();
     assert_eq!((facts(&error).0, facts(&error).1.as_str()), (Code::Unavailable, "SYNCING"));
     assert!(error.get_error_details().retry_info().is_some());
     assert!(api.account(ALICE.address()).await.exists);
@@ -242,4 +248,20 @@ async fn a_node_says_what_it_is() {
     assert_eq!(info.time_ms, api.test.now().get());
     assert_eq!((info.peers.len(), info.peers[0].inbound, info.peers[0].height), (1, true, 3));
     assert!(info.version.starts_with("farthing-node/"), "{}", info.version);
+}
+
+/// The mempool follows the chain a moment later than those who watch it.
+#[tokio::test]
+async fn whoever_has_seen_a_block_may_spend_what_it_pays_at_once() {
+    let api = Api::start().await;
+    for n in 0..20 {
+        // Each time bob gets a little and passes on all that he has, but for the fee.
+        let block = mine(&dev(), &api.test.chain.view(), vec![ALICE.pay(n, BOB.address(), 5)], 1);
+        api.test.chain.submit_block(block, Origin::Local).await.unwrap();
+        let balance = api.test.chain.view().account(&BOB.address()).unwrap().balance;
+        let far = balance.get() / farthing::amount::MITES_PER_FAR - 1;
+        let spent = BOB.pay(n, ALICE.address(), far);
+        assert_eq!(api.submit(typed(&spent)).await.unwrap(), TransactionStanding::Pending, "round {n}");
+        api.include(vec![spent], 1).await;
+    }
 }
