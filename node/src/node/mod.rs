@@ -140,7 +140,9 @@ impl Node {
         let routes = rpc::routes(&deps).await.map_err(StartError::Reflection)?;
         tasks.spawn("rpc", serve(rpc_listener, routes, ServerSettings::public(rpc::methods()), token.clone()));
         let routes = peer_routes(&network)?;
-        tasks.spawn("p2p", serve(p2p_listener, routes, ServerSettings::peers(peers::methods(&params)), token));
+        let p2p_settings =
+            ServerSettings { unwanted: network.banned_hosts(), ..ServerSettings::peers(peers::methods(&params)) };
+        tasks.spawn("p2p", serve(p2p_listener, routes, p2p_settings, token));
         let node = Self { tasks: tasks.clone(), params, rpc, p2p, lock, store, chain, mempool, miner, network };
         if let Some(path) = &config.ready_file {
             let written = node.ready().write(&**env.disk(), path);

@@ -33,6 +33,7 @@ use crate::{
     config::HostPort,
     env::Env,
     mempool::Mempool,
+    server::HostFilter,
     tasks::Tasks,
 };
 
@@ -228,6 +229,13 @@ impl Network {
         let state = lock(&self.inner.state);
         let bans = state.standing.bans(now);
         bans.map(|(culprit, ban)| (culprit.to_string(), ban.until, ban.reason.clone())).collect()
+    }
+
+    /// Hosts that get no connection while they are banned. On loopback a ban names one node, so all are met there.
+    #[must_use]
+    pub fn banned_hosts(&self) -> HostFilter {
+        let inner = Arc::clone(&self.inner);
+        HostFilter::new(move |host| !host.is_loopback() && inner.ban_of(Culprit::new(host, 0)).is_some())
     }
 
     #[cfg(test)]

@@ -47,6 +47,8 @@ impl From<CallError> for PullError {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Late => Self::Stalled,
+            // It has more calls than it can serve just now.
+            CallError::Status(status) if status.code() == tonic::Code::ResourceExhausted => Self::Stalled,
             CallError::Status(status) => Self::Ended(status.message().chars().take(200).collect()),
         }
     }
