@@ -64,6 +64,8 @@ pub struct Config {
     pub connect: Vec<HostPort>,
     /// Ports to search for nodes.
     pub discover: Vec<PortRange>,
+    /// Whether blocks near the tip travel without the transfers that both sides have.
+    pub compact_relay: bool,
     /// Mining, if wanted.
     pub mining: Option<MiningConfig>,
     /// Whether blocks are shown on stdout.
@@ -110,6 +112,7 @@ impl Config {
             p2p_listen: any,
             connect: Vec::new(),
             discover: Vec::new(),
+            compact_relay: true,
             mining: None,
             panels: Panels::Off,
             transaction_index: true,
@@ -163,6 +166,7 @@ fn build(
         p2p_listen,
         connect: list(settings, "connect")?,
         discover: list(settings, "discover")?,
+        compact_relay: required::<OnOff>(settings, "compact-relay")?.0,
         mining: mining(settings, &params)?,
         panels: required(settings, "panels")?,
         transaction_index: required::<OnOff>(settings, "transaction-index")?.0,

@@ -76,6 +76,13 @@ pub(super) const OPTIONS: &[Opt] = &[
     opt("p2p-listen", Kind::Text, "ADDRESS:PORT", Some("0.0.0.0:50061"), "Where other nodes are taken"),
     opt("connect", Kind::List, "HOST:PORT", None, "A node to connect to; can be repeated"),
     opt("discover", Kind::List, "HOST:LOW-HIGH", None, "Ports to search for nodes; can be repeated"),
+    opt(
+        "compact-relay",
+        Kind::Text,
+        "on|off",
+        Some("on"),
+        "Take and give blocks near the tip without the transfers that both have",
+    ),
     opt("mine", Kind::Text, "ADDRESS", None, "Mine, and credit this address"),
     opt("mine-threads", Kind::Number, "N", Some("1"), "Threads that mine"),
     opt("mine-when", Kind::Number, "N", Some("0"), "Mine only once so many transfers wait"),

@@ -46,6 +46,12 @@ impl Mempool {
         self.shared.read(|pool| pool.get_by_wire(id))
     }
 
+    /// Those of these transactions that are here, in the given order.
+    #[must_use]
+    pub fn get_all_by_wire(&self, ids: &[WireId]) -> Vec<Arc<Pooled>> {
+        self.shared.read(|pool| ids.iter().filter_map(|id| pool.get_by_wire(id)).collect())
+    }
+
     /// Which of these announced transactions are worth asking for: not here, and not refused lately.
     #[must_use]
     pub fn wanted(&self, ids: &[WireId]) -> Vec<WireId> {

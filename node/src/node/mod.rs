@@ -330,6 +330,7 @@ fn peers_config(config: &Config, p2p: SocketAddr) -> PeersConfig {
         connect: config.connect.clone(),
         discover: config.discover.clone(),
         listen_port: Some(p2p.port()),
+        compact_relay: config.compact_relay,
         // Only the two public networks span the Internet; dev and private ones live on private addresses.
         private_addresses: ![KnownNetwork::Main, KnownNetwork::Test].iter().any(|n| n.params() == &*config.params),
         ..PeersConfig::default()

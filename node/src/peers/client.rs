@@ -15,7 +15,7 @@ use super::{
     handshake::{Hello, Refusal},
     limits::{
         ANSWER_DEADLINE, BLOCK_MESSAGE_OVERHEAD, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES,
-        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE,
+        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE, compact_block_bytes,
     },
 };
 use crate::env::Env;
@@ -154,6 +154,20 @@ impl Client {
         let request = wire::GetBlocksRequest { session_id: self.session_id.clone(), blocks: Some(blocks) };
         let bytes = self.max_block_bytes.saturating_add(BLOCK_MESSAGE_OVERHEAD);
         answer(ANSWER_DEADLINE, self.taking(bytes).get_blocks(request)).await
+    }
+
+    pub(super) async fn compact_block(&self, block_id: Bytes) -> Result<Option<wire::CompactBlock>, CallError> {
+        let request = wire::GetCompactBlockRequest { session_id: self.session_id.clone(), block_id };
+        let bytes = compact_block_bytes(self.max_block_bytes);
+        let call = async { self.taking(bytes).get_compact_block(request).await };
+        Ok(answer(ANSWER_DEADLINE, call).await?.block)
+    }
+
+    pub(super) async fn block_transactions(&self, query: wire::BlockTransactionsQuery) -> Result<Bytes, CallError> {
+        let request = wire::GetBlockTransactionsRequest { session_id: self.session_id.clone(), query: Some(query) };
+        let bytes = self.max_block_bytes.saturating_add(BLOCK_MESSAGE_OVERHEAD);
+        let call = async { self.taking(bytes).get_block_transactions(request).await };
+        Ok(answer(ANSWER_DEADLINE, call).await?.transactions)
     }
 
     pub(super) async fn transactions(

@@ -18,6 +18,8 @@ pub struct PeersConfig {
     pub listen_port: Option<u16>,
     /// Whether private and loopback addresses are learnt and passed on. For networks that do not span the Internet.
     pub private_addresses: bool,
+    /// Whether blocks near the tip travel compactly.
+    pub compact_relay: bool,
     /// Program and version, such as "farthing-node/0.1.0".
     pub version: String,
 }
@@ -30,6 +32,7 @@ impl Default for PeersConfig {
             outbound_target: OUTBOUND_TARGET,
             listen_port: None,
             private_addresses: false,
+            compact_relay: true,
             version: concat!("farthing-node/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

@@ -2,7 +2,7 @@
 
 use farthing::{
     Block, BlockId, Header, Height, SignedTransaction, WireId, Work,
-    codec::{Canonical as _, DecodeError},
+    codec::{Canonical as _, DecodeError, Reader},
     header::HEADER_BYTES,
     limits::MAX_TRANSACTION_BYTES,
     wire::peer as wire,
@@ -10,8 +10,8 @@ use farthing::{
 use prost::bytes::Bytes;
 
 use super::limits::{
-    MAX_BLOCK_IDS, MAX_HEADERS, MAX_LOCATOR_IDS, MAX_TIP_HEADERS, MAX_TRANSACTIONS, MAX_TRANSACTIONS_MESSAGE_BYTES,
-    MAX_WIRE_IDS,
+    MAX_BLOCK_IDS, MAX_BLOCK_INDEXES, MAX_HEADERS, MAX_LOCATOR_IDS, MAX_TIP_HEADERS, MAX_TRANSACTIONS,
+    MAX_TRANSACTIONS_MESSAGE_BYTES, MAX_WIRE_IDS,
 };
 
 /// Why a message cannot be read.
@@ -230,6 +230,49 @@ pub(super) fn transactions_to_wire<'a>(
         taken.push(Bytes::from(transaction.to_canonical()));
     }
     wire::Transactions { transactions: taken }
+}
+
+/// Transactions of one block by their places, ascending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BlockPlaces {
+    pub(super) block: BlockId,
+    pub(super) indexes: Vec<u32>,
+}
+
+impl BlockPlaces {
+    pub(super) fn from_wire(query: Option<wire::BlockTransactionsQuery>) -> Result<Self, Malformed> {
+        let query = query.ok_or(Malformed::Missing { field: "block_transactions" })?;
+        let field = "block_transactions.indexes";
+        if query.indexes.is_empty() {
+            return Err(Malformed::Empty { field });
+        }
+        bounded(field, &query.indexes, MAX_BLOCK_INDEXES)?;
+        if !query.indexes.is_sorted_by(|one, next| one < next) {
+            return Err(Malformed::NotA { field, expected: "strictly ascending" });
+        }
+        let block = block_id_from_wire("block_transactions.block_id", &query.block_id)?;
+        Ok(Self { block, indexes: query.indexes })
+    }
+
+    pub(super) fn to_wire(&self) -> wire::BlockTransactionsQuery {
+        wire::BlockTransactionsQuery { block_id: id_to_wire(self.block.as_bytes()), indexes: self.indexes.clone() }
+    }
+}
+
+pub(super) fn block_id_from_wire(field: &'static str, id: &[u8]) -> Result<BlockId, Malformed> {
+    array(field, id).map(BlockId::from_bytes)
+}
+
+/// Exactly so many canonical transactions, one behind the other.
+pub(super) fn block_transactions_from_wire(bytes: &[u8], count: usize) -> Result<Vec<SignedTransaction>, Malformed> {
+    let failed = |error| Malformed::Canonical { field: "block_transactions", error };
+    let mut reader = Reader::new(bytes);
+    let mut transactions = Vec::with_capacity(count);
+    for _ in 0..count {
+        transactions.push(SignedTransaction::decode(&mut reader).map_err(failed)?);
+    }
+    reader.finish().map_err(failed)?;
+    Ok(transactions)
 }
 
 #[cfg(test)]

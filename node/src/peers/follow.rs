@@ -10,7 +10,10 @@ use tonic::{Code, Streaming};
 use super::{
     blame::Misdeed,
     client::{CallError, Client},
-    convert::{Malformed, Tip, block_ids_from_wire, locator_from_wire, wire_ids_from_wire},
+    compact,
+    convert::{
+        BlockPlaces, Malformed, Tip, block_id_from_wire, block_ids_from_wire, locator_from_wire, wire_ids_from_wire,
+    },
     limits::{MAX_HEADERS, MAX_WANTS, SILENCE_DEADLINE},
     network::Inner,
     remote::PullError,
@@ -81,6 +84,16 @@ async fn answer(inner: &Inner, client: &Client, want: wire::Want) -> Result<(), 
         wire::want::Item::Transactions(ids) => {
             let found = serve::transactions(inner, &wire_ids_from_wire(&ids)?);
             client.deliver(id, Some(Item::Transactions(found)), true).await
+        }
+        wire::want::Item::CompactBlock(block_id) => {
+            let block_id = block_id_from_wire("want.compact_block", &block_id)?;
+            let compact = compact::serve_block(inner, block_id).await.map_err(failed)?;
+            client.deliver(id, Some(Item::CompactBlock(compact.unwrap_or_default())), true).await
+        }
+        wire::want::Item::BlockTransactions(query) => {
+            let places = BlockPlaces::from_wire(Some(query))?;
+            let bytes = compact::serve_transactions(inner, places).await.map_err(failed)??;
+            client.deliver(id, Some(Item::BlockTransactions(bytes)), true).await
         }
         wire::want::Item::Blocks(ids) => {
             let ids = block_ids_from_wire(Some(ids))?;

@@ -53,6 +53,8 @@ pub(super) struct Hello {
     pub(super) tip: BlockId,
     pub(super) work: Work,
     pub(super) version: String,
+    /// Whether it answers for compact blocks.
+    pub(super) compact_relay: bool,
 }
 
 impl Hello {
@@ -68,6 +70,7 @@ impl Hello {
             total_work: work_to_wire(self.work),
             version: self.version.clone(),
             listen_host: self.listen_host.map_or_else(String::new, |host| host.to_string()),
+            compact_relay: self.compact_relay,
         }
     }
 
@@ -97,6 +100,7 @@ impl Hello {
             tip: BlockId::from_bytes(array("hello.tip_id", &hello.tip_id)?),
             work: work_from_wire("hello.total_work", &hello.total_work)?,
             version: text("hello.version", hello.version, MAX_VERSION_BYTES)?,
+            compact_relay: hello.compact_relay,
         })
     }
 }
@@ -253,6 +257,7 @@ pub(super) fn own_hello(params: &Params, node_id: NodeId, version: String) -> He
         tip: *params.genesis_id(),
         work: Work::ZERO,
         version,
+        compact_relay: false,
     }
 }
 
@@ -268,6 +273,7 @@ mod tests {
             listen_port: Some(50_061),
             height: Height::new(7),
             work: Work::new(99),
+            compact_relay: true,
             ..own_hello(network.params(), NodeId([id; 16]), "farthing-node/0.1.0".to_owned())
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use farthing::limits::MIN_TRANSACTION_BYTES;
+
 /// Version of the peer protocol.
 pub(super) const PROTOCOL_VERSION: u32 = 1;
 
@@ -23,6 +25,12 @@ pub(super) const MAX_WIRE_IDS: usize = 1_000;
 pub(super) const MAX_TRANSACTIONS: usize = 1_000;
 /// Most block ids of a request.
 pub(super) const MAX_BLOCK_IDS: usize = 16;
+/// Most places of transactions in a query for them; what lacks more is fetched whole.
+pub(super) const MAX_BLOCK_INDEXES: usize = 16_384;
+/// Blocks are asked for compactly when at most so many bodies are missing: only near the tip has a node their transactions.
+pub(super) const MAX_COMPACT_BEHIND: usize = 3;
+/// Salts that are tried before a block is given whole because short ids collide within it.
+pub(super) const COMPACT_SALTS: usize = 4;
 /// Most addresses of an exchange.
 pub(super) const MAX_ADDRESSES: usize = 100;
 
@@ -37,6 +45,12 @@ pub(super) const MAX_HEADERS_MESSAGE_BYTES: usize = 256 * 1024;
 pub(super) const MAX_TRANSACTIONS_MESSAGE_BYTES: usize = 1024 * 1024;
 /// What a message around a block may add to it.
 pub(super) const BLOCK_MESSAGE_OVERHEAD: usize = 1024;
+
+/// Largest message with a compact block, on a network whose blocks have so many bytes: six for each of the shortest
+/// transactions that fit.
+pub(super) const fn compact_block_bytes(max_block_bytes: usize) -> usize {
+    max_block_bytes / MIN_TRANSACTION_BYTES * 6 + BLOCK_MESSAGE_OVERHEAD
+}
 
 /// Wants of a listener that may be open at a time.
 pub(super) const MAX_WANTS: usize = 16;

@@ -8,6 +8,7 @@ mod blame;
 mod book;
 mod claims;
 mod client;
+mod compact;
 mod config;
 mod convert;
 mod exchange;
@@ -37,6 +38,7 @@ mod wants;
 mod tests;
 
 pub use book::{BookStore, BookStoreError, MemoryBookStore, Record, Shelf};
+pub use compact::RelayCounts;
 pub use config::{OUTBOUND_TARGET, PeersConfig};
 pub use handshake::NodeId;
 pub use network::{Network, PeerSummary, PeersDeps, SyncState};

@@ -17,6 +17,7 @@ use super::{
     blame::Misdeed,
     book::{Book, BookStore, NetGroup, SeenAddress},
     claims::Claims,
+    compact::{Relay, RelayCounts},
     config::PeersConfig,
     convert::Tip,
     handshake::{Hello, own_hello},
@@ -107,6 +108,7 @@ pub(super) struct Inner {
     syncing: watch::Sender<bool>,
     pub(super) blocks: Mutex<Claims<farthing::BlockId, SessionId>>,
     pub(super) transactions: Mutex<Claims<farthing::WireId, SessionId>>,
+    pub(super) relay: Relay,
     /// A claim was given up.
     pub(super) released: Notify,
     /// Long lists of headers are fetched from one peer at a time.
@@ -143,6 +145,7 @@ impl Network {
             own: BTreeSet::new(),
             resting: BTreeMap::new(),
         };
+        let relay = Relay::new(config.compact_relay);
         let inner = Arc::new(Inner {
             env,
             chain,
@@ -157,6 +160,7 @@ impl Network {
             syncing: watch::Sender::new(false),
             blocks: Mutex::new(Claims::new(ANSWER_DEADLINE)),
             transactions: Mutex::new(Claims::new(CLAIM_DEADLINE)),
+            relay,
             released: Notify::new(),
             headers_turn: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
@@ -214,6 +218,12 @@ impl Network {
     #[must_use]
     pub fn best_header_height(&self) -> Height {
         self.inner.chain.best_header().height()
+    }
+
+    /// How blocks were relayed since the start.
+    #[must_use]
+    pub fn relay_counts(&self) -> RelayCounts {
+        self.inner.relay.counts()
     }
 
     /// Names this run of the node.
@@ -279,6 +289,7 @@ impl Inner {
             height: tip.height(),
             tip: tip.id(),
             work: tip.total_work(),
+            compact_relay: self.relay.is_on(),
             ..own_hello(self.params(), self.node_id, self.config.version.clone())
         }
     }

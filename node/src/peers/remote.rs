@@ -17,8 +17,10 @@ use tonic::{Status, Streaming};
 use super::{
     blame::Misdeed,
     client::{CallError, Client},
+    compact::CompactBlock,
     convert::{
-        answer_headers, block_from_wire, block_ids_to_wire, locator_to_wire, transactions_from_wire, wire_ids_to_wire,
+        BlockPlaces, answer_headers, block_from_wire, block_ids_to_wire, block_transactions_from_wire, id_to_wire,
+        locator_to_wire, transactions_from_wire, wire_ids_to_wire,
     },
     limits::{ANSWER_DEADLINE, MAX_HEADERS, MAX_WANTS, SEND_DEADLINE},
     session::lock,
@@ -28,6 +30,8 @@ use crate::env::Compute;
 
 /// Blocks larger than this are read on the threads for heavy work.
 const LARGE_BLOCK: usize = 64 * 1024;
+/// As are more transactions of a block than these.
+const MANY_TRANSACTIONS: usize = 100;
 
 /// Why something was not got from a peer.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +87,8 @@ pub(super) enum Delivery {
     Headers(wire::Headers),
     Block(Bytes),
     Transactions(wire::Transactions),
+    CompactBlock(wire::CompactBlock),
+    BlockTransactions(Bytes),
     /// There is no more.
     Last,
 }
@@ -166,6 +172,54 @@ impl Remote {
         Ok(Blocks { source, asked: ids.iter().copied().collect() })
     }
 
+    /// A block without its transactions; none if the peer does not have it, or not compactly.
+    pub(super) async fn compact_block(
+        &self,
+        id: BlockId,
+        max_block_bytes: usize,
+    ) -> Result<Option<CompactBlock>, PullError> {
+        let wanted = id_to_wire(id.as_bytes());
+        let answer = match self {
+            Self::Dialled(client) => client.compact_block(wanted).await?,
+            Self::Caller(caller) => {
+                let item = wire::want::Item::CompactBlock(wanted);
+                let mut want = caller.want(WantKind::CompactBlock, item).await?;
+                match want.next(ANSWER_DEADLINE).await? {
+                    Delivery::CompactBlock(compact) => Some(compact).filter(|compact| !compact.header.is_empty()),
+                    _ => None,
+                }
+            }
+        };
+        Ok(answer.map(|compact| CompactBlock::from_wire(&compact, max_block_bytes)).transpose()?)
+    }
+
+    /// Transactions of a block by their places, as many as were asked for; none if the peer no longer has the block.
+    pub(super) async fn block_transactions(
+        &self,
+        block: BlockId,
+        indexes: &[u32],
+        compute: &Compute,
+    ) -> Result<Option<Vec<SignedTransaction>>, PullError> {
+        let query = BlockPlaces { block, indexes: indexes.to_vec() }.to_wire();
+        let bytes = match self {
+            Self::Dialled(client) => client.block_transactions(query).await?,
+            Self::Caller(caller) => {
+                let item = wire::want::Item::BlockTransactions(query);
+                let mut want = caller.want(WantKind::BlockTransactions, item).await?;
+                match want.next(ANSWER_DEADLINE).await? {
+                    Delivery::BlockTransactions(bytes) => bytes,
+                    _ => Bytes::new(),
+                }
+            }
+        };
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let count = indexes.len();
+        let read = move || block_transactions_from_wire(&bytes, count);
+        Ok(Some(if count > MANY_TRANSACTIONS { compute.run(read).await? } else { read()? }))
+    }
+
     /// Who answers the wants of a session that the peer began.
     pub(super) const fn caller(&self) -> Option<&Caller> {
         match self {
@@ -203,8 +257,7 @@ impl Caller {
 
     /// Who waits for the end of this want, whatever its kind.
     pub(super) fn receiver_of_end(&self, id: u64) -> Result<mpsc::Sender<Delivery>, DeliveryRefusal> {
-        let kinds = [WantKind::Headers, WantKind::Blocks, WantKind::Transactions];
-        let found = kinds.into_iter().find_map(|kind| self.receiver(id, kind).ok());
+        let found = WantKind::ALL.into_iter().find_map(|kind| self.receiver(id, kind).ok());
         found.map_or_else(|| self.receiver(id, WantKind::Headers), Ok)
     }
 

@@ -4,6 +4,7 @@ use farthing::{Block, BlockId, SignedTransaction, WireId, codec::Canonical as _,
 use prost::bytes::Bytes;
 
 use super::{
+    compact::Sent,
     convert::{headers_to_wire, transactions_to_wire},
     limits::MAX_HEADERS,
     network::Inner,
@@ -18,6 +19,14 @@ pub(super) async fn headers(inner: &Inner, locator: Vec<BlockId>, most: usize) -
 
 /// A block as canonical bytes; empty if it is not here.
 pub(super) async fn block(inner: &Inner, id: BlockId) -> Result<Bytes, ChainError> {
+    let bytes = canonical_block(inner, id).await?;
+    if !bytes.is_empty() {
+        inner.relay.sent(Sent::Full, bytes.len());
+    }
+    Ok(bytes)
+}
+
+async fn canonical_block(inner: &Inner, id: BlockId) -> Result<Bytes, ChainError> {
     let found = match inner.chain.block(id).await {
         // As good as not here, until another copy was fetched.
         Err(error) if error.damaged_block().is_some() => None,

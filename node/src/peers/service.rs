@@ -17,7 +17,11 @@ use tonic::{Request, Response, Status};
 
 use super::{
     blame::Misdeed,
-    convert::{Malformed, Tip, array, block_ids_from_wire, id_to_wire, locator_from_wire, wire_ids_from_wire},
+    compact,
+    convert::{
+        BlockPlaces, Malformed, Tip, array, block_id_from_wire, block_ids_from_wire, id_to_wire, locator_from_wire,
+        wire_ids_from_wire,
+    },
     exchange,
     handshake::{Hello, Refusal, check},
     limits::{
@@ -45,6 +49,8 @@ pub fn methods(params: &farthing::Params) -> MethodTable {
         .with("/farthing.peer.v1.PeerService/Deliver", MethodPolicy::wait(largest_delivery, SEND_DEADLINE))
         .with("/farthing.peer.v1.PeerService/GetHeaders", MethodPolicy::unary(4 * 1024))
         .with("/farthing.peer.v1.PeerService/GetBlocks", MethodPolicy::server_stream(4 * 1024))
+        .with("/farthing.peer.v1.PeerService/GetCompactBlock", MethodPolicy::unary(1024))
+        .with("/farthing.peer.v1.PeerService/GetBlockTransactions", MethodPolicy::unary(MAX_MESSAGE_BYTES))
         .with("/farthing.peer.v1.PeerService/GetTransactions", MethodPolicy::unary(MAX_MESSAGE_BYTES))
         .with("/farthing.peer.v1.PeerService/ExchangePeers", MethodPolicy::unary(MAX_MESSAGE_BYTES))
 }
@@ -187,6 +193,8 @@ impl PeerService for PeerServer {
             Some(Item::Headers(_)) => caller.receiver(want_id, WantKind::Headers),
             Some(Item::Block(_)) => caller.receiver(want_id, WantKind::Blocks),
             Some(Item::Transactions(_)) => caller.receiver(want_id, WantKind::Transactions),
+            Some(Item::CompactBlock(_)) => caller.receiver(want_id, WantKind::CompactBlock),
+            Some(Item::BlockTransactions(_)) => caller.receiver(want_id, WantKind::BlockTransactions),
             None => caller.receiver_of_end(want_id),
         };
         let receiver = self.receiver_of(&session, found)?;
@@ -194,6 +202,8 @@ impl PeerService for PeerServer {
             Item::Headers(headers) => Delivery::Headers(headers),
             Item::Block(block) => Delivery::Block(block),
             Item::Transactions(transactions) => Delivery::Transactions(transactions),
+            Item::CompactBlock(compact) => Delivery::CompactBlock(compact),
+            Item::BlockTransactions(bytes) => Delivery::BlockTransactions(bytes),
         });
         // Waits while the piece before is looked at, so that a fast dialler cannot pile them up here.
         if let Some(delivery) = delivery {
@@ -233,6 +243,27 @@ impl PeerService for PeerServer {
             Some((answer, (inner, ids)))
         });
         Ok(Response::new(Box::pin(blocks)))
+    }
+
+    async fn get_compact_block(
+        &self,
+        request: Request<wire::GetCompactBlockRequest>,
+    ) -> Result<Response<wire::GetCompactBlockResponse>, Status> {
+        let session = self.session(&request, &request.get_ref().session_id)?;
+        let id = self.read(&session, block_id_from_wire("block_id", &request.get_ref().block_id))?;
+        let block = compact::serve_block(&self.inner, id).await.map_err(stopping)?;
+        Ok(Response::new(wire::GetCompactBlockResponse { block }))
+    }
+
+    async fn get_block_transactions(
+        &self,
+        request: Request<wire::GetBlockTransactionsRequest>,
+    ) -> Result<Response<wire::GetBlockTransactionsResponse>, Status> {
+        let session = self.session(&request, &request.get_ref().session_id)?;
+        let places = self.read(&session, BlockPlaces::from_wire(request.into_inner().query))?;
+        let written = compact::serve_transactions(&self.inner, places).await.map_err(stopping)?;
+        let transactions = self.read(&session, written)?;
+        Ok(Response::new(wire::GetBlockTransactionsResponse { transactions }))
     }
 
     async fn get_transactions(

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use farthing::WireId;
+use farthing::{BlockId, WireId};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,8 @@ pub(super) struct Identity {
     /// Where it says that it takes peers: worth no more than any other hearsay.
     pub(super) advertised: Option<SocketAddr>,
     pub(super) version: String,
+    /// Whether it answers for compact blocks.
+    pub(super) compact_relay: bool,
 }
 
 impl Identity {
@@ -56,7 +58,15 @@ impl Identity {
             Direction::Inbound => at(address.ip()),
         };
         let advertised = at(hello.listen_host.unwrap_or_else(|| address.ip()));
-        Self { direction, node_id: hello.node_id, address, listens_at, advertised, version: hello.version.clone() }
+        Self {
+            direction,
+            node_id: hello.node_id,
+            address,
+            listens_at,
+            advertised,
+            version: hello.version.clone(),
+            compact_relay: hello.compact_relay,
+        }
     }
 
     /// Who pays for what it does.
@@ -86,6 +96,8 @@ pub(super) struct Session {
     outgoing: Mutex<Outgoing>,
     outgoing_ready: Notify,
     heard_at_ms: AtomicU64,
+    /// The block that the peer did not give compactly in time: it is asked for the whole one.
+    whole: Mutex<Option<BlockId>>,
 }
 
 #[derive(Debug)]
@@ -122,6 +134,7 @@ impl Session {
             outgoing: Mutex::new(outgoing),
             outgoing_ready: Notify::new(),
             heard_at_ms: AtomicU64::new(0),
+            whole: Mutex::default(),
         };
         session.outgoing_ready.notify_one();
         session
@@ -286,6 +299,16 @@ impl Session {
             self.outgoing_ready.notify_one();
         }
         taken
+    }
+
+    /// Whether the peer may be asked for this block compactly.
+    pub(super) fn gives_compactly(&self, id: BlockId) -> bool {
+        self.who.compact_relay && *lock(&self.whole) != Some(id)
+    }
+
+    /// This block is asked for as a whole from now on.
+    pub(super) fn give_whole(&self, id: BlockId) {
+        *lock(&self.whole) = Some(id);
     }
 
     /// The peer was heard.

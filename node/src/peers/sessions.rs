@@ -173,6 +173,7 @@ mod tests {
             listens_at: None,
             advertised: None,
             version: String::new(),
+            compact_relay: false,
         }
     }
 

@@ -2,15 +2,16 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use farthing::{BlockId, Header};
+use farthing::{Block, BlockId, Header};
 use farthing_consensus::HeaderContext;
 use tokio::time::{sleep, timeout};
 
 use super::{
     blame::Misdeed,
+    compact,
     convert::Tip,
     hub,
-    limits::{CLAIM_DEADLINE, MAX_BLOCK_IDS, MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
+    limits::{CLAIM_DEADLINE, MAX_BLOCK_IDS, MAX_COMPACT_BEHIND, MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
     network::Inner,
     remote::PullError,
     session::{Session, lock},
@@ -223,8 +224,9 @@ async fn fetch_bodies(inner: &Inner, session: &Session, target: &HeaderContext) 
             let done = has_body(inner, target.id()).await?;
             return Ok(if done { Outcome::Done } else { Outcome::Later });
         }
+        let near = missing.len() <= MAX_COMPACT_BEHIND;
         for batch in missing.chunks(MAX_BLOCK_IDS) {
-            match fetch_batch(inner, session, batch).await? {
+            match fetch_batch(inner, session, batch, near).await? {
                 Outcome::Done | Outcome::Progress => {}
                 Outcome::Later => return Ok(Outcome::Later),
             }
@@ -233,7 +235,7 @@ async fn fetch_bodies(inner: &Inner, session: &Session, target: &HeaderContext) 
 }
 
 /// Fetches some bodies, unless another session is at it: then waits for that one, but not for long.
-async fn fetch_batch(inner: &Inner, session: &Session, batch: &[BlockId]) -> Result<Outcome, SyncError> {
+async fn fetch_batch(inner: &Inner, session: &Session, batch: &[BlockId], near: bool) -> Result<Outcome, SyncError> {
     loop {
         let mut wanted = Vec::new();
         for id in batch {
@@ -253,7 +255,11 @@ async fn fetch_batch(inner: &Inner, session: &Session, batch: &[BlockId]) -> Res
             let claimed = wanted.iter().position(|id| !claims.take(*id, session.id, now)).unwrap_or(wanted.len());
             wanted.truncate(claimed);
         }
-        let outcome = receive(inner, session, &wanted).await;
+        let outcome = if near {
+            receive_compactly(inner, session, &wanted).await
+        } else {
+            receive(inner, session, &wanted).await
+        };
         {
             let (mut claims, now) = (lock(&inner.blocks), inner.elapsed());
             for id in &wanted {
@@ -268,32 +274,57 @@ async fn fetch_batch(inner: &Inner, session: &Session, batch: &[BlockId]) -> Res
     }
 }
 
+/// Takes the claimed bodies one by one without the transactions that are here, as far as that is possible.
+async fn receive_compactly(inner: &Inner, session: &Session, wanted: &[BlockId]) -> Result<Outcome, SyncError> {
+    for (at, id) in wanted.iter().enumerate() {
+        let left = wanted.get(at..).unwrap_or_default();
+        let Some(block) = compact::fetch(inner, session, *id).await? else {
+            return receive(inner, session, left).await;
+        };
+        match take(inner, session, left, block).await? {
+            Outcome::Progress | Outcome::Done => {}
+            Outcome::Later => return Ok(Outcome::Later),
+        }
+    }
+    Ok(Outcome::Progress)
+}
+
 /// Takes the claimed bodies one by one and gives them to the chain.
 async fn receive(inner: &Inner, session: &Session, wanted: &[BlockId]) -> Result<Outcome, SyncError> {
     let mut blocks = session.remote.blocks(wanted).await?;
-    for id in wanted {
+    for _ in wanted {
         let next = blocks.next(inner.max_block_bytes(), inner.env.compute()).await?;
         // It announced the branch but does not send it: as good as no answer.
         let Some(block) = next else { return Err(PullError::Stalled.into()) };
-        {
-            let now = inner.elapsed();
-            let mut claims = lock(&inner.blocks);
-            for id in wanted {
-                claims.take(*id, session.id, now);
-            }
+        match take(inner, session, wanted, block).await? {
+            Outcome::Progress | Outcome::Done => {}
+            Outcome::Later => return Ok(Outcome::Later),
         }
-        match inner.chain.submit_block(block, Origin::Peer(session.id)).await {
-            Ok(Accepted::Connected | Accepted::AlreadyKnown | Accepted::Repaired) => {}
-            Ok(Accepted::SideBranch) => hub::announce_tie(inner, *id).await,
-            Err(BlockRejection::Orphan { .. } | BlockRejection::FromFuture { .. }) => return Ok(Outcome::Later),
-            Err(BlockRejection::Chain(error)) => {
-                tracing::debug!(%error, "a block was not taken");
-                sleep(RETRY).await;
-                return Ok(Outcome::Later);
-            }
-            Err(error) => return Err(Misdeed::InvalidBlock(error.to_string()).into()),
-        }
-        inner.released.notify_waiters();
     }
+    Ok(Outcome::Progress)
+}
+
+/// Gives a body to the chain, and renews the claims on those that are still to come.
+async fn take(inner: &Inner, session: &Session, wanted: &[BlockId], block: Block) -> Result<Outcome, SyncError> {
+    {
+        let now = inner.elapsed();
+        let mut claims = lock(&inner.blocks);
+        for id in wanted {
+            claims.take(*id, session.id, now);
+        }
+    }
+    let id = block.id();
+    match inner.chain.submit_block(block, Origin::Peer(session.id)).await {
+        Ok(Accepted::Connected | Accepted::AlreadyKnown | Accepted::Repaired) => {}
+        Ok(Accepted::SideBranch) => hub::announce_tie(inner, id).await,
+        Err(BlockRejection::Orphan { .. } | BlockRejection::FromFuture { .. }) => return Ok(Outcome::Later),
+        Err(BlockRejection::Chain(error)) => {
+            tracing::debug!(%error, "a block was not taken");
+            sleep(RETRY).await;
+            return Ok(Outcome::Later);
+        }
+        Err(error) => return Err(Misdeed::InvalidBlock(error.to_string()).into()),
+    }
+    inner.released.notify_waiters();
     Ok(Outcome::Progress)
 }

@@ -11,6 +11,16 @@ pub(super) enum WantKind {
     Blocks,
     /// Transactions.
     Transactions,
+    /// A block without its transactions.
+    CompactBlock,
+    /// Transactions of a block.
+    BlockTransactions,
+}
+
+impl WantKind {
+    /// Every kind.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Headers, Self::Blocks, Self::Transactions, Self::CompactBlock, Self::BlockTransactions];
 }
 
 /// Why a delivery is refused.

@@ -22,17 +22,17 @@ use crate::{
 };
 
 /// A node that does as the test says.
-struct Hostile {
-    client: Client,
+pub(super) struct Hostile {
+    pub(super) client: Client,
     stream: tonic::Streaming<wire::FollowResponse>,
 }
 
-fn hello(id: u8) -> Hello {
+pub(super) fn hello(id: u8) -> Hello {
     Hello { listen_port: Some(1), ..own_hello(&dev(), NodeId::from_bytes([id; 16]), "hostile".to_owned()) }
 }
 
 impl Hostile {
-    async fn meet(node: &Node, hello: Hello) -> Result<Self, Refusal> {
+    pub(super) async fn meet(node: &Node, hello: Hello) -> Result<Self, Refusal> {
         let env = Env::system().unwrap();
         let (mut calls, _) = client::connect(&env, "127.0.0.1", node.address.port()).await.unwrap();
         let (_, token) = client::shake_hands(&mut calls, &hello).await?;
@@ -42,7 +42,7 @@ impl Hostile {
     }
 
     /// The next want of the node.
-    async fn want(&mut self) -> wire::Want {
+    pub(super) async fn want(&mut self) -> wire::Want {
         let wants = async {
             loop {
                 let event = self.stream.next().await.unwrap().unwrap();
@@ -54,16 +54,16 @@ impl Hostile {
         tokio::time::timeout(super::PATIENCE, wants).await.unwrap()
     }
 
-    async fn announce(&self, tip: &Tip) -> Result<(), CallError> {
+    pub(super) async fn announce(&self, tip: &Tip) -> Result<(), CallError> {
         self.client.announce(Some(tip.to_wire()), None).await
     }
 }
 
-fn tip(header: Header, height: u64, work: u128) -> Tip {
+pub(super) fn tip(header: Header, height: u64, work: u128) -> Tip {
     Tip { height: Height::new(height), work: Work::new(work), id: header.id(), headers: vec![header] }
 }
 
-fn code(result: Result<(), CallError>) -> Code {
+pub(super) fn code(result: Result<(), CallError>) -> Code {
     match result {
         Err(CallError::Status(status)) => status.code(),
         other => panic!("not refused: {other:?}"),

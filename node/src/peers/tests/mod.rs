@@ -1,5 +1,6 @@
 //! Real nodes without a disk: chain, mempool and network of each in this process, over loopback.
 
+mod compact;
 mod hostile;
 mod meeting;
 mod spreading;
