@@ -8,6 +8,8 @@
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program for people that measures this machine")]
 #![allow(clippy::unwrap_used, reason = "a figure that cannot be taken should end the program")]
 
+mod ledger;
+
 use std::{
     fs,
     num::NonZeroUsize,
@@ -17,113 +19,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_lc_rs::{
-    encoding::AsDer as _,
-    rand::SystemRandom,
-    rsa::{KeyPair, KeySize},
-    signature::{KeyPair as _, RSA_PKCS1_SHA256},
-};
 use farthing::{
-    Address, Block, Coinbase, Hash, Header, Mites, Network, Output, Params, PublicKey, Sender, Signature,
-    SignedTransaction, Transaction,
+    Address, Mites, Output,
     codec::Canonical as _,
-    header::commitment,
-    tx::TransactionFields,
     wire::v1::{
         SubmitTransactionsRequest, ledger_service_client::LedgerServiceClient, submit_transactions_result::Verdict,
     },
 };
-use farthing_consensus::{Executor, apply_touches, required_bits};
-use farthing_node::{
-    chain::{ChainView, Origin},
-    config::Config,
-    env::Env,
-    node::Node,
-};
-use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefMutIterator as _, ParallelIterator as _};
+use farthing_node::{config::Config, env::Env, node::Node};
+
+use ledger::{PAYERS, alice, block, fund, params, payers, take, transfers};
 
 /// Transfers in a block of the `connect` part.
 const TRANSFERS_PER_BLOCK: usize = 1_000;
-/// Accounts that pay in turn.
-const PAYERS: usize = 64;
-
-struct Payer {
-    key: KeyPair,
-    public: PublicKey,
-    nonce: u64,
-}
-
-impl Payer {
-    fn new(key: KeyPair) -> Self {
-        let der = key.public_key().as_der().unwrap();
-        Self { public: PublicKey::from_spki(der.as_ref()).unwrap(), key, nonce: 0 }
-    }
-
-    fn pay(&mut self, outputs: Vec<Output>, fee: Mites) -> SignedTransaction {
-        let sender =
-            if self.nonce == 0 { Sender::Key(self.public.clone()) } else { Sender::Address(self.public.address()) };
-        let fields = TransactionFields { sender, nonce: self.nonce, fee, valid_until: None, outputs, memo: Vec::new() };
-        self.nonce += 1;
-        let transaction = Transaction::new(fields).unwrap();
-        let message = transaction.message(params().genesis_id());
-        let mut signature = vec![0; self.key.public_modulus_len()];
-        self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &message, &mut signature).unwrap();
-        SignedTransaction::new(transaction, Signature::from_bytes(&signature).unwrap()).unwrap()
-    }
-}
-
-fn params() -> &'static Params {
-    Network::Dev.params()
-}
-
-fn alice() -> Payer {
-    let pem = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wallet/dev-keys/alice.pem")).unwrap();
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    Payer::new(KeyPair::from_pkcs8(&base64(&body)).unwrap())
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    let value =
-        |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|d| *d == c);
-    let digits: Vec<u32> = text.bytes().filter_map(value).map(|digit| u32::try_from(digit).unwrap()).collect();
-    let group = |group: &[u32]| {
-        let bits = group.iter().fold(0, |sum, digit| sum << 6 | digit) << (6 * (4 - group.len()));
-        bits.to_be_bytes()[1..group.len()].to_vec()
-    };
-    digits.chunks(4).flat_map(group).collect()
-}
-
-fn payers() -> Vec<Payer> {
-    (0..PAYERS).map(|_| Payer::new(KeyPair::generate(KeySize::Rsa2048).unwrap())).collect()
-}
-
-/// A valid block on this view.
-fn block(view: &ChainView, transactions: Vec<SignedTransaction>) -> Block {
-    let height = view.tip.height().next();
-    let mut executor = Executor::new(params(), &view.accounts, height);
-    for transaction in &transactions {
-        executor.apply(transaction).unwrap();
-    }
-    let to = params().allocations[0].address;
-    let coinbase = Coinbase { height, to, amount: executor.coinbase_amount(), tag: Vec::new() };
-    let execution = executor.finish(&coinbase, None).unwrap();
-    let mut accounts = view.accounts.clone();
-    apply_touches(&mut accounts, &execution.touched, |_, meta| meta.copied().unwrap_or_default());
-    let header = Header {
-        previous: view.tip.id(),
-        commitment: commitment(&accounts.root(), &view.range.chain_root().unwrap()),
-        tx_root: Hash::ZERO,
-        time: view.tip.time().saturating_add(params().target_spacing_ms),
-        bits: required_bits(params(), &view.tip),
-        nonce: 0,
-    };
-    let mut block = Block { header, coinbase, transactions };
-    block.header.tx_root = block.tx_root();
-    while !block.header.has_work() {
-        block.header.nonce += 1;
-    }
-    block
-}
 
 async fn start(dir: &Path) -> Node {
     let config = Config::on_loopback(Arc::new(params().clone()), dir.to_owned());
@@ -135,41 +43,13 @@ async fn stop(node: Node) {
     node.wait().await.unwrap();
 }
 
-async fn take(node: &Node, block: Block) {
-    node.chain().submit_block(block, Origin::Local).await.unwrap();
-}
-
-/// Gives each payer money, from alice.
-async fn fund(node: &Node, payers: &[Payer]) {
-    let amount = Mites::from_far(10_000).unwrap();
-    let outputs: Vec<_> = payers.iter().map(|payer| Output { to: payer.public.address(), amount }).collect();
-    let fee = Mites::new(params().opening_cost.get() * payers.len() as u64 + 10_000_000);
-    let transfer = alice().pay(outputs, fee);
-    take(node, block(&node.chain().view(), vec![transfer])).await;
-}
-
-/// Transfers of the payers in turn, to one another.
-fn transfers(payers: &mut [Payer], count: usize) -> Vec<SignedTransaction> {
-    let addresses: Vec<Address> = payers.iter().map(|payer| payer.public.address()).collect();
-    // Signed on all cores, each payer's in order, then put in turn.
-    let of_payer = |(at, payer): (usize, &mut Payer)| {
-        let pay = |n: usize| {
-            let output = Output { to: addresses[(n * 7 + 1) % PAYERS], amount: Mites::new(1_000) };
-            payer.pay(vec![output], Mites::new(100_000))
-        };
-        (at..count).step_by(PAYERS).map(pay).collect::<Vec<_>>().into_iter()
-    };
-    let mut signed: Vec<_> = payers.par_iter_mut().enumerate().map(of_payer).collect();
-    (0..count).map(|n| signed[n % PAYERS].next().unwrap()).collect()
-}
-
 async fn admit(count: usize) {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path()).await;
     let mut payers = payers();
     fund(&node, &payers).await;
     println!("signing {count} transfers of {PAYERS} accounts ...");
-    let signed = transfers(&mut payers, count);
+    let signed = transfers(&mut payers, count, 0);
     let bytes: Vec<prost::bytes::Bytes> = signed.iter().map(|transfer| transfer.to_canonical().into()).collect();
     let url = format!("http://{}", node.rpc_address());
     let client = LedgerServiceClient::connect(url).await.unwrap();
@@ -213,7 +93,7 @@ async fn connect(blocks: usize) {
     let before = disk_usage(target_dir.path());
     let mut spent = Duration::ZERO;
     for n in 0..blocks {
-        let next = block(&source.chain().view(), transfers(&mut payers, TRANSFERS_PER_BLOCK));
+        let next = block(&source.chain().view(), transfers(&mut payers, TRANSFERS_PER_BLOCK, 0));
         take(&source, next.clone()).await;
         let begin = Instant::now();
         take(&target, next).await;
@@ -256,7 +136,7 @@ async fn accounts(count: usize) {
                 Output { to: Address::from_bytes(digest), amount: Mites::new(1) }
             };
             let outputs: Vec<_> = (opened..opened + 64).map(output).collect();
-            transfers.push(alice.pay(outputs, Mites::new(64 * params().opening_cost.get() + 1_000_000)));
+            transfers.push(alice.pay(outputs, Mites::new(64 * params().opening_cost.get() + 1_000_000), Vec::new()));
             (opened, here) = (opened + 64, here + 64);
         }
         take(&node, block(&node.chain().view(), transfers)).await;
