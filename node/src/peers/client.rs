@@ -15,7 +15,7 @@ use super::{
     handshake::{Hello, Refusal},
     limits::{
         ANSWER_DEADLINE, BLOCK_MESSAGE_OVERHEAD, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES,
-        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE, compact_block_bytes,
+        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE, announcement_bytes, compact_block_bytes,
     },
 };
 use crate::env::Env;
@@ -110,7 +110,7 @@ impl Client {
 
     pub(super) async fn follow(&self) -> Result<Streaming<wire::FollowResponse>, CallError> {
         let request = wire::FollowRequest { session_id: self.session_id.clone() };
-        answer(ANSWER_DEADLINE, self.taking(MAX_MESSAGE_BYTES).follow(request)).await
+        answer(ANSWER_DEADLINE, self.taking(announcement_bytes(self.max_block_bytes)).follow(request)).await
     }
 
     pub(super) async fn announce(

@@ -105,6 +105,7 @@ impl Tip {
             height: self.height.get(),
             total_work: work_to_wire(self.work),
             headers: self.headers.iter().map(header_to_wire).collect(),
+            compact: None,
         }
     }
 }
@@ -350,7 +351,7 @@ mod tests {
         #[test]
         fn no_bytes_make_reading_panic(lists: Vec<Vec<u8>>, work: Vec<u8>, height: u64) {
             let items: Vec<Bytes> = lists.iter().cloned().map(Bytes::from).collect();
-            let _ = Tip::from_wire(wire::Tip { height, total_work: work.into(), headers: items.clone() });
+            let _ = Tip::from_wire(wire::Tip { height, total_work: work.into(), headers: items.clone(), compact: None });
             let _ = answer_headers(Some(wire::Headers { headers: items.clone() }));
             let _ = transactions_from_wire(Some(wire::Transactions { transactions: items.clone() }));
             let _ = locator_from_wire(Some(wire::Locator { block_ids: items }));

@@ -11,9 +11,7 @@ use super::{
     blame::Misdeed,
     client::{CallError, Client},
     compact,
-    convert::{
-        BlockPlaces, Malformed, Tip, block_id_from_wire, block_ids_from_wire, locator_from_wire, wire_ids_from_wire,
-    },
+    convert::{BlockPlaces, Malformed, block_id_from_wire, block_ids_from_wire, locator_from_wire, wire_ids_from_wire},
     limits::{MAX_HEADERS, MAX_WANTS, SILENCE_DEADLINE},
     network::Inner,
     remote::PullError,
@@ -49,12 +47,12 @@ async fn follow(
                 let Some(event) = next? else { return Ok(()) };
                 session.heard(inner.elapsed());
                 match event.event.ok_or(Malformed::Missing { field: "event" })? {
-                    Event::Tip(tip) => session.take_tip(Tip::from_wire(tip)?),
+                    Event::Tip(tip) => compact::take_announced(inner, session, tip)?,
                     Event::Transactions(ids) => session.take_wire_ids(wire_ids_from_wire(&ids)?),
                     Event::Want(_) if answers.len() >= MAX_WANTS => {
                         return Err(Misdeed::OutOfOrder("more wants than may be open").into());
                     }
-                    Event::Want(want) => answers.push(Box::pin(answer(inner, client, want))),
+                    Event::Want(want) => answers.push(Box::pin(answer(inner, session, client, want))),
                     Event::PoolQuery(_) => session.offer_pool_again(inner.elapsed()),
                     Event::Ping(_) => {}
                 }
@@ -72,7 +70,7 @@ async fn next(
 }
 
 /// Delivers what the listener wants.
-async fn answer(inner: &Inner, client: &Client, want: wire::Want) -> Result<(), PullError> {
+async fn answer(inner: &Inner, session: &Session, client: &Client, want: wire::Want) -> Result<(), PullError> {
     let id = want.want_id;
     let failed = |_| PullError::Ended("the node is stopping".to_owned());
     let delivered = match want.item.ok_or(Malformed::Missing { field: "want.item" })? {
@@ -87,7 +85,7 @@ async fn answer(inner: &Inner, client: &Client, want: wire::Want) -> Result<(), 
         }
         wire::want::Item::CompactBlock(block_id) => {
             let block_id = block_id_from_wire("want.compact_block", &block_id)?;
-            let compact = compact::serve_block(inner, block_id).await.map_err(failed)?;
+            let compact = compact::serve_block(inner, session, block_id).await.map_err(failed)?;
             client.deliver(id, Some(Item::CompactBlock(compact.unwrap_or_default())), true).await
         }
         wire::want::Item::BlockTransactions(query) => {

@@ -31,6 +31,10 @@ pub(super) const MAX_BLOCK_INDEXES: usize = 16_384;
 pub(super) const MAX_COMPACT_BEHIND: usize = 3;
 /// Salts that are tried before a block is given whole because short ids collide within it.
 pub(super) const COMPACT_SALTS: usize = 4;
+/// Peers that tips are pushed to compactly, without being asked: those that asked last.
+pub(super) const MAX_PUSHED_PEERS: usize = 3;
+/// Tips that are pushed to a peer before it has to ask again, which shows that it still needs them from here.
+pub(super) const PUSHES: u32 = 8;
 /// Most addresses of an exchange.
 pub(super) const MAX_ADDRESSES: usize = 100;
 
@@ -50,6 +54,11 @@ pub(super) const BLOCK_MESSAGE_OVERHEAD: usize = 1024;
 /// transactions that fit.
 pub(super) const fn compact_block_bytes(max_block_bytes: usize) -> usize {
     max_block_bytes / MIN_TRANSACTION_BYTES * 6 + BLOCK_MESSAGE_OVERHEAD
+}
+
+/// Largest announcement: one that comes with a compact block.
+pub(super) const fn announcement_bytes(max_block_bytes: usize) -> usize {
+    MAX_MESSAGE_BYTES + compact_block_bytes(max_block_bytes)
 }
 
 /// Wants of a listener that may be open at a time.

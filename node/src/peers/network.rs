@@ -350,6 +350,7 @@ impl Inner {
         lock(&self.state).sessions.remove(session.id);
         lock(&self.blocks).release_all(session.id);
         lock(&self.transactions).release_all(session.id);
+        self.relay.forget(session.id);
         self.chain.forget_headers_of(session.id);
         self.note_progress();
         self.released.notify_waiters();

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    compact,
     convert::{Tip, wire_ids_to_wire},
     limits::{ANNOUNCE_BATCH, ANNOUNCE_INTERVAL, MAX_WIRE_IDS, PING_INTERVAL, POOL_PART},
     network::Inner,
@@ -44,12 +45,12 @@ async fn announce(inner: &Inner, session: &Session) -> Result<(), PullError> {
         match next(session, &mut tips, &mut ties, &mut flush_at, ping_at).await? {
             News::Tip => {
                 let tip = Arc::clone(&tips.borrow_and_update());
-                announce_tip(session, &tip).await?;
+                announce_tip(inner, session, &tip).await?;
             }
             News::Tie => {
                 let tie = ties.borrow_and_update().clone();
                 if let Some(tie) = tie {
-                    announce_tip(session, &tie).await?;
+                    announce_tip(inner, session, &tie).await?;
                 }
             }
             News::Transactions => {
@@ -101,9 +102,10 @@ async fn next(
 }
 
 /// Announces a tip, unless the peer announced it itself: nothing is echoed.
-async fn announce_tip(session: &Session, tip: &Tip) -> Result<(), PullError> {
+async fn announce_tip(inner: &Inner, session: &Session, tip: &Tip) -> Result<(), PullError> {
     if session.tip().id == tip.id {
         return Ok(());
     }
-    session.remote.announce(Some(tip.to_wire()), None).await
+    let compact = compact::push(inner, session, tip.id).await;
+    session.remote.announce(Some(wire::Tip { compact, ..tip.to_wire() }), None).await
 }

@@ -26,7 +26,7 @@ use super::{
     handshake::{Hello, Refusal, check},
     limits::{
         BLOCK_MESSAGE_OVERHEAD, FOLLOW_QUEUE, MAX_HEADERS, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES,
-        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE,
+        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE, announcement_bytes,
     },
     network::Inner,
     remote::{Caller, Delivery, Remote},
@@ -44,7 +44,7 @@ pub fn methods(params: &farthing::Params) -> MethodTable {
     MethodTable::new()
         .with("/farthing.peer.v1.PeerService/Handshake", MethodPolicy::unary(4 * 1024))
         .with("/farthing.peer.v1.PeerService/Follow", MethodPolicy::session(1024))
-        .with("/farthing.peer.v1.PeerService/Announce", MethodPolicy::unary(MAX_MESSAGE_BYTES))
+        .with("/farthing.peer.v1.PeerService/Announce", MethodPolicy::unary(announcement_bytes(block)))
         // Waits while the listener works on the piece before, which may be a block with which it reorganises.
         .with("/farthing.peer.v1.PeerService/Deliver", MethodPolicy::wait(largest_delivery, SEND_DEADLINE))
         .with("/farthing.peer.v1.PeerService/GetHeaders", MethodPolicy::unary(4 * 1024))
@@ -173,7 +173,7 @@ impl PeerService for PeerServer {
         let session = self.session(&request, &request.get_ref().session_id)?;
         let news = request.into_inner();
         if let Some(tip) = news.tip {
-            session.take_tip(self.read(&session, Tip::from_wire(tip))?);
+            self.read(&session, compact::take_announced(&self.inner, &session, tip))?;
         }
         if let Some(ids) = news.transactions {
             session.take_wire_ids(self.read(&session, wire_ids_from_wire(&ids))?);
@@ -251,7 +251,7 @@ impl PeerService for PeerServer {
     ) -> Result<Response<wire::GetCompactBlockResponse>, Status> {
         let session = self.session(&request, &request.get_ref().session_id)?;
         let id = self.read(&session, block_id_from_wire("block_id", &request.get_ref().block_id))?;
-        let block = compact::serve_block(&self.inner, id).await.map_err(stopping)?;
+        let block = compact::serve_block(&self.inner, &session, id).await.map_err(stopping)?;
         Ok(Response::new(wire::GetCompactBlockResponse { block }))
     }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     NodeId,
+    compact::CompactBlock,
     convert::Tip,
     handshake::Hello,
     known::Known,
@@ -96,6 +97,8 @@ pub(super) struct Session {
     outgoing: Mutex<Outgoing>,
     outgoing_ready: Notify,
     heard_at_ms: AtomicU64,
+    /// The tip that the peer pushed last, without its transactions.
+    pushed: Mutex<Option<CompactBlock>>,
     /// The block that the peer did not give compactly in time: it is asked for the whole one.
     whole: Mutex<Option<BlockId>>,
 }
@@ -134,6 +137,7 @@ impl Session {
             outgoing: Mutex::new(outgoing),
             outgoing_ready: Notify::new(),
             heard_at_ms: AtomicU64::new(0),
+            pushed: Mutex::default(),
             whole: Mutex::default(),
         };
         session.outgoing_ready.notify_one();
@@ -299,6 +303,16 @@ impl Session {
             self.outgoing_ready.notify_one();
         }
         taken
+    }
+
+    /// The peer pushed its tip without the transactions. One is kept, the newest.
+    pub(super) fn keep_pushed(&self, compact: CompactBlock) {
+        *lock(&self.pushed) = Some(compact);
+    }
+
+    /// This block, if the peer pushed it.
+    pub(super) fn take_pushed(&self, id: BlockId) -> Option<CompactBlock> {
+        lock(&self.pushed).take_if(|pushed| pushed.id() == id)
     }
 
     /// Whether the peer may be asked for this block compactly.

@@ -41,13 +41,17 @@ pub(in crate::peers) async fn fetch(inner: &Inner, session: &Session, id: BlockI
 
 /// The block, or why it is to be fetched whole.
 async fn attempt(inner: &Inner, session: &Session, id: BlockId) -> Result<Result<Block, &'static str>, PullError> {
-    let Some(compact) = session.remote.compact_block(id, inner.max_block_bytes()).await? else {
-        return Ok(Err("the peer does not give it compactly"));
+    let pushed = session.take_pushed(id);
+    let was_pushed = pushed.is_some();
+    let compact = match pushed {
+        Some(compact) => Some(compact),
+        None => session.remote.compact_block(id, inner.max_block_bytes()).await?,
     };
+    let Some(compact) = compact else { return Ok(Err("the peer does not give it compactly")) };
     if compact.id() != id {
         return Err(Misdeed::WrongAnswer("another block").into());
     }
-    inner.relay.counters.received();
+    inner.relay.counters.received(was_pushed);
     let count = compact.len();
     // A block beside the tip mostly has what the tip's has, and that has left the pool.
     let tip = inner.chain.view().tip;

@@ -8,6 +8,7 @@ mod block;
 mod counters;
 mod draft;
 mod fetch;
+mod push;
 mod relay;
 mod short_id;
 
@@ -17,6 +18,7 @@ mod tests;
 pub(super) use self::{
     block::CompactBlock,
     fetch::fetch,
+    push::{push, take_announced},
     relay::{Relay, serve_block, serve_transactions},
 };
 pub use counters::RelayCounts;

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use farthing::{Block, BlockId, codec::Canonical as _, wire::peer as wire};
 use prost::{Message as _, bytes::Bytes};
 
-use super::{CompactBlock, RelayCounts, Sent, counters::Counters};
+use super::{CompactBlock, RelayCounts, Sent, counters::Counters, push::Askers};
 use crate::{
-    chain::ChainError,
+    chain::{ChainError, SessionId},
     peers::{
         convert::{BlockPlaces, Malformed},
         network::Inner,
-        session::lock,
+        session::{Session, lock},
     },
 };
 
@@ -20,13 +20,14 @@ use crate::{
 pub(in crate::peers) struct Relay {
     on: bool,
     pub(super) counters: Counters,
-    /// The compact form last made: mostly all peers ask for the same one.
-    latest: Mutex<Option<(BlockId, wire::CompactBlock)>>,
+    /// The compact form last made: mostly all peers need the same one. Who comes while it is made waits for it.
+    latest: tokio::sync::Mutex<Option<(BlockId, wire::CompactBlock)>>,
+    askers: Mutex<Askers>,
 }
 
 impl Relay {
     pub(in crate::peers) fn new(on: bool) -> Self {
-        Self { on, counters: Counters::default(), latest: Mutex::default() }
+        Self { on, counters: Counters::default(), latest: tokio::sync::Mutex::default(), askers: Mutex::default() }
     }
 
     /// Whether the operator wants blocks to travel compactly.
@@ -38,34 +39,51 @@ impl Relay {
         self.counters.read()
     }
 
+    /// Whether the next tip is pushed to this peer.
+    pub(super) fn takes_push(&self, session: SessionId) -> bool {
+        self.on && lock(&self.askers).takes_push(session)
+    }
+
+    /// A session is over.
+    pub(in crate::peers) fn forget(&self, session: SessionId) {
+        lock(&self.askers).forget(session);
+    }
+
     /// Something of a block was sent to a peer.
     pub(in crate::peers) fn sent(&self, what: Sent, bytes: usize) {
         self.counters.sent(what, bytes);
     }
 }
 
-/// The compact form of a block; none if the block is not here, or only travels whole.
+/// The compact form of a block for a peer that asks; none if the block is not here, or only travels whole.
 pub(in crate::peers) async fn serve_block(
     inner: &Inner,
+    session: &Session,
     id: BlockId,
 ) -> Result<Option<wire::CompactBlock>, ChainError> {
+    let Some(compact) = compact_form(inner, id).await? else { return Ok(None) };
+    if id == inner.chain.view().tip.id() {
+        lock(&inner.relay.askers).asked(session.id);
+    }
+    inner.relay.sent(Sent::Compact, compact.encoded_len());
+    Ok(Some(compact))
+}
+
+pub(super) async fn compact_form(inner: &Inner, id: BlockId) -> Result<Option<wire::CompactBlock>, ChainError> {
     if !inner.relay.is_on() {
         return Ok(None);
     }
-    let known = lock(&inner.relay.latest).as_ref().filter(|(of, _)| *of == id).map(|(_, compact)| compact.clone());
-    let compact = match known {
-        Some(compact) => compact,
-        None => {
-            let Some(block) = whole(inner, id).await? else { return Ok(None) };
-            let random = Arc::clone(inner.env.random());
-            let made = inner.env.compute().run(move || CompactBlock::of(&block, &*random).map(|made| made.to_wire()));
-            let Some(compact) = made.await else { return Ok(None) };
-            *lock(&inner.relay.latest) = Some((id, compact.clone()));
-            compact
-        }
-    };
-    inner.relay.sent(Sent::Compact, compact.encoded_len());
-    Ok(Some(compact))
+    let mut latest = inner.relay.latest.lock().await;
+    if let Some((_, compact)) = latest.as_ref().filter(|(of, _)| *of == id) {
+        return Ok(Some(compact.clone()));
+    }
+    let Some(block) = whole(inner, id).await? else { return Ok(None) };
+    let random = Arc::clone(inner.env.random());
+    let made = inner.env.compute().run(move || CompactBlock::of(&block, &*random).map(|made| made.to_wire())).await;
+    if let Some(compact) = &made {
+        *latest = Some((id, compact.clone()));
+    }
+    Ok(made)
 }
 
 /// Transactions of a block by their places, as canonical bytes one behind the other; empty if the block is not here.

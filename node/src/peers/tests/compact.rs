@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     chain::{Accepted, Origin},
-    peers::{PeersConfig, RelayCounts, compact::CompactBlock, convert::BlockPlaces, handshake::Hello},
+    peers::{PeersConfig, RelayCounts, compact::CompactBlock, convert::BlockPlaces, handshake::Hello, limits::PUSHES},
     testing::{ALICE, BOB, dev, mine},
 };
 
@@ -316,4 +316,44 @@ async fn places_out_of_range_and_oversized_queries_are_refused() {
     assert!(oversized.is_err());
     assert!(hostile.client.compact_block(vec![7; 2_000].into()).await.is_err());
     assert!(node.network.bans().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asked_for_a_tip_is_pushed_the_next_ones_and_asks_again_now_and_then() {
+    let nodes = line(3).await;
+    for height in 1..=u64::from(PUSHES) + 3 {
+        nodes[1].mine(1, 1).await;
+        for node in [&nodes[0], &nodes[2]] {
+            node.reaches(height).await;
+        }
+    }
+    // The first one is asked for, then eight are pushed, then one is asked for, and so on; both ways.
+    for node in [&nodes[0], &nodes[2]] {
+        let counts = node.counts();
+        let blocks = u64::from(PUSHES) + 3;
+        assert_eq!((counts.compact_received, counts.pushed_received), (blocks, blocks - 2), "{counts:?}");
+        assert_eq!((counts.pushed_sent, counts.compact_sent), (0, 0), "nothing is echoed");
+    }
+    let counts = nodes[1].counts();
+    assert_eq!((counts.full_sent, counts.pushed_sent, counts.compact_received), (0, 2 * (u64::from(PUSHES) + 1), 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pushed_block_that_lies_leads_to_the_whole_one_and_another_than_the_tip_ends_the_session() {
+    let (node, block) = (Node::start(alone()).await, secret_block());
+    let announce = |compact| wire::Tip { compact: Some(compact), ..tip(block.header, 1, 100).to_wire() };
+    let other = mine(&dev(), &node.chain.view(), Vec::new(), 9);
+    let hostile = Hostile::meet(&node, Hello { compact_relay: true, ..hello(2) }).await.unwrap();
+    let announced = hostile.client.announce(Some(announce(compact(&other))), None).await;
+    assert_eq!(code(announced), Code::InvalidArgument);
+    eventually("the session is over", || node.network.peers().is_empty()).await;
+    let mut hostile = Hostile::meet(&node, Hello { compact_relay: true, ..hello(1) }).await.unwrap();
+    let others: Vec<_> = (0..3).map(|nonce| BOB.pay(nonce, ALICE.address(), 1)).collect();
+    let mutated = Block { transactions: others.clone(), ..block.clone() };
+    hostile.client.announce(Some(announce(compact(&mutated))), None).await.unwrap();
+    let (want, _) = hostile.is_asked_for_transactions().await;
+    hostile.delivers(&want, Item::BlockTransactions(joined(&others))).await;
+    hostile.gives_whole(&block).await;
+    node.reaches(1).await;
+    assert_eq!((node.counts().pushed_received, node.counts().fell_back), (1, 1));
 }
