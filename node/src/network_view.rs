@@ -1,6 +1,6 @@
 //! What the public API tells about the network around the node, without knowing who keeps the sessions.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use farthing::Height;
 use tokio::sync::watch;
@@ -13,8 +13,41 @@ pub trait NetworkView: fmt::Debug + Send + Sync {
     /// Whether this node is fetching blocks that peers have, and so answers for the past. Can be waited on.
     fn syncing(&self) -> watch::Receiver<bool>;
 
+    /// How far it has come with that; none while it is not fetching.
+    fn sync_progress(&self) -> Option<SyncProgress>;
+
     /// Whether this node mines.
     fn is_mining(&self) -> bool;
+}
+
+/// How far a node has come with fetching blocks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SyncProgress {
+    /// Height of the tip.
+    pub height: Height,
+    /// Height of the highest tip that a peer claims, or of the best header if that is higher.
+    pub target: Height,
+    /// Blocks connected a second, over the last few seconds; none before the first ones.
+    pub blocks_per_second: Option<f64>,
+}
+
+impl SyncProgress {
+    /// How much of the way is done, from 0 to 100.
+    #[must_use]
+    pub fn percent(&self) -> f64 {
+        match self.target.get() {
+            0 => 100.0,
+            target => (self.height.get() as f64 / target as f64 * 100.0).min(100.0),
+        }
+    }
+
+    /// Milliseconds that the rest takes at this rate; none while nothing moves.
+    #[must_use]
+    pub fn remaining_ms(&self) -> Option<u64> {
+        let rate = self.blocks_per_second.filter(|rate| *rate > 0.0)?;
+        let left = Duration::try_from_secs_f64(self.target.distance_from(self.height) as f64 / rate).ok()?;
+        u64::try_from(left.as_millis()).ok()
+    }
 }
 
 /// A peer with an established session.

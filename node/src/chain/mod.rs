@@ -10,6 +10,7 @@ mod events;
 mod handle;
 mod headers;
 mod keys;
+mod preverify;
 mod proofs;
 mod reads;
 mod rejection;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::{
-    network_view::{NetworkView, PeerSummary},
+    network_view::{NetworkView, PeerSummary, SyncProgress},
     peers::{BookStore, BookStoreError, Network, Shelf},
     store::{KeyValue, Store, StoreError},
 };
@@ -36,6 +36,10 @@ impl NetworkView for Surroundings {
 
     fn syncing(&self) -> watch::Receiver<bool> {
         self.network.watch_syncing()
+    }
+
+    fn sync_progress(&self) -> Option<SyncProgress> {
+        self.network.sync_progress()
     }
 
     fn is_mining(&self) -> bool {

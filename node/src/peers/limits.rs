@@ -101,6 +101,10 @@ pub(super) const POOL_PART: usize = 5_000;
 pub(super) const MAX_KNOWN_WIRE_IDS: usize = 65_536;
 /// Transactions of one peer kept to be tried again, because what they build on may be on its way.
 pub(super) const MAX_PARKED: usize = 1_000;
+/// Missing blocks that are looked at to find some that nobody fetches yet.
+pub(super) const FETCH_WINDOW: usize = 512;
+/// Bodies that are fetched or wait for those before them, in bytes, were all blocks as large as can be.
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 /// Things that are being fetched, over all sessions.
 pub(super) const MAX_CLAIMS: usize = 100_000;
 

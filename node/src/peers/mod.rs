@@ -5,6 +5,7 @@
 
 mod backoff;
 mod blame;
+mod bodies;
 mod book;
 mod claims;
 mod client;
@@ -12,6 +13,7 @@ mod compact;
 mod config;
 mod convert;
 mod exchange;
+mod fetch;
 mod follow;
 mod handshake;
 mod hub;
@@ -20,6 +22,7 @@ mod known;
 mod limits;
 mod network;
 mod outbound;
+mod progress;
 mod remote;
 mod repair;
 mod run;

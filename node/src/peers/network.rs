@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use super::{
     NodeId,
     blame::Misdeed,
+    bodies::{self, Bodies},
     book::{Book, BookStore, NetGroup, SeenAddress},
     claims::Claims,
     compact::{Relay, RelayCounts},
@@ -23,7 +24,7 @@ use super::{
     handshake::{Hello, own_hello},
     hub, keep,
     limits::{ANSWER_DEADLINE, CLAIM_DEADLINE},
-    outbound, repair, saved,
+    outbound, progress, repair, saved,
     service::PeerServer,
     session::{Direction, Session, lock},
     sessions::Sessions,
@@ -34,6 +35,7 @@ use crate::{
     config::HostPort,
     env::Env,
     mempool::Mempool,
+    network_view::SyncProgress,
     server::HostFilter,
     tasks::Tasks,
 };
@@ -106,9 +108,13 @@ pub(super) struct Inner {
     /// The newest branch of equal work beside it, which is announced too.
     pub(super) ties: watch::Sender<Option<Arc<Tip>>>,
     syncing: watch::Sender<bool>,
+    /// How far fetching has come, while it goes on.
+    pub(super) progress: watch::Sender<Option<SyncProgress>>,
     pub(super) blocks: Mutex<Claims<farthing::BlockId, SessionId>>,
     pub(super) transactions: Mutex<Claims<farthing::WireId, SessionId>>,
     pub(super) relay: Relay,
+    /// Bodies that came before their turn.
+    pub(super) bodies: Bodies,
     /// A claim was given up.
     pub(super) released: Notify,
     /// Long lists of headers are fetched from one peer at a time.
@@ -146,6 +152,7 @@ impl Network {
             resting: BTreeMap::new(),
         };
         let relay = Relay::new(config.compact_relay);
+        let max_block_bytes = usize::try_from(chain.params().max_block_bytes).unwrap_or(usize::MAX);
         let inner = Arc::new(Inner {
             env,
             chain,
@@ -158,9 +165,11 @@ impl Network {
             tips,
             ties: watch::Sender::new(None),
             syncing: watch::Sender::new(false),
+            progress: watch::Sender::new(None),
             blocks: Mutex::new(Claims::new(ANSWER_DEADLINE)),
             transactions: Mutex::new(Claims::new(CLAIM_DEADLINE)),
             relay,
+            bodies: Bodies::new(max_block_bytes),
             released: Notify::new(),
             headers_turn: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
@@ -169,6 +178,8 @@ impl Network {
         saved::start(&inner);
         hub::start(&inner);
         repair::start(&inner);
+        bodies::start(&inner);
+        progress::start(&inner);
         outbound::start(&inner);
         for target in inner.config.connect.clone() {
             keep::start(&inner, target);
@@ -212,6 +223,12 @@ impl Network {
     #[must_use]
     pub fn watch_syncing(&self) -> watch::Receiver<bool> {
         self.inner.syncing.subscribe()
+    }
+
+    /// How far fetching has come; none while this node does not fetch.
+    #[must_use]
+    pub fn sync_progress(&self) -> Option<SyncProgress> {
+        *self.inner.progress.borrow()
     }
 
     /// Height of the best header that this node has checked.

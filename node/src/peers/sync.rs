@@ -2,30 +2,27 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use farthing::{Block, BlockId, Header};
+use farthing::{BlockId, Header};
 use farthing_consensus::HeaderContext;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{
     blame::Misdeed,
-    compact,
     convert::Tip,
-    hub,
-    limits::{CLAIM_DEADLINE, MAX_BLOCK_IDS, MAX_COMPACT_BEHIND, MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
+    fetch,
+    limits::{MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
     network::Inner,
     remote::PullError,
-    session::{Session, lock},
+    session::Session,
 };
-use crate::chain::{Accepted, BlockRejection, HeaderRejection, Origin};
+use crate::chain::HeaderRejection;
 
-/// Missing bodies that are looked up at once.
-const LOOKAHEAD: usize = 2_048;
 /// How soon something that may be right a little later is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What came of going after a peer's tip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     /// There is nothing more to get from this tip.
     Done,
     /// Some was got; there is more.
@@ -36,7 +33,7 @@ enum Outcome {
 
 /// Why a session cannot be synchronised from any more.
 #[derive(Debug, thiserror::Error)]
-enum SyncError {
+pub(super) enum SyncError {
     #[error(transparent)]
     Pull(#[from] PullError),
     #[error("the node is stopping")]
@@ -51,7 +48,7 @@ impl From<Misdeed> for SyncError {
 
 /// Goes after the peer's tips for as long as the session lasts: each until there is nothing more to get from it, for a
 /// branch of equal work that is announced behind the tip does not stand for it.
-pub(super) async fn run(inner: &Inner, session: &Session) {
+pub(super) async fn run(inner: &Inner, session: &Arc<Session>) {
     let mut open: VecDeque<Arc<Tip>> = VecDeque::new();
     let mut stalls = 0;
     loop {
@@ -101,7 +98,7 @@ pub(super) async fn run(inner: &Inner, session: &Session) {
 }
 
 /// Gets what the peer's tip has and this node has not.
-async fn pursue(inner: &Inner, session: &Session, tip: &Tip) -> Result<Outcome, SyncError> {
+async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip) -> Result<Outcome, SyncError> {
     // A tie is fetched as well: only whoever knows both branches can later agree with the others on one.
     if tip.work < inner.chain.view().tip.total_work() || has_body(inner, tip.id).await? {
         return Ok(Outcome::Done);
@@ -125,7 +122,7 @@ async fn pursue(inner: &Inner, session: &Session, tip: &Tip) -> Result<Outcome, 
         return Ok(Outcome::Done);
     }
     let was_here = has_body(inner, target.id()).await?;
-    let fetched = fetch_bodies(inner, session, &target).await?;
+    let fetched = fetch::bodies(inner, session, &target).await?;
     if fetched == Outcome::Later || target.id() == tip.id || has_body(inner, tip.id).await? {
         return Ok(fetched);
     }
@@ -133,7 +130,7 @@ async fn pursue(inner: &Inner, session: &Session, tip: &Tip) -> Result<Outcome, 
     if was_here { Err(PullError::Stalled.into()) } else { Ok(Outcome::Progress) }
 }
 
-async fn has_body(inner: &Inner, id: BlockId) -> Result<bool, SyncError> {
+pub(super) async fn has_body(inner: &Inner, id: BlockId) -> Result<bool, SyncError> {
     inner.chain.has_body(id).await.map_err(|_| SyncError::Stopping)
 }
 
@@ -213,118 +210,4 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
 fn better_than_tip(inner: &Inner) -> Option<HeaderContext> {
     let best = inner.chain.best_header();
     (best.total_work() > inner.chain.view().tip.total_work()).then_some(best)
-}
-
-/// Fetches the bodies up to a header, in order.
-async fn fetch_bodies(inner: &Inner, session: &Session, target: &HeaderContext) -> Result<Outcome, SyncError> {
-    loop {
-        let missing = inner.chain.missing_bodies(&target.id(), LOOKAHEAD);
-        if missing.is_empty() {
-            // Its headers may have gone with another session that told of them first: they are asked for again.
-            let done = has_body(inner, target.id()).await?;
-            return Ok(if done { Outcome::Done } else { Outcome::Later });
-        }
-        let near = missing.len() <= MAX_COMPACT_BEHIND;
-        for batch in missing.chunks(MAX_BLOCK_IDS) {
-            match fetch_batch(inner, session, batch, near).await? {
-                Outcome::Done | Outcome::Progress => {}
-                Outcome::Later => return Ok(Outcome::Later),
-            }
-        }
-    }
-}
-
-/// Fetches some bodies, unless another session is at it: then waits for that one, but not for long.
-async fn fetch_batch(inner: &Inner, session: &Session, batch: &[BlockId], near: bool) -> Result<Outcome, SyncError> {
-    loop {
-        let mut wanted = Vec::new();
-        for id in batch {
-            if !has_body(inner, *id).await? {
-                wanted.push(*id);
-            }
-        }
-        let Some(first) = wanted.first() else { return Ok(Outcome::Done) };
-        let released = inner.released.notified();
-        let now = inner.elapsed();
-        if !lock(&inner.blocks).take(*first, session.id, now) {
-            let _ = timeout(CLAIM_DEADLINE, released).await;
-            continue;
-        }
-        {
-            let mut claims = lock(&inner.blocks);
-            let claimed = wanted.iter().position(|id| !claims.take(*id, session.id, now)).unwrap_or(wanted.len());
-            wanted.truncate(claimed);
-        }
-        let outcome = if near {
-            receive_compactly(inner, session, &wanted).await
-        } else {
-            receive(inner, session, &wanted).await
-        };
-        {
-            let (mut claims, now) = (lock(&inner.blocks), inner.elapsed());
-            for id in &wanted {
-                claims.release(id, session.id, now);
-            }
-        }
-        inner.released.notify_waiters();
-        match outcome? {
-            Outcome::Progress => {}
-            other => return Ok(other),
-        }
-    }
-}
-
-/// Takes the claimed bodies one by one without the transactions that are here, as far as that is possible.
-async fn receive_compactly(inner: &Inner, session: &Session, wanted: &[BlockId]) -> Result<Outcome, SyncError> {
-    for (at, id) in wanted.iter().enumerate() {
-        let left = wanted.get(at..).unwrap_or_default();
-        let Some(block) = compact::fetch(inner, session, *id).await? else {
-            return receive(inner, session, left).await;
-        };
-        match take(inner, session, left, block).await? {
-            Outcome::Progress | Outcome::Done => {}
-            Outcome::Later => return Ok(Outcome::Later),
-        }
-    }
-    Ok(Outcome::Progress)
-}
-
-/// Takes the claimed bodies one by one and gives them to the chain.
-async fn receive(inner: &Inner, session: &Session, wanted: &[BlockId]) -> Result<Outcome, SyncError> {
-    let mut blocks = session.remote.blocks(wanted).await?;
-    for _ in wanted {
-        let next = blocks.next(inner.max_block_bytes(), inner.env.compute()).await?;
-        // It announced the branch but does not send it: as good as no answer.
-        let Some(block) = next else { return Err(PullError::Stalled.into()) };
-        match take(inner, session, wanted, block).await? {
-            Outcome::Progress | Outcome::Done => {}
-            Outcome::Later => return Ok(Outcome::Later),
-        }
-    }
-    Ok(Outcome::Progress)
-}
-
-/// Gives a body to the chain, and renews the claims on those that are still to come.
-async fn take(inner: &Inner, session: &Session, wanted: &[BlockId], block: Block) -> Result<Outcome, SyncError> {
-    {
-        let now = inner.elapsed();
-        let mut claims = lock(&inner.blocks);
-        for id in wanted {
-            claims.take(*id, session.id, now);
-        }
-    }
-    let id = block.id();
-    match inner.chain.submit_block(block, Origin::Peer(session.id)).await {
-        Ok(Accepted::Connected | Accepted::AlreadyKnown | Accepted::Repaired) => {}
-        Ok(Accepted::SideBranch) => hub::announce_tie(inner, id).await,
-        Err(BlockRejection::Orphan { .. } | BlockRejection::FromFuture { .. }) => return Ok(Outcome::Later),
-        Err(BlockRejection::Chain(error)) => {
-            tracing::debug!(%error, "a block was not taken");
-            sleep(RETRY).await;
-            return Ok(Outcome::Later);
-        }
-        Err(error) => return Err(Misdeed::InvalidBlock(error.to_string()).into()),
-    }
-    inner.released.notify_waiters();
-    Ok(Outcome::Progress)
 }

@@ -32,6 +32,11 @@ pub(super) fn get(deps: &Deps) -> v1::GetNodeInfoResponse {
         mining: deps.network.is_mining(),
         supply_mites: view.supply.get(),
         time_ms: deps.env.clock().now().get(),
+        sync_progress: deps.network.sync_progress().map(|progress| v1::SyncProgress {
+            target_height: progress.target.get(),
+            blocks_per_second: progress.blocks_per_second.unwrap_or_default(),
+            remaining_ms: progress.remaining_ms().unwrap_or_default(),
+        }),
     }
 }
 

@@ -283,7 +283,11 @@ async fn a_node_does_not_wait_for_a_branch_whose_only_holder_is_gone() {
     let want = peer.want().await;
     peer.client.deliver(want.want_id, Some(Item::Headers(headers_to_wire(&headers))), true).await.unwrap();
     eventually("it fetches", || node.network.sync_state() == SyncState::Syncing).await;
+    eventually("it says how far it is", || node.network.sync_progress().is_some()).await;
+    let progress = node.network.sync_progress().unwrap();
+    assert_eq!((progress.height.get(), progress.target.get()), (0, 60));
     drop(peer);
     eventually("it goes on without", || node.network.sync_state() == SyncState::Synced).await;
     assert_eq!(node.network.best_header_height().get(), 0);
+    eventually("nor does it say that it does", || node.network.sync_progress().is_none()).await;
 }

@@ -1,6 +1,7 @@
 //! Real nodes without a disk: chain, mempool and network of each in this process, over loopback.
 
 mod compact;
+mod download;
 mod hostile;
 mod meeting;
 mod spreading;

@@ -26,7 +26,7 @@ use crate::{
     chain::{Accepted, ChainView, Origin},
     env::{Env, Net as _, SystemNet},
     mempool::{self, MemoryJournal, Mempool, PoolLimits},
-    network_view::{NetworkView, PeerSummary},
+    network_view::{NetworkView, PeerSummary, SyncProgress},
     server::{ServerSettings, serve},
     testing::{TestChain, dev, mine},
 };
@@ -50,6 +50,11 @@ impl NetworkView for FixedNetwork {
 
     fn syncing(&self) -> watch::Receiver<bool> {
         self.0.subscribe()
+    }
+
+    fn sync_progress(&self) -> Option<SyncProgress> {
+        let (height, target) = (Height::new(5), Height::new(25));
+        self.0.borrow().then_some(SyncProgress { height, target, blocks_per_second: Some(4.0) })
     }
 
     fn is_mining(&self) -> bool {

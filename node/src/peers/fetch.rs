@@ -1,0 +1,189 @@
+//! Fetching the bodies of a branch from one peer, while other sessions fetch other parts of it.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use farthing::{Block, BlockId};
+use farthing_consensus::HeaderContext;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+
+use super::{
+    blame::Misdeed,
+    compact,
+    limits::{CLAIM_DEADLINE, FETCH_WINDOW, MAX_BLOCK_IDS, MAX_BODY_BYTES, MAX_COMPACT_BEHIND},
+    network::Inner,
+    remote::PullError,
+    session::{Session, lock},
+    sync::{Outcome, SyncError, has_body},
+};
+use crate::chain::BlockRejection;
+
+/// How long a session may hold the claim on blocks that it is sent one by one; later ones may then be asked of others.
+const BATCH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What this session should do next for a branch.
+enum Choice {
+    /// Fetch these, each with its room.
+    Fetch(Vec<Wanted>),
+    /// Others are at it, or there is no room.
+    Wait,
+    /// The next block could not be taken a moment ago.
+    NotNow,
+}
+
+struct Wanted {
+    id: BlockId,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// Fetches what is missing up to a header, together with other sessions that fetch the same branch.
+pub(super) async fn bodies(
+    inner: &Inner,
+    session: &Arc<Session>,
+    target: &HeaderContext,
+) -> Result<Outcome, SyncError> {
+    let mut any = false;
+    loop {
+        let (released, moved) = (inner.released.notified(), inner.bodies.moved.notified());
+        let missing = inner.chain.missing_bodies(&target.id(), FETCH_WINDOW);
+        if missing.is_empty() {
+            // Its headers may have gone with another session that told of them first: they are asked for again.
+            let done = has_body(inner, target.id()).await?;
+            return Ok(if done { Outcome::Done } else { Outcome::Later });
+        }
+        if target.total_work() < inner.chain.view().tip.total_work() {
+            // Another branch has won meanwhile.
+            return Ok(Outcome::Done);
+        }
+        match choose(inner, session, &missing) {
+            Choice::Fetch(wanted) => match fetch(inner, session, wanted, missing.len() <= MAX_COMPACT_BEHIND).await {
+                Ok(()) => any = true,
+                // One late answer among many is no reason to part.
+                Err(SyncError::Pull(PullError::Stalled)) if any => return Ok(Outcome::Progress),
+                Err(error) => return Err(error),
+            },
+            Choice::Wait => {
+                let _ = timeout(CLAIM_DEADLINE, async {
+                    tokio::select! { () = released => {} () = moved => {} }
+                })
+                .await;
+            }
+            Choice::NotNow => return Ok(Outcome::Later),
+        }
+    }
+}
+
+/// The first run of blocks that nobody else fetches, as far as there is room for it.
+fn choose(inner: &Inner, session: &Session, missing: &[BlockId]) -> Choice {
+    let now = inner.elapsed();
+    if missing.first().is_some_and(|first| inner.bodies.is_put_off(first, now)) {
+        return Choice::NotNow;
+    }
+    let mut claims = lock(&inner.blocks);
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for (place, id) in missing.iter().enumerate() {
+        let free = !inner.bodies.has(id) && claims.take(*id, session.id, now);
+        if !free {
+            if wanted.is_empty() { continue } else { break }
+        }
+        let room = inner.bodies.room();
+        // Later blocks may hold all the room: the one whose turn it is needs none.
+        if room.is_none() && place > 0 {
+            claims.release(id, session.id, now);
+            break;
+        }
+        wanted.push(Wanted { id: *id, room });
+        if wanted.len() >= batch(inner) {
+            break;
+        }
+    }
+    if wanted.is_empty() { Choice::Wait } else { Choice::Fetch(wanted) }
+}
+
+/// Blocks of one request: several sessions must find room.
+fn batch(inner: &Inner) -> usize {
+    (MAX_BODY_BYTES / 4 / inner.max_block_bytes().max(1)).clamp(1, MAX_BLOCK_IDS)
+}
+
+/// Fetches claimed blocks and gives up the claims.
+async fn fetch(inner: &Inner, session: &Arc<Session>, wanted: Vec<Wanted>, near: bool) -> Result<(), SyncError> {
+    let ids: Vec<BlockId> = wanted.iter().map(|wanted| wanted.id).collect();
+    let outcome = if near {
+        receive_compactly(inner, session, wanted.into()).await
+    } else {
+        receive(inner, session, wanted).await
+    };
+    {
+        let (mut claims, now) = (lock(&inner.blocks), inner.elapsed());
+        for id in &ids {
+            if inner.bodies.has(id) {
+                claims.settle(id);
+            } else {
+                claims.release(id, session.id, now);
+            }
+        }
+    }
+    inner.released.notify_waiters();
+    outcome
+}
+
+/// Takes the blocks one by one without the transactions that are here, as far as that is possible.
+async fn receive_compactly(
+    inner: &Inner,
+    session: &Arc<Session>,
+    mut wanted: VecDeque<Wanted>,
+) -> Result<(), SyncError> {
+    while let Some(next) = wanted.pop_front() {
+        let Some(block) = compact::fetch(inner, session, next.id).await? else {
+            wanted.push_front(next);
+            return receive(inner, session, wanted.into()).await;
+        };
+        renew(inner, session, wanted.iter().map(|wanted| wanted.id));
+        hand_on(inner, session, block, next.room).await?;
+    }
+    Ok(())
+}
+
+/// Takes the blocks one by one.
+async fn receive(inner: &Inner, session: &Arc<Session>, wanted: Vec<Wanted>) -> Result<(), SyncError> {
+    let begun = inner.elapsed();
+    let ids: Vec<BlockId> = wanted.iter().map(|wanted| wanted.id).collect();
+    let mut blocks = session.remote.blocks(&ids).await?;
+    for (at, Wanted { room, .. }) in wanted.into_iter().enumerate() {
+        let next = blocks.next(inner.max_block_bytes(), inner.env.compute()).await?;
+        // It announced the branch but does not send it: as good as no answer.
+        let Some(block) = next else { return Err(PullError::Stalled.into()) };
+        if inner.elapsed().saturating_sub(begun) < BATCH_DEADLINE {
+            renew(inner, session, ids.iter().skip(at).copied());
+        }
+        hand_on(inner, session, block, room).await?;
+    }
+    Ok(())
+}
+
+/// Renews the claims on blocks that are still to come.
+fn renew(inner: &Inner, session: &Session, ids: impl Iterator<Item = BlockId>) {
+    let (mut claims, now) = (lock(&inner.blocks), inner.elapsed());
+    for id in ids {
+        claims.take(id, session.id, now);
+    }
+}
+
+/// Checks a block by itself, and hands it on to be connected in its turn.
+async fn hand_on(
+    inner: &Inner,
+    session: &Arc<Session>,
+    block: Block,
+    room: Option<OwnedSemaphorePermit>,
+) -> Result<(), SyncError> {
+    match inner.chain.preverify(block).await {
+        Ok(block) => {
+            inner.bodies.put(block, session, room, inner.elapsed()).await;
+            Ok(())
+        }
+        Err(BlockRejection::Chain(error)) => {
+            tracing::debug!(%error, "a block was not looked at");
+            Err(PullError::Stalled.into())
+        }
+        Err(error) => Err(Misdeed::InvalidBlock(error.to_string()).into()),
+    }
+}
