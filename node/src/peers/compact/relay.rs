@@ -20,7 +20,7 @@ use crate::{
 pub(in crate::peers) struct Relay {
     on: bool,
     pub(super) counters: Counters,
-    /// The compact form last made: mostly all peers need the same one. Who comes while it is made waits for it.
+    /// The compact form of the tip: mostly all peers need the same one.
     latest: tokio::sync::Mutex<Option<(BlockId, wire::CompactBlock)>>,
     askers: Mutex<Askers>,
 }
@@ -69,21 +69,31 @@ pub(in crate::peers) async fn serve_block(
     Ok(Some(compact))
 }
 
+/// The compact form of a block. That of the tip is made once, and who comes meanwhile waits for it; others are made anew,
+/// so that nobody who asks for old ones keeps those waiting.
 pub(super) async fn compact_form(inner: &Inner, id: BlockId) -> Result<Option<wire::CompactBlock>, ChainError> {
     if !inner.relay.is_on() {
         return Ok(None);
+    }
+    if id != inner.chain.view().tip.id() {
+        return make(inner, id).await;
     }
     let mut latest = inner.relay.latest.lock().await;
     if let Some((_, compact)) = latest.as_ref().filter(|(of, _)| *of == id) {
         return Ok(Some(compact.clone()));
     }
-    let Some(block) = whole(inner, id).await? else { return Ok(None) };
-    let random = Arc::clone(inner.env.random());
-    let made = inner.env.compute().run(move || CompactBlock::of(&block, &*random).map(|made| made.to_wire())).await;
+    let made = make(inner, id).await?;
     if let Some(compact) = &made {
         *latest = Some((id, compact.clone()));
     }
     Ok(made)
+}
+
+async fn make(inner: &Inner, id: BlockId) -> Result<Option<wire::CompactBlock>, ChainError> {
+    let Some(block) = whole(inner, id).await? else { return Ok(None) };
+    let random = Arc::clone(inner.env.random());
+    let make = move || CompactBlock::of(&block, &*random).map(|made| made.to_wire());
+    Ok(inner.env.compute().run(make).await)
 }
 
 /// Transactions of a block by their places, as canonical bytes one behind the other; empty if the block is not here.
