@@ -438,6 +438,36 @@ mod tests {
     }
 
     #[test]
+    fn of_many_pushed_tips_the_newest_is_kept_and_given_once() {
+        let session = session();
+        let random = crate::env::Env::system().unwrap();
+        let block = |nonce| {
+            let mut block = Network::Dev.params().genesis().clone();
+            block.header.nonce = nonce;
+            CompactBlock::of(&block, &**random.random()).unwrap()
+        };
+        (0..100).for_each(|nonce| session.keep_pushed(block(nonce)));
+        assert_eq!(session.take_pushed(block(98).id()), None);
+        assert!(session.take_pushed(block(99).id()).is_some());
+        assert_eq!(session.take_pushed(block(99).id()), None);
+    }
+
+    #[test]
+    fn a_peer_that_was_mute_about_a_block_is_asked_for_the_whole_one_and_for_others_as_before() {
+        let hello = Hello {
+            compact_relay: true,
+            ..own_hello(Network::Dev.params(), NodeId::from_bytes([1; 16]), String::new())
+        };
+        let mut session = session();
+        assert!(!session.gives_compactly(BlockId::ZERO), "it does not say that it does");
+        session.who = Identity::new(Direction::Inbound, "192.0.2.1:5".parse().unwrap(), &hello);
+        assert!(session.gives_compactly(BlockId::ZERO));
+        session.give_whole(BlockId::ZERO);
+        assert!(!session.gives_compactly(BlockId::ZERO));
+        assert!(session.gives_compactly(BlockId::from_bytes([1; 32])));
+    }
+
+    #[test]
     fn a_tie_that_is_announced_behind_a_tip_does_not_hide_it() {
         let session = session();
         let tip = |byte, work| Tip {
