@@ -1,6 +1,7 @@
 //! End-to-end tests, in one binary: the vectors and the specification held against the code, and real nodes.
 #![allow(clippy::print_stderr, reason = "tests say which seed they ran with and show the logs of what failed")]
 
+mod admin;
 mod harness;
 mod kills;
 mod partition;

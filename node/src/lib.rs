@@ -1,7 +1,9 @@
 //! The Farthing node: takes signed transfers, mines them, relays blocks and keeps the chain.
 
+pub mod admin;
 pub mod chain;
 pub mod config;
+pub mod control;
 pub mod env;
 pub mod ledger;
 pub mod logging;

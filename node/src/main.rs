@@ -8,7 +8,8 @@ use std::{
 };
 
 use farthing_node::{
-    config::{Config, ConfigError, Invocation, load},
+    config::{AdminCommand, Config, ConfigError, Invocation, load},
+    control,
     env::RealDisk,
     logging,
     offline::{self, OfflineError, Outcome},
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Ok(Invocation::Print(text)) => return print(&text),
         Ok(Invocation::Verify(config)) => return offline(&config, offline::verify),
         Ok(Invocation::Reindex(config)) => return offline(&config, offline::reindex),
+        Ok(Invocation::Ask(config, command)) => return ask(&config, &command),
         Err(ConfigError::Usage(error)) => {
             // clap's own form: colours, suggestions, help on stdout.
             let _ = error.print();
@@ -50,6 +52,18 @@ fn offline(config: &Config, work: fn(&Config) -> Result<Outcome, OfflineError>) 
             if good { printed } else { ExitCode::FAILURE }
         }
         Err(error) => fail(&error, 1),
+    }
+}
+
+/// Asks a running node.
+fn ask(config: &Config, command: &AdminCommand) -> ExitCode {
+    match control::run(config, command) {
+        Ok(text) => print(&text),
+        Err(error) if command.json => {
+            let _ = io::stderr().write_all(error.to_json().as_bytes());
+            ExitCode::from(error.exit_code())
+        }
+        Err(error) => fail(&error, error.exit_code()),
     }
 }
 

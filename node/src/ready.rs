@@ -1,6 +1,10 @@
 //! The ready file: tells a script that the node serves, and where.
 
-use std::{io, net::SocketAddr, path::Path};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -23,6 +27,8 @@ pub struct Ready {
     pub rpc: SocketAddr,
     /// Where nodes are taken.
     pub p2p: SocketAddr,
+    /// Path of the admin socket.
+    pub admin: Option<PathBuf>,
 }
 
 impl Ready {
@@ -66,11 +72,13 @@ mod tests {
             version: "0.1.0",
             rpc: "127.0.0.1:50051".parse().unwrap(),
             p2p: "[::]:50061".parse().unwrap(),
+            admin: Some("/data/admin.sock".into()),
         };
         ready.write(&disk, path).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&read_whole(&disk, path, 4096).unwrap()).unwrap();
         assert_eq!(read["rpc"], "127.0.0.1:50051");
         assert_eq!(read["p2p"], "[::]:50061");
+        assert_eq!(read["admin"], "/data/admin.sock");
         assert_eq!((read["network"].as_str(), read["pid"].as_u64()), (Some("dev"), Some(7)));
         clear(&disk, path).unwrap();
         assert!(!disk.exists(path).unwrap());

@@ -80,7 +80,12 @@ async fn until_stopped(node: Node, mut signals: Signals) -> Result<(), RunError>
     let mut ended = Box::pin(node.wait());
     tokio::select! {
         biased;
-        outcome = &mut ended => return Ok(outcome?),
+        // By the operator on the admin socket, or by a failure.
+        outcome = &mut ended => {
+            outcome?;
+            tracing::info!("stopped");
+            return Ok(());
+        }
         signal = signals.next() => {
             tracing::info!(signal = signal.name(), "stopping; a second signal stops at once");
             tasks.stop();

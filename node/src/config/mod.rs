@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::env::{Disk, disk::read_whole};
 
+mod commands;
 mod error;
 mod layers;
 mod options;
@@ -26,6 +27,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use commands::{AdminCommand, Wish};
 pub use error::ConfigError;
 pub use layers::Origin;
 pub use values::{HostPort, LogFormat, Malformed, Panels, PortRange};
@@ -45,6 +47,8 @@ pub enum Invocation {
     Verify(Config),
     /// Rebuild the index of a data directory.
     Reindex(Config),
+    /// Ask the node that runs on this configuration's data directory.
+    Ask(Config, AdminCommand),
     /// Print this text, the effective configuration, and stop.
     Print(String),
 }
@@ -141,6 +145,9 @@ pub fn load(
     let config = build(&mut settings, &variables, disk)?;
     if matches.get_flag(options::PRINT_CONFIG) {
         return Ok(Invocation::Print(settings.print()));
+    }
+    if let Some(command) = commands::read(&matches) {
+        return Ok(Invocation::Ask(config, command));
     }
     Ok(match matches.subcommand_name() {
         Some("verify") => Invocation::Verify(config),

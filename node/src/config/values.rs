@@ -59,6 +59,12 @@ impl PortRange {
 #[error("{0}")]
 pub struct Malformed(&'static str);
 
+impl Malformed {
+    pub(super) const fn new(expected: &'static str) -> Self {
+        Self(expected)
+    }
+}
+
 impl FromStr for HostPort {
     type Err = Malformed;
 

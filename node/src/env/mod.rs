@@ -9,12 +9,14 @@ pub mod disk;
 
 mod clock;
 mod compute;
+mod local;
 mod net;
 mod random;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compute::Compute;
 pub use disk::{Disk, DiskFile, DiskLock, MemDisk, RealDisk};
+pub use local::{LocalSocket, ProcessWatch, fits_socket, is_short_path};
 pub use net::{Connection, Io, Listener, Net, SystemNet, canonical, prefix};
 pub use random::{Random, SeededRandom, SystemRandom};
 

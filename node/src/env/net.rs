@@ -2,7 +2,8 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -13,10 +14,14 @@ use tokio::{
     net::{TcpListener, TcpStream, lookup_host},
 };
 
+use super::local::{self, LocalSocket};
+
+/// What stands for the other end of a local socket, which has no address: the own machine.
+pub(super) const OWN_MACHINE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// A silent connection is probed after this time, so that a vanished host does not hold a slot for hours.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// A network.
+/// A network, and the local sockets of the machine.
 pub trait Net: fmt::Debug + Send + Sync {
     /// Starts to listen; port 0 lets the system choose.
     fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
@@ -26,6 +31,17 @@ pub trait Net: fmt::Debug + Send + Sync {
 
     /// The addresses of a host name or of an address as text.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
+
+    /// Listens on a Unix socket that only the own user can ever connect to, in the place of a socket that is there. A
+    /// path too long for a socket gives way to a short one. Networks without such sockets are `Unsupported`.
+    fn listen_local<'a>(&'a self, _path: &'a Path) -> BoxFuture<'a, io::Result<LocalSocket>> {
+        Box::pin(async { Err(io::Error::from(io::ErrorKind::Unsupported)) })
+    }
+
+    /// Connects to a Unix socket. Networks without such sockets are `Unsupported`.
+    fn dial_local<'a>(&'a self, _path: &'a Path) -> BoxFuture<'a, io::Result<Connection>> {
+        Box::pin(async { Err(io::Error::from(io::ErrorKind::Unsupported)) })
+    }
 }
 
 /// A bound port.
@@ -35,6 +51,11 @@ pub trait Listener: fmt::Debug + Send {
     /// # Errors
     /// The cause, as the system gives it.
     fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// For the log: where it listens.
+    fn describe(&self) -> String {
+        self.local_addr().map_or_else(|_| "an unknown address".to_owned(), |address| address.to_string())
+    }
 
     /// The next connection. Cancel safe.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>>;
@@ -48,15 +69,26 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub struct Connection {
     io: Box<dyn Io>,
     peer: SocketAddr,
+    process: Option<u32>,
 }
 
 impl Connection {
     /// A connection with its other end. An IPv4 address written as IPv6 becomes IPv4, so that one host has one name.
     pub fn new(io: impl Io + 'static, peer: SocketAddr) -> Self {
-        Self { io: Box::new(io), peer: canonical(peer) }
+        Self { io: Box::new(io), peer: canonical(peer), process: None }
     }
 
-    /// Address of the other end.
+    /// A connection over a Unix socket, with the process at its other end if the system tells it.
+    pub fn local(io: impl Io + 'static, process: Option<u32>) -> Self {
+        Self { io: Box::new(io), peer: OWN_MACHINE, process }
+    }
+
+    /// The process at the other end of a Unix socket: for the dialler the one that listens.
+    pub fn process(&self) -> Option<u32> {
+        self.process
+    }
+
+    /// Address of the other end; loopback with port 0 for a Unix socket.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -118,6 +150,14 @@ impl Net for SystemNet {
     #[expect(clippy::disallowed_methods, reason = "this is where names are resolved")]
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
         Box::pin(async move { Ok(lookup_host((host, port)).await?.map(canonical).collect()) })
+    }
+
+    fn listen_local<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<LocalSocket>> {
+        Box::pin(async move { local::listen(path) })
+    }
+
+    fn dial_local<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Connection>> {
+        Box::pin(local::dial(path))
     }
 }
 

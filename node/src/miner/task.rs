@@ -62,7 +62,7 @@ struct Request {
 
 impl Miner {
     /// Mines so many blocks at once, without hesitation and whether transfers wait or not. For tests and operators of
-    /// private networks.
+    /// private networks. Dropping the future ends the mining behind the block at hand.
     ///
     /// # Errors
     /// The first that fails; those before it are on the chain.
@@ -110,16 +110,16 @@ impl Task {
             tokio::select! {
                 biased;
                 () = token.cancelled() => return Ok(()),
-                Some(request) = inbox.recv() => {
-                    let work = self.serve(request.count, &request.reward);
-                    tokio::select! {
+                Some(Request { count, reward, mut answer }) = inbox.recv() => {
+                    let work = self.serve(count, &reward);
+                    let outcome = tokio::select! {
                         biased;
                         () = token.cancelled() => return Ok(()),
-                        outcome = work => {
-                            // Whoever stopped waiting does not need the answer.
-                            let _ = request.answer.send(outcome);
-                        }
-                    }
+                        // Whoever stopped waiting does not want the blocks that are left.
+                        () = answer.closed() => continue,
+                        outcome = work => outcome,
+                    };
+                    let _ = answer.send(outcome);
                 }
                 outcome = self.by_policy() => match outcome {
                     Ok(()) => {}

@@ -63,6 +63,18 @@ async fn blocks_mined_on_request_hold_what_waits_and_pay_the_miner() {
     timeout(DEADLINE, stats.wait_for(|stats| stats.executable == 0)).await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn a_request_that_nobody_waits_for_any_longer_does_not_keep_the_next_one_waiting() {
+    let fixture = fixture(None).await;
+    let mut tips = fixture.test.chain.watch();
+    tokio::select! {
+        outcome = fixture.miner.mine_blocks(usize::MAX, reward()) => panic!("{outcome:?}"),
+        view = tips.wait_for(|view| view.tip.height() >= Height::new(3)) => assert!(view.is_ok()),
+    }
+    let ids = timeout(DEADLINE, fixture.miner.mine_blocks(1, reward())).await.unwrap().unwrap();
+    assert_eq!(ids, [fixture.test.chain.view().tip.id()]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_policy_of_four_begins_at_four_and_takes_no_more_than_its_maximum() {
     let max = std::num::NonZeroU32::new(5);

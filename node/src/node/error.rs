@@ -41,6 +41,14 @@ pub enum StartError {
         /// The cause.
         source: io::Error,
     },
+    /// The admin socket cannot be made.
+    #[error("cannot listen on the admin socket {}", path.display())]
+    AdminSocket {
+        /// Where it should be.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// The chain cannot be opened.
     #[error("cannot open the chain in {}", path.display())]
     Store {

@@ -1,5 +1,6 @@
 //! The composition root: opens what the configuration names, starts every part, and drains them on a stop.
 
+mod admin_socket;
 mod error;
 mod progress;
 mod surroundings;
@@ -9,22 +10,25 @@ use std::{
     io::{self, IsTerminal as _},
     net::SocketAddr,
     num::NonZeroUsize,
+    path::{Path, PathBuf, absolute},
     process,
     sync::Arc,
 };
 
-use farthing::{Network as KnownNetwork, Params, wire::PEER_DESCRIPTORS};
+use farthing::{Address, Network as KnownNetwork, Params, wire::PEER_DESCRIPTORS};
 use farthing_consensus::HeaderContext;
 use tonic::service::Routes;
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 
+pub(crate) use self::admin_socket::locate;
 pub use self::error::StartError;
 pub(crate) use self::progress::Shown;
 use self::surroundings::{SavedBook, Surroundings};
 use crate::{
+    admin,
     chain::{self, Chain, ChainView},
     config::{Config, Panels},
-    env::{DiskLock, Env, Listener, disk::read_whole},
+    env::{DiskLock, Env, Listener, LocalSocket, disk::read_whole},
     mempool::{self, DiskJournal, Mempool, PoolJournal, PoolLimits, StartingLedger},
     miner::{self, Miner, Policy, Reward},
     panel,
@@ -43,6 +47,9 @@ pub struct Node {
     params: Arc<Params>,
     rpc: SocketAddr,
     p2p: SocketAddr,
+    admin: Option<PathBuf>,
+    data_dir: PathBuf,
+    env: Env,
     lock: DiskLock,
     store: Arc<dyn Store>,
     chain: Chain,
@@ -55,6 +62,7 @@ pub struct Node {
 struct Listeners {
     rpc: (Box<dyn Listener>, SocketAddr),
     p2p: (Box<dyn Listener>, SocketAddr),
+    admin: Option<LocalSocket>,
 }
 
 impl Node {
@@ -70,6 +78,7 @@ impl Node {
         let listeners = Listeners {
             rpc: bind(&env, "rpc-listen", config.rpc_listen).await?,
             p2p: bind(&env, "p2p-listen", config.p2p_listen).await?,
+            admin: admin_socket::listen(&config, &env).await?,
         };
         let opened = open(&config, &env).await?;
         let tasks = Tasks::new();
@@ -93,7 +102,7 @@ impl Node {
         lock: DiskLock,
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
-        let Listeners { rpc: (rpc_listener, rpc), p2p: (p2p_listener, p2p) } = listeners;
+        let Listeners { rpc: (rpc_listener, rpc), p2p: (p2p_listener, p2p), admin: admin_socket } = listeners;
         let Opened { store, view, candidates, journal } = opened;
         let behind = Arc::clone(&store);
         tasks.spawn_thread("index writer", move |token| behind.write_behind(&token)).map_err(StartError::Threads)?;
@@ -143,14 +152,61 @@ impl Node {
         let p2p_settings =
             ServerSettings { unwanted: network.banned_hosts(), ..ServerSettings::peers(peers::methods(&params)) };
         tasks.spawn("p2p", serve(p2p_listener, routes, p2p_settings, token));
-        let node = Self { tasks: tasks.clone(), params, rpc, p2p, lock, store, chain, mempool, miner, network };
+        let admin = admin_socket.as_ref().map(|socket| socket.path.clone());
+        let data_dir = config.data_dir.clone();
+        let node = Self {
+            tasks: tasks.clone(),
+            params,
+            rpc,
+            p2p,
+            admin,
+            data_dir,
+            env,
+            lock,
+            store,
+            chain,
+            mempool,
+            miner,
+            network,
+        };
+        if let Some(socket) = admin_socket {
+            node.serve_admin(socket, config.mining.as_ref().map(|mining| mining.address))?;
+        }
         if let Some(path) = &config.ready_file {
-            let written = node.ready().write(&**env.disk(), path);
+            let written = node.ready().write(&**node.env.disk(), path);
             written.map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
         }
         let data_dir = config.data_dir.display();
         tracing::info!(network = %node.params.name, %rpc, %p2p, %data_dir, "serving");
         Ok(node)
+    }
+
+    /// Lets the operator look after the node.
+    fn serve_admin(&self, socket: LocalSocket, mines_for: Option<Address>) -> Result<(), StartError> {
+        let data_dir =
+            absolute(&self.data_dir).map_err(|source| StartError::DataDir { path: self.data_dir.clone(), source })?;
+        let facts = admin::Facts {
+            data_dir,
+            rpc: self.rpc,
+            p2p: self.p2p,
+            socket: socket.path,
+            mines_for,
+            started_at: self.env.clock().now(),
+            started: self.env.clock().elapsed(),
+        };
+        let routes = admin::routes(admin::Deps {
+            env: self.env.clone(),
+            chain: self.chain.clone(),
+            mempool: self.mempool.clone(),
+            network: self.network.clone(),
+            miner: self.miner.clone(),
+            tasks: self.tasks.clone(),
+            facts,
+        });
+        let routes = routes.map_err(StartError::Reflection)?;
+        let settings = ServerSettings::admin(admin::methods());
+        self.tasks.spawn("admin", serve(socket.listener, routes, settings, self.tasks.token().clone()));
+        Ok(())
     }
 
     /// Where the public API listens.
@@ -161,6 +217,11 @@ impl Node {
     /// Where nodes are taken.
     pub fn p2p_address(&self) -> SocketAddr {
         self.p2p
+    }
+
+    /// Where the admin socket is, if the environment has such sockets.
+    pub fn admin_socket(&self) -> Option<&Path> {
+        self.admin.as_deref()
     }
 
     /// The tasks, with which the node can be asked to stop.
@@ -193,12 +254,13 @@ impl Node {
     /// # Errors
     /// The first failure.
     pub async fn wait(self) -> Result<(), TaskFailure> {
-        let Self { tasks, lock, store, .. } = self;
+        let Self { tasks, lock, store, env, data_dir, .. } = self;
         let outcome = tasks.supervise().await;
         // Everything acknowledged is on disk already; a clean end only makes the next start quicker.
         if let Err(error) = store.close() {
             tracing::warn!(%error, "the store did not close cleanly; the next start will check it");
         }
+        admin_socket::forget(&**env.disk(), &data_dir);
         // Held until nothing of this node can write any more.
         drop(lock);
         outcome
@@ -213,6 +275,7 @@ impl Node {
             version: env!("CARGO_PKG_VERSION"),
             rpc: self.rpc,
             p2p: self.p2p,
+            admin: self.admin.clone(),
         }
     }
 }

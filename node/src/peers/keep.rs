@@ -1,8 +1,9 @@
 //! Keeps a session with a node that the operator named, for ever.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{backoff::Backoff, client::DialError, handshake::Refusal, network::Inner, run, session::lock};
 use crate::config::HostPort;
@@ -12,26 +13,78 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A session that lasted this long makes the next attempt a first one.
 const LASTING: Duration = Duration::from_secs(10);
 
-/// Starts to keep a session with this node.
-pub(super) fn start(inner: &Arc<Inner>, target: HostPort) {
-    let keeper = Arc::clone(inner);
-    inner.spawn(format!("peers: connect {target}"), async move { keep(&keeper, &target).await });
+/// Nodes that a session is kept with, by the address as it was given.
+#[derive(Debug, Default)]
+pub(super) struct KeptPeers(BTreeMap<String, Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    unwanted: CancellationToken,
+    /// Why the last attempt led to no session.
+    last_error: Option<String>,
 }
 
-async fn keep(inner: &Arc<Inner>, target: &HostPort) {
+impl KeptPeers {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn has(&self, target: &HostPort) -> bool {
+        self.0.contains_key(&target.to_string())
+    }
+
+    /// Each with the reason for which there is no session, if there was an attempt.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0.iter().map(|(target, kept)| (target.as_str(), kept.last_error.as_deref()))
+    }
+
+    /// Keeps none with this node any longer, and ends the one that was begun for it; false if none was kept.
+    pub(super) fn remove(&mut self, target: &HostPort) -> bool {
+        self.0.remove(&target.to_string()).is_some_and(|kept| {
+            kept.unwanted.cancel();
+            true
+        })
+    }
+
+    fn note(&mut self, target: &HostPort, error: Option<&str>) {
+        if let Some(kept) = self.0.get_mut(&target.to_string()) {
+            kept.last_error = error.map(str::to_owned);
+        }
+    }
+}
+
+/// Starts to keep a session with this node, unless one is kept already.
+pub(super) fn start(inner: &Arc<Inner>, target: HostPort) {
+    let unwanted = CancellationToken::new();
+    {
+        let mut kept = lock(&inner.kept);
+        if kept.has(&target) {
+            return;
+        }
+        kept.0.insert(target.to_string(), Kept { unwanted: unwanted.clone(), last_error: None });
+    }
+    let keeper = Arc::clone(inner);
+    inner.spawn(format!("peers: connect {target}"), async move { keep(&keeper, &target, &unwanted).await });
+}
+
+async fn keep(inner: &Arc<Inner>, target: &HostPort, unwanted: &CancellationToken) {
     let mut backoff = Backoff::for_kept_peers();
     let mut last_error = String::new();
-    loop {
+    while !unwanted.is_cancelled() {
         if is_connected(inner, target).await {
             backoff.reset();
-            let _ = timeout(LOOK_AGAIN, inner.changed.notified()).await;
+            lock(&inner.kept).note(target, None);
+            let changed = timeout(LOOK_AGAIN, inner.changed.notified());
+            unwanted.run_until_cancelled(changed).await;
             continue;
         }
         let began = inner.elapsed();
-        match run::outbound(inner, target.host(), target.port()).await {
+        let begun = || lock(&inner.kept).note(target, None);
+        match run::outbound_until(inner, target.host(), target.port(), unwanted, begun).await {
             Ok(()) => last_error.clear(),
             Err(DialError::Refused(Refusal::Itself)) => {
                 tracing::warn!(%target, "this is the node itself; not connecting");
+                lock(&inner.kept).remove(target);
                 return;
             }
             // The other side began a session meanwhile; it will be seen above once it is followed.
@@ -41,6 +94,7 @@ async fn keep(inner: &Arc<Inner>, target: &HostPort) {
                 let text = error.to_string();
                 if text != last_error {
                     tracing::warn!(%target, error = %text, "cannot connect to a peer; trying again and again");
+                    lock(&inner.kept).note(target, Some(&text));
                     last_error = text;
                 }
             }
@@ -48,7 +102,7 @@ async fn keep(inner: &Arc<Inner>, target: &HostPort) {
         if inner.elapsed().saturating_sub(began) >= LASTING {
             backoff.reset();
         }
-        sleep(backoff.next(inner.env.random().fraction())).await;
+        unwanted.run_until_cancelled(sleep(backoff.next(inner.env.random().fraction()))).await;
     }
 }
 

@@ -121,6 +121,8 @@ pub(super) const MAX_BOOK_GROUP: usize = 256;
 pub(super) const MAX_BOOK_SOURCE: usize = 1_024;
 /// Bans, each with an end.
 pub(super) const MAX_BANS: usize = 4_096;
+/// Nodes that a session is kept with, when the operator adds one to a running node.
+pub(super) const MAX_KEPT: usize = 128;
 /// Peers whose misdeeds are remembered.
 pub(super) const MAX_SCORES: usize = 4_096;
 /// How often addresses are exchanged on a lasting session.

@@ -22,7 +22,8 @@ use super::{
     config::PeersConfig,
     convert::Tip,
     handshake::{Hello, own_hello},
-    hub, keep,
+    hub,
+    keep::{self, KeptPeers},
     limits::{ANSWER_DEADLINE, CLAIM_DEADLINE},
     outbound, progress, repair, saved,
     service::PeerServer,
@@ -121,6 +122,10 @@ pub(super) struct Inner {
     pub(super) headers_turn: tokio::sync::Mutex<()>,
     /// A session began or ended, or an address was learnt.
     pub(super) changed: Notify,
+    /// The book and the bans are written by one at a time, or older ones could end up in the place of newer ones.
+    pub(super) saving: tokio::sync::Mutex<()>,
+    /// Nodes that the operator named.
+    pub(super) kept: Mutex<KeptPeers>,
 }
 
 /// What changes while the network runs.
@@ -173,6 +178,8 @@ impl Network {
             released: Notify::new(),
             headers_turn: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
+            saving: tokio::sync::Mutex::new(()),
+            kept: Mutex::default(),
         });
         saved::load(&inner).await;
         saved::start(&inner);
@@ -265,9 +272,8 @@ impl Network {
         HostFilter::new(move |host| !host.is_loopback() && inner.ban_of(Culprit::new(host, 0)).is_some())
     }
 
-    #[cfg(test)]
-    pub(super) fn inner(&self) -> Arc<Inner> {
-        Arc::clone(&self.inner)
+    pub(super) const fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// Resolves when a session may have begun or ended.

@@ -10,7 +10,7 @@ use super::{
     book::NetGroup,
     client::DialError,
     handshake::Refusal,
-    network::Inner,
+    network::{Inner, State},
     run,
     session::{Direction, lock},
     standing::Culprit,
@@ -24,9 +24,22 @@ const PROBES: usize = 256;
 const PROBE_DEADLINE: Duration = Duration::from_millis(300);
 /// An address that was refused for a while is left alone for this long; one of another network for longer.
 const REST: Duration = Duration::from_secs(10);
-const LONG_REST: Duration = Duration::from_secs(600);
+pub(super) const LONG_REST: Duration = Duration::from_secs(600);
 /// Resting addresses that are remembered.
 const MAX_RESTING: usize = 4_096;
+
+impl State {
+    /// Leaves an address alone for a while, or for longer if that was decided already.
+    pub(super) fn rest(&mut self, address: SocketAddr, now: Duration, rest: Duration) {
+        if self.resting.len() >= MAX_RESTING {
+            self.resting.retain(|_, until| *until > now);
+        }
+        if self.resting.len() < MAX_RESTING || self.resting.contains_key(&address) {
+            let until = self.resting.entry(address).or_default();
+            *until = now.saturating_add(rest).max(*until);
+        }
+    }
+}
 
 /// Starts to look for peers.
 pub(super) fn start(inner: &Arc<Inner>) {
@@ -101,12 +114,7 @@ fn dial(inner: &Arc<Inner>, address: SocketAddr) {
             }
         };
         if let Some(rest) = rest {
-            if state.resting.len() >= MAX_RESTING {
-                state.resting.retain(|_, until| *until > now);
-            }
-            if state.resting.len() < MAX_RESTING {
-                state.resting.insert(address, now.saturating_add(rest));
-            }
+            state.rest(address, now, rest);
         }
         drop(state);
         if let Err(error) = outcome {

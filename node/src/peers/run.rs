@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     book::{NetGroup, SeenAddress},
@@ -57,11 +58,25 @@ fn end(inner: &Inner, session: &Session) {
 
 /// Dials a node and holds the session to its end.
 pub(super) async fn outbound(inner: &Arc<Inner>, host: &str, port: u16) -> Result<(), DialError> {
-    let begun = timeout(HANDSHAKE_DEADLINE, begin(inner, host, port)).await;
-    let (session, client, stream) = begun.map_err(|_| DialError::Late(HANDSHAKE_DEADLINE))??;
+    outbound_until(inner, host, port, &CancellationToken::new(), || {}).await
+}
+
+/// Dials a node and holds the session to its end, or until it is not wanted any longer. Tells when it has begun.
+pub(super) async fn outbound_until(
+    inner: &Arc<Inner>,
+    host: &str,
+    port: u16,
+    unwanted: &CancellationToken,
+    begun: impl FnOnce() + Send,
+) -> Result<(), DialError> {
+    let beginning = timeout(HANDSHAKE_DEADLINE, begin(inner, host, port));
+    let Some(outcome) = unwanted.run_until_cancelled(beginning).await else { return Ok(()) };
+    let (session, client, stream) = outcome.map_err(|_| DialError::Late(HANDSHAKE_DEADLINE))??;
+    begun();
     tracing::info!(peer = %session.who.address, version = %session.who.version, "connected to a peer");
     tokio::select! {
         () = session.end.cancelled() => {}
+        () = unwanted.cancelled() => {}
         () = follow::run(inner, &session, &client, stream) => {}
         () = sender::run(inner, &session) => {}
         () = sync::run(inner, &session) => {}

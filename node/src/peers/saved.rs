@@ -56,7 +56,9 @@ pub(super) fn start(inner: &Arc<Inner>) {
     });
 }
 
-async fn write(inner: &Arc<Inner>) {
+/// Writes what has changed since it was last written.
+pub(super) async fn write(inner: &Arc<Inner>) {
+    let _turn = inner.saving.lock().await;
     let now = inner.env.clock().now();
     let (addresses, bans) = {
         let mut state = lock(&inner.state);

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -101,6 +101,7 @@ pub(super) struct Session {
     pushed: Mutex<Option<CompactBlock>>,
     /// The block that the peer did not give compactly in time: it is asked for the whole one.
     whole: Mutex<Option<BlockId>>,
+    began_at: OnceLock<Duration>,
 }
 
 #[derive(Debug)]
@@ -139,6 +140,7 @@ impl Session {
             heard_at_ms: AtomicU64::new(0),
             pushed: Mutex::default(),
             whole: Mutex::default(),
+            began_at: OnceLock::new(),
         };
         session.outgoing_ready.notify_one();
         session
@@ -325,14 +327,20 @@ impl Session {
         *lock(&self.whole) = Some(id);
     }
 
-    /// The peer was heard.
+    /// The peer was heard; the first time is when the session began.
     pub(super) fn heard(&self, now: Duration) {
+        self.began_at.get_or_init(|| now);
         self.heard_at_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// When the peer was last heard.
     pub(super) fn heard_at(&self) -> Duration {
         Duration::from_millis(self.heard_at_ms.load(Ordering::Relaxed))
+    }
+
+    /// When the session began.
+    pub(super) fn began_at(&self) -> Duration {
+        self.began_at.get().copied().unwrap_or_else(|| self.heard_at())
     }
 }
 

@@ -68,7 +68,7 @@ impl std::str::FromStr for Culprit {
 pub(super) struct Ban {
     /// When it ends.
     pub(super) until: TimeMs,
-    /// The misdeed that was one too many.
+    /// The misdeed that was one too many, or the operator's words.
     pub(super) reason: String,
 }
 
@@ -119,6 +119,28 @@ impl Standing {
         self.bans.insert(culprit, ban.clone());
         self.changed = true;
         Verdict::Banned(ban)
+    }
+
+    /// Bans until a time, in the place of any ban in force.
+    pub(super) fn impose(&mut self, culprit: Culprit, ban: Ban, now: TimeMs) {
+        self.scores.remove(&culprit);
+        if !self.bans.contains_key(&culprit) {
+            self.make_room_for_ban(now);
+        }
+        self.bans.insert(culprit, ban);
+        self.changed = true;
+    }
+
+    /// Ends a ban in force; false if there is none.
+    pub(super) fn pardon(&mut self, culprit: &Culprit, now: TimeMs) -> bool {
+        let was_in_force = self.ban(culprit, now).is_some();
+        self.changed |= self.bans.remove(culprit).is_some();
+        was_in_force
+    }
+
+    /// Points for misdeeds that are not forgiven yet.
+    pub(super) fn points(&self, culprit: &Culprit, elapsed: Duration) -> u32 {
+        self.scores.get(culprit).map_or(0, |score| score.at(elapsed))
     }
 
     /// The ban in force against this node.
@@ -196,6 +218,37 @@ mod tests {
         let mut next_run = Standing::default();
         next_run.restore([(bad, ban.clone())], NOW);
         assert_eq!(next_run.ban(&bad, NOW), Some(&ban));
+    }
+
+    #[test]
+    fn a_ban_can_be_imposed_replaced_and_ended_and_each_is_to_be_written() {
+        let mut standing = Standing::default();
+        let host = culprit("192.0.2.1");
+        standing.blame(host, &small(), NOW, Duration::ZERO);
+        assert_eq!((standing.points(&host, Duration::ZERO), standing.points(&host, FORGIVEN_EVERY)), (25, 24));
+        for (until, reason) in [(NOW.saturating_add(5), "noisy"), (NOW.saturating_add(2), "less so")] {
+            let ban = Ban { until, reason: reason.to_owned() };
+            standing.impose(host, ban.clone(), NOW);
+            assert_eq!(standing.ban(&host, NOW), Some(&ban));
+            assert!(standing.take_changed());
+        }
+        assert_eq!(standing.points(&host, Duration::ZERO), 0, "paid for by the ban");
+        assert!(standing.pardon(&host, NOW) && standing.take_changed());
+        assert!(standing.ban(&host, NOW).is_none());
+        assert!(!standing.pardon(&host, NOW) && !standing.take_changed());
+    }
+
+    #[test]
+    fn a_flood_of_imposed_bans_is_bounded_and_the_first_to_end_leave() {
+        let mut standing = Standing::default();
+        for number in 0..u32::try_from(MAX_BANS + 10).unwrap() {
+            let host = Culprit::new(IpAddr::from((0x0a00_0000 + number).to_be_bytes()), 0);
+            standing.impose(host, Ban { until: NOW.saturating_add(1 + u64::from(number)), reason: String::new() }, NOW);
+        }
+        assert_eq!(standing.bans.len(), MAX_BANS);
+        assert!(
+            standing.ban(&culprit("10.0.0.9"), NOW).is_none() && standing.ban(&culprit("10.0.0.10"), NOW).is_some()
+        );
     }
 
     #[test]

@@ -108,6 +108,11 @@ impl ServerSettings {
         Self { without_session: Some(Duration::from_secs(10)), ..Self::common("p2p", methods) }
     }
 
+    /// Looking after the node, on a socket that only its own user can open: bounded against mistakes, not strangers.
+    pub fn admin(methods: MethodTable) -> Self {
+        Self { connections: Share { total: 32, per_prefix: 32 }, ..Self::common("admin", methods) }
+    }
+
     fn common(name: &'static str, methods: MethodTable) -> Self {
         Self {
             name,
@@ -167,7 +172,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let local = listener.local_addr().map_err(ServeError::Address)?;
-    tracing::info!(listener = settings.name, address = %local, "listening");
+    tracing::info!(listener = settings.name, address = listener.describe(), "listening");
     // Cut as well when this future is dropped: tonic's connections are tasks of their own.
     let kill = CancellationToken::new();
     let _cut_on_drop = kill.clone().drop_guard();

@@ -52,7 +52,22 @@ pub mod peer {
     tonic::include_proto!("farthing.peer.v1");
 }
 
+/// What an operator says to a node, `farthing.admin.v1`.
+#[allow(
+    missing_docs,
+    clippy::large_enum_variant,
+    clippy::missing_errors_doc,
+    clippy::too_many_lines,
+    unreachable_pub,
+    reason = "generated; the .proto files document it"
+)]
+pub mod admin {
+    tonic::include_proto!("farthing.admin.v1");
+}
+
 /// Descriptor set of the public API, for reflection.
 pub const PUBLIC_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/public.bin"));
 /// Descriptor set of the peer API, for reflection.
 pub const PEER_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/peer.bin"));
+/// Descriptor set of the admin API, for reflection.
+pub const ADMIN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/admin.bin"));

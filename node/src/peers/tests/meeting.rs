@@ -33,7 +33,7 @@ async fn a_session_is_seen_from_both_ends() {
 async fn a_node_of_another_genesis_is_refused_by_name() {
     let dev = Node::start(alone()).await;
     let test = Node::of(Known::Test, alone(), Arc::default()).await;
-    let error = run::outbound(&dev.network.inner(), "127.0.0.1", test.address.port()).await.unwrap_err();
+    let error = run::outbound(dev.network.inner(), "127.0.0.1", test.address.port()).await.unwrap_err();
     assert!(matches!(error, DialError::Refused(Refusal::OtherGenesis { .. })), "{error}");
     let text = error.to_string();
     assert!(
@@ -46,7 +46,7 @@ async fn a_node_of_another_genesis_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_dials_itself_is_refused() {
     let node = Node::start(alone()).await;
-    let error = run::outbound(&node.network.inner(), "127.0.0.1", node.address.port()).await.unwrap_err();
+    let error = run::outbound(node.network.inner(), "127.0.0.1", node.address.port()).await.unwrap_err();
     assert!(matches!(error, DialError::Refused(Refusal::Itself)), "{error}");
     assert!(node.network.peers().is_empty());
 }

@@ -4,6 +4,7 @@ mod compact;
 mod download;
 mod hostile;
 mod meeting;
+mod operator;
 mod spreading;
 mod switch;
 
