@@ -25,6 +25,8 @@ pub(crate) struct Place {
     params: Arc<Params>,
     folder: TempDir,
     network: String,
+    /// Where the data is, below the folder.
+    data: PathBuf,
 }
 
 /// What a start may differ in.
@@ -49,7 +51,13 @@ impl Place {
             networks::write(params, &path);
             path.display().to_string()
         };
-        Self { name: name.to_owned(), params: Arc::clone(params), folder, network }
+        Self { name: name.to_owned(), params: Arc::clone(params), folder, network, data: PathBuf::from("data") }
+    }
+
+    /// The same with the data elsewhere below the folder.
+    pub(crate) fn with_data(mut self, data: &str) -> Self {
+        self.data = PathBuf::from(data);
+        self
     }
 
     /// The network as the programs' `--network` takes it.
@@ -58,7 +66,7 @@ impl Place {
     }
 
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.path().join(&self.data)
     }
 
     fn log(&self) -> PathBuf {
@@ -103,6 +111,15 @@ impl Place {
         (output.status, text)
     }
 
+    /// Asks the node that runs on the data: its exit code, and what it printed on stdout and on stderr.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(binaries::node());
+        command.env_clear().stdin(Stdio::null()).args(["--network", &self.network]);
+        let output = command.arg("--data-dir").arg(self.data()).args(arguments).output().expect("the program starts");
+        let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        (output.status.code().expect("it ends by itself"), out, err)
+    }
+
     /// Changes a byte behind this header in the block log, as a failing drive would.
     pub(crate) fn damage_behind(&self, header: &[u8]) {
         for entry in fs::read_dir(self.data().join("blocks")).expect("a stopped node's log can be read") {
@@ -142,7 +159,12 @@ pub(crate) struct Process<'a> {
 }
 
 impl Process<'_> {
-    fn has_ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its status, if it has ended by now.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().expect("a child can be asked");
         }
@@ -212,6 +234,22 @@ impl Running<'_> {
 
     pub(crate) fn network(&self) -> &str {
         self.process.place.network()
+    }
+
+    /// Path of the admin socket as the ready file has it.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        let text = fs::read(self.process.place.ready_file()).expect("a node that serves has a ready file");
+        let ready: Value = serde_json::from_slice(&text).expect("a ready file is written whole or not at all");
+        ready["admin"].as_str().expect("a path").into()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Its status, if it has ended by now.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.process.has_ended()
     }
 
     pub(crate) fn kill(self) {

@@ -40,8 +40,8 @@ pub const SOCKET_PATH_FILE: &str = "admin.path";
 
 /// Largest request.
 const REQUEST: usize = 4 * 1024;
-/// Largest answer: as many bans as there may be, each with its reason, have about 1 MiB.
-const ANSWER: usize = 4 * 1024 * 1024;
+/// Largest answer: as many bans as there may be, each with the longest reason, have 3.6 MiB.
+const ANSWER: usize = 8 * 1024 * 1024;
 /// How long mining on request may take before the caller has to ask again.
 const MINING_DEADLINE: Duration = Duration::from_secs(3_600);
 

@@ -22,7 +22,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// How long a node may take to end: it gives itself 5 s, and the last writes take their time on a slow disk.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// Largest answer: all bans that there may be.
-const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
+const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
 
 /// Asks the node on a data directory.
 pub(super) async fn ask(env: &Env, data_dir: &Path, wish: &Wish) -> Result<Report, ControlError> {

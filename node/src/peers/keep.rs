@@ -13,6 +13,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A session that lasted this long makes the next attempt a first one.
 const LASTING: Duration = Duration::from_secs(10);
 
+/// So much of an error is remembered.
+const MAX_ERROR_CHARS: usize = 300;
+
 /// Nodes that a session is kept with, by the address as it was given.
 #[derive(Debug, Default)]
 pub(super) struct KeptPeers(BTreeMap<String, Kept>);
@@ -48,7 +51,8 @@ impl KeptPeers {
 
     fn note(&mut self, target: &HostPort, error: Option<&str>) {
         if let Some(kept) = self.0.get_mut(&target.to_string()) {
-            kept.last_error = error.map(str::to_owned);
+            // Partly the other node's words.
+            kept.last_error = error.map(|text| text.chars().take(MAX_ERROR_CHARS).collect());
         }
     }
 }

@@ -101,7 +101,7 @@ pub(super) struct Session {
     pushed: Mutex<Option<CompactBlock>>,
     /// The block that the peer did not give compactly in time: it is asked for the whole one.
     whole: Mutex<Option<BlockId>>,
-    began_at: OnceLock<Duration>,
+    began_at_ms: OnceLock<u64>,
 }
 
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl Session {
             heard_at_ms: AtomicU64::new(0),
             pushed: Mutex::default(),
             whole: Mutex::default(),
-            began_at: OnceLock::new(),
+            began_at_ms: OnceLock::new(),
         };
         session.outgoing_ready.notify_one();
         session
@@ -329,8 +329,9 @@ impl Session {
 
     /// The peer was heard; the first time is when the session began.
     pub(super) fn heard(&self, now: Duration) {
-        self.began_at.get_or_init(|| now);
-        self.heard_at_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.began_at_ms.get_or_init(|| now_ms);
+        self.heard_at_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// When the peer was last heard.
@@ -340,7 +341,7 @@ impl Session {
 
     /// When the session began.
     pub(super) fn began_at(&self) -> Duration {
-        self.began_at.get().copied().unwrap_or_else(|| self.heard_at())
+        self.began_at_ms.get().map_or_else(|| self.heard_at(), |began| Duration::from_millis(*began))
     }
 }
 
