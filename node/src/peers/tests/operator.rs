@@ -54,7 +54,7 @@ async fn a_ban_ends_the_session_keeps_the_peer_away_and_outlives_the_run() {
     let from = one.network.peer_details()[0].address.to_string();
     let (ban, sessions) = one.network.ban(&from, HOUR, "too loud").await.unwrap();
     assert_eq!((ban.target.as_str(), ban.reason.as_str(), sessions), (&*two.address.to_string(), "too loud", 1));
-    assert_eq!(one.network.bans_in_force(), [ban.clone()]);
+    assert_eq!(one.network.bans_in_force(), std::slice::from_ref(&ban));
     eventually("the other side is told why", || {
         let kept = two.network.kept_peers();
         kept[0].last_error.as_ref().is_some_and(|error| error.contains("too loud"))
@@ -65,7 +65,7 @@ async fn a_ban_ends_the_session_keeps_the_peer_away_and_outlives_the_run() {
     assert!(matches!(error, OperatorError::Banned { .. }), "{error}");
     // What is written at once is what a node finds that comes after one that was killed.
     let next = Node::of(Known::Dev, alone(), Arc::clone(&store)).await;
-    assert_eq!(next.network.bans_in_force(), [ban.clone()]);
+    assert_eq!(next.network.bans_in_force(), std::slice::from_ref(&ban));
     next.stop().await;
     one.network.unban(&ban.target).await.unwrap();
     assert_eq!(one.network.unban(&ban.target).await, Err(OperatorError::NotBanned { target: ban.target }));
