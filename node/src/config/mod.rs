@@ -30,7 +30,7 @@ mod tests;
 pub use commands::{AdminCommand, Wish};
 pub use error::ConfigError;
 pub use layers::Origin;
-pub use values::{HostPort, LogFormat, Malformed, Panels, PortRange};
+pub use values::{HostPort, LogFormat, Malformed, Panels, PortRange, SeedName};
 
 use layers::{Setting, Settings};
 use values::OnOff;
@@ -66,10 +66,16 @@ pub struct Config {
     pub p2p_listen: SocketAddr,
     /// Nodes to connect to.
     pub connect: Vec<HostPort>,
+    /// Nodes to try once and to keep in the address book.
+    pub add_peer: Vec<HostPort>,
     /// Ports to search for nodes.
     pub discover: Vec<PortRange>,
     /// Whether blocks near the tip travel without the transfers that both sides have.
     pub compact_relay: bool,
+    /// Names to ask for addresses of nodes.
+    pub seed_dns: Vec<SeedName>,
+    /// Whether only the nodes of `connect` are dialled.
+    pub no_discovery: bool,
     /// Mining, if wanted.
     pub mining: Option<MiningConfig>,
     /// Whether blocks are shown on stdout.
@@ -115,8 +121,11 @@ impl Config {
             rpc_listen: any,
             p2p_listen: any,
             connect: Vec::new(),
+            add_peer: Vec::new(),
             discover: Vec::new(),
             compact_relay: true,
+            seed_dns: Vec::new(),
+            no_discovery: false,
             mining: None,
             panels: Panels::Off,
             transaction_index: true,
@@ -172,8 +181,11 @@ fn build(
         rpc_listen,
         p2p_listen,
         connect: list(settings, "connect")?,
+        add_peer: list(settings, "add-peer")?,
         discover: list(settings, "discover")?,
         compact_relay: required::<OnOff>(settings, "compact-relay")?.0,
+        seed_dns: list(settings, "seed-dns")?,
+        no_discovery: required::<OnOff>(settings, "no-discovery")?.0,
         mining: mining(settings, &params)?,
         panels: required(settings, "panels")?,
         transaction_index: required::<OnOff>(settings, "transaction-index")?.0,

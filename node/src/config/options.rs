@@ -75,6 +75,13 @@ pub(super) const OPTIONS: &[Opt] = &[
     ),
     opt("p2p-listen", Kind::Text, "ADDRESS:PORT", Some("0.0.0.0:50061"), "Where other nodes are taken"),
     opt("connect", Kind::List, "HOST:PORT", None, "A node to connect to; can be repeated"),
+    opt(
+        "add-peer",
+        Kind::List,
+        "HOST:PORT",
+        None,
+        "A node to try once and to keep in the address book; can be repeated",
+    ),
     opt("discover", Kind::List, "HOST:LOW-HIGH", None, "Ports to search for nodes; can be repeated"),
     opt(
         "compact-relay",
@@ -83,6 +90,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         Some("on"),
         "Take and give blocks near the tip without the transfers that both have",
     ),
+    opt(
+        "seed-dns",
+        Kind::List,
+        "NAME[:PORT]",
+        None,
+        "A name to ask for addresses of nodes [port 50061] while few are known; can be repeated",
+    ),
+    opt("no-discovery", Kind::Switch, "BOOL", Some("false"), "Dial only the nodes of --connect"),
     opt("mine", Kind::Text, "ADDRESS", None, "Mine, and credit this address"),
     opt("mine-threads", Kind::Number, "N", Some("1"), "Threads that mine"),
     opt("mine-when", Kind::Number, "N", Some("0"), "Mine only once so many transfers wait"),

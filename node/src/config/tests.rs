@@ -68,6 +68,17 @@ fn lists_come_from_repeated_flags_commas_or_arrays() {
     assert_eq!(run("", &[("FARTHING_CONNECT", "a:1, [::1]:2")], &[]).connect, expected);
     assert_eq!(run("", &[], &["--connect", "a:1", "--connect", "[::1]:2"]).connect, expected);
     assert_eq!(run("", &[], &["--discover", "127.0.0.1:5-9"]).discover[0].ports().count(), 5);
+    assert_eq!(run("", &[], &["--add-peer", "a:1", "--add-peer", "[::1]:2"]).add_peer, expected);
+    let seeds = run("", &[("FARTHING_SEED_DNS", "seed.example, other.example:7")], &[]).seed_dns;
+    assert_eq!(seeds, ["seed.example:50061".parse().unwrap(), "other.example:7".parse().unwrap()]);
+}
+
+#[test]
+fn a_node_discovers_others_unless_told_otherwise() {
+    assert!(!run("", &[], &[]).no_discovery);
+    assert!(run("", &[], &["--no-discovery"]).no_discovery);
+    assert!(run("no-discovery = true", &[], &[]).no_discovery);
+    assert!(!run("no-discovery = true", &[], &["--no-discovery=false"]).no_discovery);
 }
 
 #[test]
@@ -145,6 +156,8 @@ fn a_value_that_means_nothing_is_refused_with_its_origin_and_what_was_expected()
         ["--rpc-listen", "localhost"],
         ["--connect", "host"],
         ["--discover", "host:9-8"],
+        ["--add-peer", "host"],
+        ["--seed-dns", "seed.example:0"],
         ["--log", "farthing_node=loud"],
         ["--log-format", "xml"],
         ["--index-cache-mib", "-1"],

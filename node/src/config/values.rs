@@ -75,6 +75,32 @@ impl FromStr for HostPort {
     }
 }
 
+/// A name that stands for addresses of nodes, with the port that these listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeedName(HostPort);
+
+impl SeedName {
+    /// The port where nodes listen unless told otherwise.
+    pub const DEFAULT_PORT: NonZeroU16 = NonZeroU16::new(50_061).expect("a literal above 0");
+
+    /// The name with its port.
+    pub fn target(&self) -> &HostPort {
+        &self.0
+    }
+}
+
+impl FromStr for SeedName {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        const EXPECTED: Malformed = Malformed("NAME or NAME:PORT, such as seed.example");
+        if text.contains(':') {
+            return text.parse().map(Self).map_err(|_| EXPECTED);
+        }
+        Ok(Self(HostPort { host: host_name(text).ok_or(EXPECTED)?, port: Self::DEFAULT_PORT }))
+    }
+}
+
 impl FromStr for PortRange {
     type Err = Malformed;
 
@@ -180,6 +206,16 @@ mod tests {
         for text in ["", "host", "host:", ":1", "host:0", "host:65536", "::1:5", "[::1", "[x]:1", "http://a:1", "a b:1"]
         {
             text.parse::<HostPort>().expect_err(text);
+        }
+    }
+
+    #[test]
+    fn a_seed_has_the_usual_port_unless_it_names_another() {
+        let seed = |text: &str| text.parse::<SeedName>().map(|seed| seed.target().to_string());
+        assert_eq!(seed("seed.example").unwrap(), "seed.example:50061");
+        assert_eq!(seed("seed.example:7").unwrap(), "seed.example:7");
+        for text in ["", "seed.example:", "seed.example:0", "a b", "::1"] {
+            seed(text).expect_err(text);
         }
     }
 

@@ -391,7 +391,10 @@ fn shows_panels(panels: Panels) -> bool {
 fn peers_config(config: &Config, p2p: SocketAddr) -> PeersConfig {
     PeersConfig {
         connect: config.connect.clone(),
+        add: config.add_peer.clone(),
+        discovery: !config.no_discovery,
         discover: config.discover.clone(),
+        seeds: config.seed_dns.iter().map(|seed| seed.target().clone()).collect(),
         listen_port: Some(p2p.port()),
         compact_relay: config.compact_relay,
         // Only the two public networks span the Internet; dev and private ones live on private addresses.

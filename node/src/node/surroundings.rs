@@ -60,6 +60,7 @@ impl SavedBook {
         self.0.key_value(match shelf {
             Shelf::Addresses => "peer addresses",
             Shelf::Bans => "peer bans",
+            Shelf::Notes => "peer notes",
         })
     }
 }

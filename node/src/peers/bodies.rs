@@ -163,7 +163,11 @@ async fn give(inner: &Inner, body: Body) -> bool {
     let Body { block, session, .. } = body;
     let id = block.id();
     match inner.chain.submit_block(block, Origin::Peer(session.id)).await {
-        Ok(Accepted::Connected | Accepted::AlreadyKnown | Accepted::Repaired) => true,
+        Ok(Accepted::Connected) => {
+            session.merits.gave_block(inner.elapsed());
+            true
+        }
+        Ok(Accepted::AlreadyKnown | Accepted::Repaired) => true,
         Ok(Accepted::SideBranch) => {
             hub::announce_tie(inner, id).await;
             true

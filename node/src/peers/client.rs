@@ -84,7 +84,20 @@ pub(super) async fn shake_hands(
     client: &mut PeerServiceClient<Channel>,
     hello: &Hello,
 ) -> Result<(Hello, Bytes), Refusal> {
-    let request = wire::HandshakeRequest { hello: Some(hello.to_wire()) };
+    introduce(client, hello, false).await
+}
+
+/// Asks who is there, without a session.
+pub(super) async fn probe(client: &mut PeerServiceClient<Channel>, hello: &Hello) -> Result<Hello, Refusal> {
+    introduce(client, hello, true).await.map(|(theirs, _)| theirs)
+}
+
+async fn introduce(
+    client: &mut PeerServiceClient<Channel>,
+    hello: &Hello,
+    probe: bool,
+) -> Result<(Hello, Bytes), Refusal> {
+    let request = wire::HandshakeRequest { hello: Some(hello.to_wire()), probe };
     let answer = client.handshake(request).await.map_err(|status| Refusal::from_status(&status))?.into_inner();
     let theirs = Hello::from_wire(answer.hello)?;
     super::handshake::check(hello, &theirs)?;

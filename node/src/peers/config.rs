@@ -1,5 +1,8 @@
 //! What an operator decides about peers.
 
+use std::time::Duration;
+
+use super::limits::FEELER_INTERVAL;
 use crate::config::{HostPort, PortRange};
 
 /// Outbound sessions that a node wants.
@@ -10,8 +13,16 @@ pub const OUTBOUND_TARGET: usize = 8;
 pub struct PeersConfig {
     /// Nodes to keep a session with.
     pub connect: Vec<HostPort>,
+    /// Nodes to dial once at the start, and to keep in the address book.
+    pub add: Vec<HostPort>,
+    /// Whether this node looks for others by itself. If not, it dials only those of `connect`.
+    pub discovery: bool,
     /// Where to search for nodes.
     pub discover: Vec<PortRange>,
+    /// Names to ask for addresses of nodes when the address book is nearly empty.
+    pub seeds: Vec<HostPort>,
+    /// Mean time between probes of addresses that were never reached.
+    pub feeler_interval: Duration,
     /// Sessions to begin with nodes of the address book; 0 leaves it to `connect` and `discover`.
     pub outbound_target: usize,
     /// Port on which this node takes peers, as others reach it.
@@ -28,7 +39,11 @@ impl Default for PeersConfig {
     fn default() -> Self {
         Self {
             connect: Vec::new(),
+            add: Vec::new(),
+            discovery: true,
             discover: Vec::new(),
+            seeds: Vec::new(),
+            feeler_interval: FEELER_INTERVAL,
             outbound_target: OUTBOUND_TARGET,
             listen_port: None,
             private_addresses: false,

@@ -113,12 +113,30 @@ pub(super) const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(20);
 /// Transactions of a full announcement.
 pub(super) const ANNOUNCE_BATCH: usize = 500;
 
-/// Addresses of the book.
-pub(super) const MAX_BOOK: usize = 8_192;
-/// Addresses of one network group.
-pub(super) const MAX_BOOK_GROUP: usize = 256;
-/// Addresses learnt from one network group.
-pub(super) const MAX_BOOK_SOURCE: usize = 1_024;
+/// Addresses of the book that were never reached, at most: so many buckets of [`BOOK_BUCKET`] addresses.
+pub(super) const BOOK_NEW_BUCKETS: u64 = 256;
+/// Addresses of a bucket of these. One network group told of by one informer's group has one bucket.
+pub(super) const BOOK_BUCKET: usize = 64;
+/// Buckets of these that one informer's network group reaches, whatever it tells.
+pub(super) const BOOK_NEW_PER_SOURCE: u64 = 16;
+/// Addresses of the book that were reached, at most: so many buckets of [`BOOK_TRIED_BUCKET`] addresses.
+pub(super) const BOOK_TRIED_BUCKETS: u64 = 256;
+/// Addresses of a bucket of these.
+pub(super) const BOOK_TRIED_BUCKET: usize = 16;
+/// Buckets of these that one network group reaches.
+pub(super) const BOOK_TRIED_PER_GROUP: u64 = 8;
+/// Claims on places among the addresses that were reached; the oldest leaves first.
+pub(super) const MAX_BOOK_CONTESTS: usize = 32;
+/// Mean time between probes of addresses that were never reached; each waits between half and one and a half of it.
+pub(super) const FEELER_INTERVAL: Duration = Duration::from_secs(120);
+/// Peers of this node's choice that are dialled first at the next start.
+pub(super) const ANCHORS: usize = 2;
+/// A book with fewer addresses is nearly empty: seeds are asked.
+pub(super) const NEARLY_EMPTY_BOOK: usize = 16;
+/// Addresses taken from one answer of a seed.
+pub(super) const MAX_SEED_ADDRESSES: usize = 256;
+/// How long a seed may take to answer.
+pub(super) const SEED_DEADLINE: Duration = Duration::from_secs(10);
 /// Bans, each with an end.
 pub(super) const MAX_BANS: usize = 4_096;
 /// Nodes that a session is kept with, when the operator adds one to a running node.

@@ -3,6 +3,7 @@
 //! Whoever dials does the work both ways. Everything a peer sends is bounded before it is read ([`limits`]), blamed
 //! on nobody but its sender ([`blame`]), and judged by the chain and the mempool alone.
 
+mod anchors;
 mod backoff;
 mod blame;
 mod bodies;
@@ -12,7 +13,10 @@ mod client;
 mod compact;
 mod config;
 mod convert;
+pub mod eclipse;
+mod eviction;
 mod exchange;
+mod feelers;
 mod fetch;
 mod follow;
 mod handshake;
@@ -20,6 +24,7 @@ mod hub;
 mod keep;
 mod known;
 mod limits;
+mod merits;
 mod network;
 mod operator;
 mod outbound;
@@ -28,6 +33,7 @@ mod remote;
 mod repair;
 mod run;
 mod saved;
+mod seeds;
 mod sender;
 mod serve;
 mod service;

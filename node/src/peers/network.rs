@@ -14,18 +14,20 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     NodeId,
+    anchors::Anchors,
     blame::Misdeed,
     bodies::{self, Bodies},
-    book::{Book, BookStore, NetGroup, SeenAddress},
+    book::{Book, BookStore, NetGroup, Salt, SeenAddress},
     claims::Claims,
     compact::{Relay, RelayCounts},
     config::PeersConfig,
     convert::Tip,
+    feelers,
     handshake::{Hello, own_hello},
     hub,
     keep::{self, KeptPeers},
     limits::{ANSWER_DEADLINE, CLAIM_DEADLINE},
-    outbound, progress, repair, saved,
+    outbound, progress, repair, saved, seeds,
     service::PeerServer,
     session::{Direction, Session, lock},
     sessions::Sessions,
@@ -136,6 +138,10 @@ pub(super) struct State {
     pub(super) standing: Standing,
     /// Addresses that are being dialled.
     pub(super) dialling: BTreeSet<SocketAddr>,
+    /// The address that is being probed.
+    pub(super) probing: Option<SocketAddr>,
+    /// Whom this node returns to first after a restart.
+    pub(super) anchors: Anchors,
     /// Addresses that turned out to be this node's own.
     pub(super) own: BTreeSet<SocketAddr>,
     /// Addresses that are not to be dialled before a time, by the steady clock.
@@ -149,10 +155,12 @@ impl Network {
         let node_id = NodeId::from_bytes(env.random().array());
         let (tips, _) = watch::channel(Arc::new(hub::tip_of(&chain.view())));
         let state = State {
-            sessions: Sessions::default(),
-            book: Book::new(config.private_addresses),
+            sessions: Sessions::new(Salt::from_bytes(env.random().array())),
+            book: Book::new(config.private_addresses, Salt::from_bytes(env.random().array())),
             standing: Standing::default(),
             dialling: BTreeSet::new(),
+            probing: None,
+            anchors: Anchors::default(),
             own: BTreeSet::new(),
             resting: BTreeMap::new(),
         };
@@ -187,7 +195,11 @@ impl Network {
         repair::start(&inner);
         bodies::start(&inner);
         progress::start(&inner);
-        outbound::start(&inner);
+        if inner.config.discovery {
+            outbound::start(&inner);
+            feelers::start(&inner);
+            seeds::start(&inner);
+        }
         for target in inner.config.connect.clone() {
             keep::start(&inner, target);
         }
@@ -342,6 +354,7 @@ impl Inner {
         let culprit = session.who.culprit();
         let (now, elapsed) = (self.env.clock().now(), self.elapsed());
         let mut state = lock(&self.state);
+        let state = &mut *state;
         match state.standing.blame(culprit, misdeed, now, elapsed) {
             Verdict::Scored(points) => {
                 tracing::debug!(peer = %session.who.address, points, %misdeed, "a peer misbehaved");
@@ -350,6 +363,7 @@ impl Inner {
                 tracing::warn!(peer = %culprit, reason = %ban.reason, until_ms = ban.until.get(), "peer banned");
                 for other in state.sessions.all().filter(|other| other.who.culprit() == culprit) {
                     other.end.cancel();
+                    state.anchors.refuse(other.who.address);
                 }
             }
         }
@@ -370,7 +384,14 @@ impl Inner {
     /// A session is over: nothing of it stays.
     pub(super) fn forget(&self, session: &Session) {
         session.end.cancel();
-        lock(&self.state).sessions.remove(session.id);
+        {
+            let mut state = lock(&self.state);
+            state.sessions.remove(session.id);
+            // What ends because the node stops is what it wants to return to.
+            if !self.tasks.token().is_cancelled() {
+                state.anchors.end(session.id);
+            }
+        }
         lock(&self.blocks).release_all(session.id);
         lock(&self.transactions).release_all(session.id);
         self.relay.forget(session.id);

@@ -1,13 +1,16 @@
-//! Begins sessions with nodes of the address book, and searches for nodes, until there are as many as wanted.
+//! Begins sessions with nodes of the address book, and searches for nodes, until there are as many as wanted. Those that
+//! this node was with longest in its last run come first.
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+
+use farthing::TimeMs;
 
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     backoff::Backoff,
-    book::NetGroup,
+    book::{NetGroup, SeenAddress, Source},
     client::DialError,
     handshake::Refusal,
     network::{Inner, State},
@@ -15,7 +18,7 @@ use super::{
     session::{Direction, lock},
     standing::Culprit,
 };
-use crate::config::PortRange;
+use crate::config::{HostPort, PortRange};
 
 /// The book is looked at again after this time even if nothing changed: some addresses may be tried again.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -25,8 +28,13 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(300);
 /// An address that was refused for a while is left alone for this long; one of another network for longer.
 const REST: Duration = Duration::from_secs(10);
 pub(super) const LONG_REST: Duration = Duration::from_secs(600);
+/// Addresses taken of one name that the operator gave.
+const MAX_ADDED: usize = 16;
 /// Resting addresses that are remembered.
 const MAX_RESTING: usize = 4_096;
+
+/// How long a name that the operator gave may take to be resolved.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(10);
 
 impl State {
     /// Leaves an address alone for a while, or for longer if that was decided already.
@@ -39,12 +47,23 @@ impl State {
             *until = now.saturating_add(rest).max(*until);
         }
     }
+
+    /// Whether this node has nothing to do with an address, and may.
+    pub(super) fn is_free(&self, address: SocketAddr, now: Duration, wall: TimeMs) -> bool {
+        !self.sessions.has(address)
+            && !self.dialling.contains(&address)
+            && self.probing != Some(address)
+            && !self.own.contains(&address)
+            && self.resting.get(&address).is_none_or(|until| *until <= now)
+            && self.standing.ban(&Culprit::at(address), wall).is_none()
+    }
 }
 
 /// Starts to look for peers.
 pub(super) fn start(inner: &Arc<Inner>) {
     let book = Arc::clone(inner);
     if inner.config.outbound_target > 0 {
+        return_to_anchors(inner);
         inner.spawn("peers: outbound", async move { fill(&book).await });
     }
     for range in inner.config.discover.clone() {
@@ -52,10 +71,55 @@ pub(super) fn start(inner: &Arc<Inner>) {
         let name = format!("peers: discover {}", range.host());
         inner.spawn(name, async move { discover(&searcher, &range).await });
     }
+
+    for target in inner.config.add.clone() {
+        let adder = Arc::clone(inner);
+        inner.spawn(format!("peers: add {target}"), async move { add(&adder, &target).await });
+    }
+}
+
+/// Dials whom the last run was with longest.
+fn return_to_anchors(inner: &Arc<Inner>) {
+    let (now, wall) = (inner.elapsed(), inner.env.clock().now());
+    let anchors: Vec<SocketAddr> = {
+        let mut state = lock(&inner.state);
+        let anchors = state.anchors.list();
+        anchors
+            .into_iter()
+            .filter(|address| state.is_free(*address, now, wall) && state.dialling.insert(*address))
+            .collect()
+    };
+    for address in anchors {
+        dial(inner, address);
+    }
+}
+
+/// Puts a node that the operator named into the book and dials it once.
+async fn add(inner: &Arc<Inner>, target: &HostPort) {
+    let resolved = timeout(RESOLVE_DEADLINE, inner.env.net().resolve(target.host(), target.port())).await;
+    let Ok(Ok(addresses)) = resolved else {
+        tracing::warn!(%target, "the name of a node to add cannot be resolved");
+        return;
+    };
+    let (now, wall) = (inner.elapsed(), inner.env.clock().now());
+    let mut chosen = None;
+    for address in addresses.into_iter().take(MAX_ADDED) {
+        let mut state = lock(&inner.state);
+        if !state.own.contains(&address) {
+            let seen = SeenAddress { address, last_seen: wall };
+            state.book.learn(seen, Source::Operator, wall);
+        }
+        if chosen.is_none() && state.is_free(address, now, wall) && state.dialling.insert(address) {
+            chosen = Some(address);
+        }
+    }
+    if let Some(address) = chosen {
+        dial(inner, address);
+    }
 }
 
 /// How many sessions this node wants to begin.
-fn wanted(inner: &Inner) -> usize {
+pub(super) fn wanted(inner: &Inner) -> usize {
     // Without a target of its own, a search goes on for as long as it is configured.
     match inner.config.outbound_target {
         0 => super::config::OUTBOUND_TARGET,
@@ -82,14 +146,11 @@ fn choose(inner: &Inner) -> Option<SocketAddr> {
         return None;
     }
     let outbound = state.sessions.all().filter(|session| session.who.direction == Direction::Outbound);
-    let in_use: BTreeSet<NetGroup> = outbound.map(|session| NetGroup::of(session.who.address.ip())).collect();
-    let allowed = |address: &SocketAddr| {
-        !state.sessions.has(*address)
-            && !state.dialling.contains(address)
-            && !state.own.contains(address)
-            && state.resting.get(address).is_none_or(|until| *until <= now)
-            && state.standing.ban(&Culprit::at(*address), wall).is_none()
-    };
+    let addresses = outbound.map(|session| session.who.address).chain(state.dialling.iter().copied());
+    // On the own machine all nodes are of one group, and whoever holds it holds this node too.
+    let hosts = addresses.map(|address| address.ip()).filter(|host| !host.is_loopback());
+    let in_use: BTreeSet<NetGroup> = hosts.map(NetGroup::of).collect();
+    let allowed = |address: &SocketAddr| state.is_free(*address, now, wall);
     let address = state.book.pick(&**inner.env.random(), now, &in_use, allowed)?;
     state.dialling.insert(address);
     Some(address)
@@ -99,17 +160,21 @@ fn choose(inner: &Inner) -> Option<SocketAddr> {
 fn dial(inner: &Arc<Inner>, address: SocketAddr) {
     let dialler = Arc::clone(inner);
     inner.spawn("peers: outbound session", async move {
+        let began = dialler.elapsed();
         let outcome = run::outbound(&dialler, &address.ip().to_string(), address.port()).await;
-        let now = dialler.elapsed();
+        let (now, wall, jitter) = (dialler.elapsed(), dialler.env.clock().now(), dialler.env.random().fraction());
         let mut state = lock(&dialler.state);
         state.dialling.remove(&address);
         let rest = match &outcome {
-            // Coming back at once would only repeat whatever ended the session.
-            Ok(()) => Some(Duration::from_secs(1)),
+            Ok(()) => {
+                state.book.parted(address, wall, now, now.saturating_sub(began), jitter);
+                // For a search over ports, which does not ask the book.
+                Some(Duration::from_secs(1))
+            }
             Err(DialError::Refused(refusal)) if refusal.is_lasting() => Some(LONG_REST),
             Err(DialError::Refused(Refusal::Duplicate | Refusal::Full(_))) => Some(REST),
             Err(_) => {
-                state.book.failed(address, now, dialler.env.random().fraction());
+                state.book.failed(address, now, jitter);
                 None
             }
         };

@@ -111,10 +111,24 @@ async fn begin(inner: &Arc<Inner>, host: &str, port: u16) -> Result<Begun, DialE
     state.sessions.insert(Arc::clone(&session), None);
     state.book.connected(address, inner.env.clock().now());
     // From here on it counts as a session.
-    state.dialling.remove(&address);
+    if state.dialling.remove(&address) {
+        // Those that the operator named are dialled anyway.
+        state.anchors.begin(session.id, address);
+    }
     drop(state);
     inner.changed.notify_waiters();
     Ok((session, client, stream))
+}
+
+/// Asks who is at an address: a short connection that opens no session.
+pub(super) async fn probe(inner: &Arc<Inner>, address: SocketAddr) -> Result<(), DialError> {
+    let asked = async {
+        let (mut calls, address) = client::connect(&inner.env, &address.ip().to_string(), address.port()).await?;
+        let answered = client::probe(&mut calls, &inner.hello()).await;
+        answered.inspect_err(|refusal| note_refusal(inner, address, refusal))?;
+        Ok(())
+    };
+    timeout(HANDSHAKE_DEADLINE, asked).await.map_err(|_| DialError::Late(HANDSHAKE_DEADLINE))?
 }
 
 fn note_refusal(inner: &Inner, address: SocketAddr, refusal: &Refusal) {

@@ -1,4 +1,4 @@
-//! The address book and the bans between runs: read at the start, written now and then.
+//! The address book with its salt, the anchors and the bans between runs: read at the start, written now and then.
 
 use std::sync::Arc;
 
@@ -9,21 +9,37 @@ use farthing::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    book::{BookStoreError, Shelf},
+    book::{Book, BookStoreError, Salt, Shelf},
     limits::SAVE_INTERVAL,
     network::Inner,
     session::lock,
     standing::{Ban, Culprit},
 };
 
+/// Keys of the notes.
+const SALT: &[u8] = b"salt";
+const ANCHORS: &[u8] = b"anchors";
 /// Longest reason of a ban in bytes.
 const MAX_REASON_BYTES: usize = 1_024;
 
 /// Reads what an earlier run wrote. Without it the node starts with an empty book.
 pub(super) async fn load(inner: &Arc<Inner>) {
     let store = Arc::clone(&inner.store);
-    let read = move || -> Result<_, BookStoreError> { Ok((store.load(Shelf::Addresses)?, store.load(Shelf::Bans)?)) };
-    let (addresses, bans) = match inner.env.compute().run_blocking(read).await {
+    let fresh: [u8; 32] = inner.env.random().array();
+    let read = move || -> Result<_, BookStoreError> {
+        let notes = store.load(Shelf::Notes)?;
+        let note = |name: &[u8]| notes.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let salt = match note(SALT).and_then(|salt| <[u8; 32]>::try_from(salt).ok()) {
+            Some(salt) => salt,
+            // The first start, or one that lost it: what is in the book is sorted anew.
+            None => {
+                store.put(Shelf::Notes, SALT, &fresh)?;
+                fresh
+            }
+        };
+        Ok((Salt::from_bytes(salt), note(ANCHORS), store.load(Shelf::Addresses)?, store.load(Shelf::Bans)?))
+    };
+    let (salt, anchors, addresses, bans) = match inner.env.compute().run_blocking(read).await {
         Ok(records) => records,
         Err(error) => {
             tracing::warn!(%error, "the address book cannot be read, starting with an empty one");
@@ -37,7 +53,11 @@ pub(super) async fn load(inner: &Arc<Inner>) {
     let now = inner.env.clock().now();
     let mut state = lock(&inner.state);
     state.standing.restore(bans, now);
-    let dropped = state.book.restore(addresses);
+    state.book = Book::new(inner.config.private_addresses, salt);
+    let dropped = state.book.restore(addresses, now);
+    if let Some(Err(error)) = anchors.map(|record| state.anchors.restore(&record)) {
+        tracing::debug!(%error, "whom the last run was with longest cannot be read");
+    }
     tracing::debug!(addresses = state.book.len(), dropped, "address book read");
 }
 
@@ -60,16 +80,17 @@ pub(super) fn start(inner: &Arc<Inner>) {
 pub(super) async fn write(inner: &Arc<Inner>) {
     let _turn = inner.saving.lock().await;
     let now = inner.env.clock().now();
-    let (addresses, bans) = {
+    let (addresses, anchors, bans) = {
         let mut state = lock(&inner.state);
         let addresses = state.book.take_changes();
+        let anchors = state.anchors.take_changed();
         let bans = state.standing.take_changed().then(|| {
             let bans = state.standing.bans(now);
             bans.map(|(culprit, ban)| (culprit.to_string().into_bytes(), ban_to_record(ban))).collect::<Vec<_>>()
         });
-        (addresses, bans)
+        (addresses, anchors, bans)
     };
-    if addresses.is_empty() && bans.is_none() {
+    if addresses.is_empty() && anchors.is_none() && bans.is_none() {
         return;
     }
     let store = Arc::clone(&inner.store);
@@ -79,6 +100,9 @@ pub(super) async fn write(inner: &Arc<Inner>) {
                 Some(record) => store.put(Shelf::Addresses, &key, &record)?,
                 None => store.remove(Shelf::Addresses, &key)?,
             }
+        }
+        if let Some(anchors) = anchors {
+            store.put(Shelf::Notes, ANCHORS, &anchors)?;
         }
         let Some(bans) = bans else { return Ok(()) };
         for (key, _) in store.load(Shelf::Bans)? {

@@ -90,15 +90,19 @@ impl PeerServer {
         read.map_err(|malformed| self.blame(session, malformed.into()))
     }
 
-    fn greet(&self, address: SocketAddr, hello: Option<wire::Hello>) -> Result<(Hello, Bytes), Refusal> {
+    fn greet(&self, address: SocketAddr, request: wire::HandshakeRequest) -> Result<(Hello, Bytes), Refusal> {
         let inner = &self.inner;
-        let theirs = Hello::from_wire(hello)?;
+        let theirs = Hello::from_wire(request.hello)?;
         let ours = inner.hello();
         let who = Identity::new(Direction::Inbound, address, &theirs);
         if let Some(reason) = inner.ban_of(who.culprit()) {
             return Err(Refusal::Banned(reason));
         }
         check(&ours, &theirs)?;
+        if request.probe {
+            // It takes nobody's place, so it needs none.
+            return Ok((ours, Bytes::new()));
+        }
         let token = inner.env.random().array();
         let tip = Tip { height: theirs.height, work: theirs.work, id: theirs.tip, headers: Vec::new() };
         let now = inner.elapsed();
@@ -136,7 +140,7 @@ impl PeerService for PeerServer {
         request: Request<wire::HandshakeRequest>,
     ) -> Result<Response<wire::HandshakeResponse>, Status> {
         let address = request.remote_addr().ok_or_else(|| Status::internal("the caller has no address"))?;
-        let (hello, session_id) = self.greet(address, request.into_inner().hello).map_err(|refusal| {
+        let (hello, session_id) = self.greet(address, request.into_inner()).map_err(|refusal| {
             // At debug level: a stranger decides how often this happens.
             tracing::debug!(peer = %address, %refusal, "handshake refused");
             refusal.to_status()

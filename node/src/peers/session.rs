@@ -21,6 +21,7 @@ use super::{
     handshake::Hello,
     known::Known,
     limits::{MAX_KNOWN_WIRE_IDS, MAX_OUTGOING_WIRE_IDS, MAX_WAITING_TIPS, MAX_WAITING_WIRE_IDS, POOL_QUERY_INTERVAL},
+    merits::Merits,
     remote::Remote,
     standing::Culprit,
 };
@@ -102,6 +103,7 @@ pub(super) struct Session {
     /// The block that the peer did not give compactly in time: it is asked for the whole one.
     whole: Mutex<Option<BlockId>>,
     began_at_ms: OnceLock<u64>,
+    pub(super) merits: Merits,
 }
 
 #[derive(Debug)]
@@ -141,6 +143,7 @@ impl Session {
             pushed: Mutex::default(),
             whole: Mutex::default(),
             began_at_ms: OnceLock::new(),
+            merits: Merits::default(),
         };
         session.outgoing_ready.notify_one();
         session

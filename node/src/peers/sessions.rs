@@ -1,4 +1,4 @@
-//! The table of sessions, and who may have one.
+//! The table of sessions, and who may have one. When those that others may begin are all taken, one leaves for the next.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,9 @@ use std::{
 
 use super::{
     NodeId,
+    book::{NetGroup, Salt},
     convert::Tip,
+    eviction::{self, Candidate},
     handshake::{Refusal, gives_way},
     limits::{FOLLOW_DEADLINE, MAX_INBOUND_PER_PREFIX, MAX_INBOUND_SESSIONS},
     session::{Direction, Identity, Session},
@@ -28,11 +30,21 @@ pub(super) struct Pending {
     pub(super) who: Identity,
     pub(super) tip: Tip,
     until: Duration,
+    number: u64,
+}
+
+/// Whose place a newcomer takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Live(SessionId),
+    Pending(Token),
 }
 
 /// All sessions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sessions {
+    /// The secret by which network groups are protected.
+    secret: Salt,
     next: u64,
     live: BTreeMap<SessionId, Arc<Session>>,
     tokens: BTreeMap<Token, SessionId>,
@@ -63,7 +75,11 @@ fn replaces(own: NodeId, new: &Identity, existing: Existing) -> bool {
 }
 
 impl Sessions {
-    /// Whether there is room for this session; ends the one that it replaces.
+    pub(super) const fn new(secret: Salt) -> Self {
+        Self { secret, next: 0, live: BTreeMap::new(), tokens: BTreeMap::new(), pending: BTreeMap::new() }
+    }
+
+    /// Whether there is room for this session; ends the one that it replaces, or whose place it takes.
     pub(super) fn admit(&mut self, own: NodeId, new: &Identity, now: Duration) -> Result<(), Refusal> {
         self.pending.retain(|_, pending| pending.until > now);
         let live = self.live.values().find(|session| session.who.node_id == new.node_id && !session.end.is_cancelled());
@@ -87,28 +103,70 @@ impl Sessions {
         match new.direction {
             // Strangers must not be able to keep this node from beginning its own.
             Direction::Outbound => Ok(()),
-            Direction::Inbound => self.check_room(new.address.ip()),
+            Direction::Inbound => self.make_room(new.address.ip()),
         }
     }
 
-    fn check_room(&self, host: IpAddr) -> Result<(), Refusal> {
-        let live = self.live.values().filter(|session| session.who.direction == Direction::Inbound);
-        let hosts = live.map(|session| &session.who).chain(self.pending.values().map(|pending| &pending.who));
+    /// Sessions that others began and that go on.
+    fn inbound(&self) -> impl Iterator<Item = &Arc<Session>> {
+        let is_inbound = |session: &&Arc<Session>| session.who.direction == Direction::Inbound;
+        self.live.values().filter(is_inbound).filter(|session| !session.end.is_cancelled())
+    }
+
+    fn make_room(&mut self, host: IpAddr) -> Result<(), Refusal> {
+        let hosts = self.inbound().map(|session| &session.who);
+        let hosts = hosts.chain(self.pending.values().map(|pending| &pending.who));
         let hosts: Vec<IpAddr> = hosts.map(|who| who.address.ip()).collect();
-        if hosts.len() >= MAX_INBOUND_SESSIONS {
-            return Err(Refusal::Full(MAX_INBOUND_SESSIONS));
-        }
         let group = prefix(host);
-        let same = hosts.into_iter().filter(|other| prefix(*other) == group).count();
+        let same = hosts.iter().filter(|other| prefix(**other) == group).count();
         if !host.is_loopback() && same >= MAX_INBOUND_PER_PREFIX {
             return Err(Refusal::Full(MAX_INBOUND_PER_PREFIX));
+        }
+        if hosts.len() < MAX_INBOUND_SESSIONS {
+            return Ok(());
+        }
+        let leaving = eviction::choose(self.candidates(), NetGroup::of(host), &self.secret);
+        match leaving.map(|candidate| candidate.key) {
+            None => return Err(Refusal::Full(MAX_INBOUND_SESSIONS)),
+            Some(Place::Pending(token)) => drop(self.pending.remove(&token)),
+            Some(Place::Live(id)) => {
+                if let Some(session) = self.live.get(&id) {
+                    // At debug level: a stranger decides how often this happens.
+                    tracing::debug!(peer = %session.who.address, newcomer = %host, "session ended, to make room");
+                    session.end.cancel();
+                }
+            }
         }
         Ok(())
     }
 
+    fn candidates(&self) -> Vec<Candidate<Place>> {
+        let live = self.inbound().map(|session| Candidate {
+            key: Place::Live(session.id),
+            number: session.id.get(),
+            group: NetGroup::of(session.who.address.ip()),
+            follows: true,
+            block_at: session.merits.block_at(),
+            transactions_at: session.merits.transactions_at(),
+            quickest: session.merits.quickest(),
+        });
+        let pending = self.pending.iter().map(|(token, pending)| Candidate {
+            key: Place::Pending(*token),
+            number: pending.number,
+            group: NetGroup::of(pending.who.address.ip()),
+            follows: false,
+            block_at: None,
+            transactions_at: None,
+            quickest: None,
+        });
+        live.chain(pending).collect()
+    }
+
     /// Notes a handshake that was granted.
     pub(super) fn await_follow(&mut self, token: Token, who: Identity, tip: Tip, now: Duration) {
-        self.pending.insert(token, Pending { who, tip, until: now.saturating_add(FOLLOW_DEADLINE) });
+        self.next += 1;
+        let until = now.saturating_add(FOLLOW_DEADLINE);
+        self.pending.insert(token, Pending { who, tip, until, number: self.next });
     }
 
     /// The handshake of a dialler that begins to follow.
@@ -160,122 +218,4 @@ impl Sessions {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn identity(direction: Direction, id: u8, address: &str) -> Identity {
-        Identity {
-            direction,
-            node_id: NodeId::from_bytes([id; 16]),
-            address: address.parse().unwrap(),
-            listens_at: None,
-            advertised: None,
-            version: String::new(),
-            compact_relay: false,
-        }
-    }
-
-    fn tip() -> Tip {
-        Tip {
-            height: farthing::Height::GENESIS,
-            work: farthing::Work::ZERO,
-            id: farthing::BlockId::ZERO,
-            headers: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_second_handshake_of_one_node_is_refused_until_the_first_has_lapsed() {
-        let mut sessions = Sessions::default();
-        let (own, dialler) = (NodeId::from_bytes([9; 16]), identity(Direction::Inbound, 1, "192.0.2.1:5"));
-        sessions.admit(own, &dialler, Duration::ZERO).unwrap();
-        sessions.await_follow([1; 16], dialler.clone(), tip(), Duration::ZERO);
-        assert_eq!(sessions.admit(own, &dialler, Duration::ZERO), Err(Refusal::Duplicate));
-        sessions.admit(own, &dialler, FOLLOW_DEADLINE).unwrap();
-        assert!(sessions.take_pending(&[1; 16], FOLLOW_DEADLINE).is_none());
-    }
-
-    #[test]
-    fn handshakes_without_a_follower_do_not_fill_the_table_for_longer_than_their_time() {
-        let mut sessions = Sessions::default();
-        let own = NodeId::from_bytes([255; 16]);
-        for id in 0..u8::try_from(MAX_INBOUND_SESSIONS).unwrap() {
-            let who = identity(Direction::Inbound, id, &format!("198.51.{id}.1:5"));
-            sessions.admit(own, &who, Duration::ZERO).unwrap();
-            sessions.await_follow([id; 16], who, tip(), Duration::ZERO);
-        }
-        let one_more = identity(Direction::Inbound, 200, "192.0.2.1:5");
-        assert_eq!(sessions.admit(own, &one_more, Duration::ZERO), Err(Refusal::Full(MAX_INBOUND_SESSIONS)));
-        // Those that this node begins are not kept out.
-        sessions.admit(own, &identity(Direction::Outbound, 201, "192.0.2.1:5"), Duration::ZERO).unwrap();
-        sessions.admit(own, &one_more, FOLLOW_DEADLINE).unwrap();
-    }
-
-    #[test]
-    fn one_network_gets_few_sessions_and_loopback_as_many_as_there_are() {
-        let mut sessions = Sessions::default();
-        let own = NodeId::from_bytes([255; 16]);
-        let mut meet = |id: u8, address: &str| {
-            let who = identity(Direction::Inbound, id, address);
-            let admitted = sessions.admit(own, &who, Duration::ZERO);
-            if admitted.is_ok() {
-                sessions.await_follow([id; 16], who, tip(), Duration::ZERO);
-            }
-            admitted
-        };
-        for id in 0..10 {
-            meet(id, "127.0.0.1:5").unwrap();
-        }
-        for id in 10..14 {
-            meet(id, &format!("192.0.2.{id}:5")).unwrap();
-        }
-        assert_eq!(meet(14, "192.0.2.99:5"), Err(Refusal::Full(MAX_INBOUND_PER_PREFIX)));
-        meet(15, "192.0.3.1:5").unwrap();
-    }
-
-    #[test]
-    fn a_node_that_came_back_takes_its_old_place_but_a_stranger_with_its_id_does_not() {
-        let own = NodeId::from_bytes([9; 16]);
-        let back = identity(Direction::Inbound, 1, "192.0.2.1:6");
-        let stranger = identity(Direction::Inbound, 1, "198.51.100.1:6");
-        let existing =
-            |is_alive| Existing { direction: Direction::Inbound, host: "192.0.2.1".parse().unwrap(), is_alive };
-        assert!(replaces(own, &back, existing(false)));
-        assert!(!replaces(own, &back, existing(true)));
-        assert!(!replaces(own, &stranger, existing(false)));
-    }
-
-    #[test]
-    fn whoever_names_the_id_of_a_node_that_was_dialled_does_not_push_it_out() {
-        // The smaller id, whose own dialling would win.
-        let own = NodeId::from_bytes([9; 16]);
-        let existing = |direction| Existing { direction, host: "192.0.2.1".parse().unwrap(), is_alive: true };
-        let stranger = identity(Direction::Inbound, 1, "198.51.100.1:6");
-        assert!(!replaces(own, &stranger, existing(Direction::Outbound)));
-        let itself = identity(Direction::Inbound, 1, "192.0.2.1:6");
-        assert!(replaces(own, &itself, existing(Direction::Outbound)));
-        // A stranger that was there first does not keep it out either.
-        let dialled = identity(Direction::Outbound, 200, "198.51.100.1:6");
-        assert!(replaces(own, &dialled, existing(Direction::Inbound)));
-    }
-
-    proptest! {
-        #[test]
-        fn of_a_mutual_dial_both_nodes_keep_the_same_one_whichever_they_saw_first(a: u8, b: u8, x_first: bool) {
-            prop_assume!(a != b);
-            // X is dialled by a, Y by b. Each node holds one of them and is asked about the other.
-            let host: IpAddr = "127.0.0.1".parse().unwrap();
-            let second_stays = |own: u8, other: u8, second: Direction| {
-                let first = if second == Direction::Inbound { Direction::Outbound } else { Direction::Inbound };
-                let existing = Existing { direction: first, host, is_alive: true };
-                replaces(NodeId::from_bytes([own; 16]), &identity(second, other, "127.0.0.1:1"), existing)
-            };
-            let a_keeps_x = if x_first { !second_stays(a, b, Direction::Inbound) } else { second_stays(a, b, Direction::Outbound) };
-            let b_keeps_x = if x_first { !second_stays(b, a, Direction::Outbound) } else { second_stays(b, a, Direction::Inbound) };
-            prop_assert_eq!(a_keeps_x, a < b);
-            prop_assert_eq!(b_keeps_x, a < b);
-        }
-    }
-}
+mod tests;

@@ -183,7 +183,9 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
         if locator.first() != Some(&ahead) {
             locator.insert(0, ahead);
         }
+        let asked = inner.elapsed();
         let headers = session.remote.headers(&locator).await?;
+        session.merits.answered(inner.elapsed().saturating_sub(asked));
         let count = headers.len();
         let Some(first) = headers.first() else {
             let none = better_than_tip(inner).map_or(Fetched::Nothing, Fetched::UpTo);

@@ -230,6 +230,9 @@ async fn submit(
     }
     let copies = transactions.iter().map(|(_, transaction)| transaction.clone()).collect();
     let verdicts = inner.mempool.submit(copies, Source::Peer(session.id)).await;
+    if verdicts.iter().any(Result::is_ok) {
+        session.merits.gave_transactions(inner.elapsed());
+    }
     for ((tries, transaction), verdict) in transactions.into_iter().zip(verdicts) {
         match verdict {
             Err(rejection) if rejection.is_senders_fault() => {

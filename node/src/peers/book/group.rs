@@ -1,6 +1,8 @@
-//! Network groups: addresses that one party is likely to hold together.
+//! Network groups: addresses that one party is likely to hold together. And who tells of addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use farthing::codec::{DecodeError, Reader, put_bytes};
 
 /// The /16 of an IPv4 address or the /32 of an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +36,61 @@ impl NetGroup {
                 Ipv6Addr::new(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]), 0, 0, 0, 0, 0, 0).into()
             }
         }
+    }
+}
+
+impl NetGroup {
+    /// The group as bytes, for keyed hashes.
+    pub(in crate::peers) fn to_bytes(self) -> [u8; 5] {
+        match self {
+            Self::V4([a, b]) => [4, a, b, 0, 0],
+            Self::V6([a, b, c, d]) => [6, a, b, c, d],
+        }
+    }
+}
+
+/// Who told of an address first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// A node of this network group.
+    Group(NetGroup),
+    /// A name that the operator gave to ask for addresses.
+    Seed,
+    /// The operator.
+    Operator,
+}
+
+impl From<NetGroup> for Source {
+    fn from(group: NetGroup) -> Self {
+        Self::Group(group)
+    }
+}
+
+impl Source {
+    /// The source as bytes, for keyed hashes.
+    pub(super) fn to_bytes(self) -> [u8; 5] {
+        match self {
+            Self::Group(group) => group.to_bytes(),
+            Self::Seed => *b"seed ",
+            Self::Operator => *b"self ",
+        }
+    }
+
+    pub(super) fn encode(self, record: &mut Vec<u8>) {
+        let text = match self {
+            Self::Group(group) => group.to_address().to_string(),
+            Self::Seed => "seed".to_owned(),
+            Self::Operator => "operator".to_owned(),
+        };
+        put_bytes(record, text.as_bytes());
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match reader.text("source", 64)? {
+            "seed" => Self::Seed,
+            "operator" => Self::Operator,
+            address => Self::Group(NetGroup::of(address.parse().map_err(|_| DecodeError::NotText("source"))?)),
+        })
     }
 }
 

@@ -1,6 +1,9 @@
-//! The address book: where nodes may be found. Bounded in all, per network group and per informer, so that nobody can
-//! fill it; picked from group by group, so that many addresses of one group weigh no more than one.
+//! The address book: where nodes may be found. After the design of Bitcoin Core's `addrman`: two tables of buckets, one
+//! of hearsay and one of nodes that this one had a session with, so that nobody can fill it; picked from group by group,
+//! so that many addresses of one group weigh no more than one.
 
+mod buckets;
+mod contest;
 mod entry;
 mod group;
 mod store;
@@ -13,14 +16,13 @@ use std::{
 
 use farthing::TimeMs;
 
-use self::entry::Entry;
-pub(super) use self::group::{NetGroup, is_public};
 pub use self::store::{BookStore, BookStoreError, MemoryBookStore, Record, Shelf};
-use super::limits::{MAX_BOOK, MAX_BOOK_GROUP, MAX_BOOK_SOURCE};
+use self::{buckets::Buckets, contest::Contests, entry::Entry};
+pub(super) use self::{
+    buckets::{Salt, Table},
+    group::{NetGroup, Source, is_public},
+};
 use crate::env::{Random, canonical};
-
-/// Addresses that nobody saw alive for so long are not passed on, nor taken.
-const STALE_AFTER_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// An address as it is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +47,29 @@ pub(super) enum Learned {
 pub(super) struct Book {
     groups: BTreeMap<NetGroup, BTreeMap<SocketAddr, Entry>>,
     len: usize,
-    per_source: BTreeMap<NetGroup, usize>,
+    buckets: Buckets,
+    contests: Contests,
+    /// How often an address was reached in this run.
+    successes: u64,
     changed: BTreeSet<SocketAddr>,
+    /// Keys of records that could not be read.
+    unreadable: Vec<Vec<u8>>,
     /// Whether private and loopback addresses may be learnt and passed on.
     private: bool,
 }
 
 impl Book {
-    pub(super) const fn new(private: bool) -> Self {
-        Self { groups: BTreeMap::new(), len: 0, per_source: BTreeMap::new(), changed: BTreeSet::new(), private }
+    pub(super) fn new(private: bool, salt: Salt) -> Self {
+        Self {
+            groups: BTreeMap::new(),
+            len: 0,
+            buckets: Buckets::new(salt),
+            contests: Contests::default(),
+            successes: 0,
+            changed: BTreeSet::new(),
+            unreadable: Vec::new(),
+            private,
+        }
     }
 
     /// How many addresses it has.
@@ -61,25 +77,41 @@ impl Book {
         self.len
     }
 
-    /// Takes up the records of an earlier run; those that cannot be read are dropped. Returns how many were.
-    pub(super) fn restore(&mut self, records: impl IntoIterator<Item = Record>) -> usize {
+    /// Takes up the records of an earlier run, also of the version before; those that cannot be read, that are stale or
+    /// that have no room are dropped, here and in the store. Returns how many were.
+    pub(super) fn restore(&mut self, records: impl IntoIterator<Item = Record>, now: TimeMs) -> usize {
         let mut dropped = 0;
         for (key, record) in records {
-            match (entry::address_of(&key), Entry::from_record(&record)) {
-                (Some(address), Ok(entry)) if self.is_allowed(address) && self.make_room(address, entry.source) => {
-                    self.insert(address, entry);
+            let Some(address) = entry::address_of(&key) else {
+                self.unreadable.push(key);
+                dropped += 1;
+                continue;
+            };
+            let kept = match Entry::from_record(&record) {
+                Ok((entry, is_current))
+                    if self.is_allowed(address) && !entry.is_stale(now) && self.entry(address).is_none() =>
+                {
+                    // A table that is full sends the others back to hearsay.
+                    let as_new = entry.clone().in_table(Table::New);
+                    (self.insert(address, entry) || self.insert(address, as_new)) && is_current
                 }
-                _ => dropped += 1,
+                _ => false,
+            };
+            if self.entry(address).is_none() {
+                dropped += 1;
+            }
+            if !kept {
+                self.changed.insert(address);
             }
         }
         dropped
     }
 
     /// An address that somebody told of.
-    pub(super) fn learn(&mut self, seen: SeenAddress, source: NetGroup, now: TimeMs) -> Learned {
+    pub(super) fn learn(&mut self, seen: SeenAddress, source: impl Into<Source>, now: TimeMs) -> Learned {
         let address = canonical(seen.address);
         let last_seen = seen.last_seen.min(now);
-        if !self.is_allowed(address) || now.since(last_seen) > STALE_AFTER_MS {
+        if !self.is_allowed(address) || entry::is_stale(last_seen, now) {
             return Learned::Refused;
         }
         if let Some(entry) = self.entry_mut(address) {
@@ -90,38 +122,71 @@ impl Book {
             }
             return Learned::Known;
         }
-        if !self.make_room(address, source) {
+        let entry = Entry::new(last_seen, source.into());
+        if !self.insert(address, entry.clone())
+            && !(self.make_room(address, entry.source, now) && self.insert(address, entry))
+        {
             return Learned::Refused;
         }
-        self.insert(address, Entry::new(last_seen, source));
         self.changed.insert(address);
         Learned::New
     }
 
-    /// A session with this address came about.
+    /// This address was reached: a session with it came about, or it answered a probe.
     pub(super) fn connected(&mut self, address: SocketAddr, now: TimeMs) {
         let address = canonical(address);
-        let seen = SeenAddress { address, last_seen: now };
-        if self.learn(seen, NetGroup::of(address.ip()), now) == Learned::Refused {
+        if !self.is_allowed(address) {
             return;
         }
-        if let Some(entry) = self.entry_mut(address) {
-            let before = (entry.met, entry.failures);
-            (entry.met, entry.failures, entry.retry_at) = (true, 0, Duration::ZERO);
-            if before != (true, 0) {
-                self.changed.insert(address);
+        self.successes += 1;
+        self.contests.answered(address);
+        let own_group = Source::Group(NetGroup::of(address.ip()));
+        if self.entry(address).is_none() {
+            let entry = Entry::new(now, own_group);
+            let is_in =
+                self.insert(address, entry.clone().in_table(Table::Tried)) || self.insert(address, entry.clone());
+            if !is_in {
+                // It is there, which hearsay may not be, nor what was reached longer ago.
+                let members = self.buckets.members(Table::New, address, own_group);
+                let least = members.min_by_key(|member| self.entry(*member).and_then(|entry| entry.last_success));
+                if let Some(least) = least {
+                    self.forget(least);
+                }
+                self.insert(address, entry);
             }
         }
+        if let Some(entry) = self.entry_mut(address) {
+            entry.succeed(now);
+            self.changed.insert(address);
+        }
+        self.promote(address, now);
     }
 
     /// An attempt to reach this address failed. `now` is the steady clock's.
     pub(super) fn failed(&mut self, address: SocketAddr, now: Duration, jitter: f64) {
         let address = canonical(address);
+        let successes = self.successes;
         let Some(entry) = self.entry_mut(address) else { return };
-        if entry.fail(now, jitter) {
-            self.changed.insert(address);
-        } else {
+        let counts = entry.fail(now, jitter, successes);
+        let is_lost = entry.is_lost();
+        self.changed.insert(address);
+        if counts && let Some(newcomer) = self.contests.failed(address) {
+            // It kept its place only as long as it answered.
+            self.demote(address);
+            self.move_to(newcomer, Table::Tried);
+        }
+        if is_lost {
             self.forget(address);
+        }
+    }
+
+    /// A session with this address, which this node began, ended.
+    pub(super) fn parted(&mut self, address: SocketAddr, wall: TimeMs, now: Duration, lasted: Duration, jitter: f64) {
+        let address = canonical(address);
+        if let Some(entry) = self.entry_mut(address) {
+            entry.succeed(wall);
+            entry.part(now, lasted, jitter);
+            self.changed.insert(address);
         }
     }
 
@@ -135,16 +200,26 @@ impl Book {
             self.groups.remove(&group);
         }
         self.len -= 1;
-        if let Some(count) = self.per_source.get_mut(&entry.source) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_source.remove(&entry.source);
-            }
-        }
+        self.buckets.remove(entry.table, address, entry.source);
         self.changed.insert(address);
+        if let Some(newcomer) = self.contests.forget(address) {
+            self.move_to(newcomer, Table::Tried);
+        }
     }
 
-    /// An address to dial: a random one of a random group, groups that are not `in_use` before those that are.
+    /// Drops what nobody saw alive for a long time.
+    pub(super) fn expire(&mut self, now: TimeMs) {
+        let all = self.groups.values().flatten();
+        let stale: Vec<SocketAddr> =
+            all.filter(|(_, entry)| entry.is_stale(now)).map(|(address, _)| *address).collect();
+        for address in stale {
+            self.forget(address);
+        }
+    }
+
+    /// An address to dial: a random one of a random group; groups that are not `in_use` before those that are. Half of
+    /// the time it is one that was reached before, if there is any: hearsay of many groups costs nothing. The other half
+    /// all groups have the same chance: those that this node never reached would else be few, and mostly an attacker's.
     pub(super) fn pick(
         &self,
         random: &dyn Random,
@@ -152,22 +227,60 @@ impl Book {
         in_use: &BTreeSet<NetGroup>,
         allowed: impl Fn(&SocketAddr) -> bool,
     ) -> Option<SocketAddr> {
-        let mut groups: Vec<&NetGroup> = self.groups.keys().collect();
+        let tables: &[Option<Table>] = if random.below(2) == 0 { &[Some(Table::Tried), None] } else { &[None] };
+        [false, true].into_iter().find_map(|used| {
+            let of_use = |group: &NetGroup| in_use.contains(group) == used;
+            tables.iter().find_map(|table| self.pick_from(*table, random, now, of_use, &allowed))
+        })
+    }
+
+    /// An address to probe: one whose place another claims, or else one that this node knows by hearsay only.
+    pub(super) fn pick_to_probe(
+        &self,
+        random: &dyn Random,
+        now: Duration,
+        allowed: impl Fn(&SocketAddr) -> bool,
+    ) -> Option<SocketAddr> {
+        let ready = |address: &SocketAddr| self.entry(*address).is_some_and(|entry| entry.retry_at <= now);
+        let contested = self.contested().find(|address| ready(address) && allowed(address));
+        contested.or_else(|| self.pick_from(Some(Table::New), random, now, |_| true, &allowed))
+    }
+
+    /// Addresses whose places among the tried others claim.
+    pub(super) fn contested(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.contests.holders()
+    }
+
+    /// A random address of a random group: of one table, or of either with the same chance.
+    fn pick_from(
+        &self,
+        table: Option<Table>,
+        random: &dyn Random,
+        now: Duration,
+        group: impl Fn(&NetGroup) -> bool,
+        allowed: impl Fn(&SocketAddr) -> bool,
+    ) -> Option<SocketAddr> {
+        let mut groups: Vec<&BTreeMap<SocketAddr, Entry>> =
+            self.groups.iter().filter(|(key, _)| group(key)).map(|(_, entries)| entries).collect();
         random.shuffle(&mut groups);
-        groups.sort_by_key(|group| in_use.contains(group));
-        groups.into_iter().find_map(|group| {
-            let ready =
-                self.groups.get(group)?.iter().filter(|(address, entry)| entry.retry_at <= now && allowed(address));
-            let ready: Vec<&SocketAddr> = ready.map(|(address, _)| address).collect();
-            let at = usize::try_from(random.below(ready.len() as u64)).unwrap_or_default();
-            ready.get(at).map(|address| **address)
+        groups.into_iter().find_map(|entries| {
+            let ready = entries.iter().filter(|(address, entry)| entry.retry_at <= now && allowed(address));
+            let (tried, new): (Vec<_>, Vec<_>) = ready.partition(|(_, entry)| entry.table == Table::Tried);
+            let from = match table {
+                Some(Table::Tried) => tried,
+                Some(Table::New) => new,
+                None if new.is_empty() || (!tried.is_empty() && random.below(2) == 0) => tried,
+                None => new,
+            };
+            let at = usize::try_from(random.below(from.len() as u64)).unwrap_or_default();
+            from.get(at).map(|(address, _)| **address)
         })
     }
 
     /// Some addresses to pass on.
     pub(super) fn sample(&self, random: &dyn Random, most: usize, now: TimeMs) -> Vec<SeenAddress> {
         let entries = self.groups.values().flatten();
-        let fresh = entries.filter(|(_, entry)| entry.failures == 0 && now.since(entry.last_seen) <= STALE_AFTER_MS);
+        let fresh = entries.filter(|(_, entry)| entry.failures == 0 && !entry.is_stale(now));
         let mut sample: Vec<SeenAddress> =
             fresh.map(|(address, entry)| SeenAddress { address: *address, last_seen: entry.last_seen }).collect();
         random.shuffle(&mut sample);
@@ -179,7 +292,14 @@ impl Book {
     pub(super) fn take_changes(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         let changed = std::mem::take(&mut self.changed);
         let record = |address: &SocketAddr| self.entry(*address).map(Entry::to_record);
-        changed.iter().map(|address| (entry::key(*address), record(address))).collect()
+        let mut changes: Vec<_> = changed.iter().map(|address| (entry::key(*address), record(address))).collect();
+        changes.extend(std::mem::take(&mut self.unreadable).into_iter().map(|key| (key, None)));
+        changes
+    }
+
+    #[cfg(test)]
+    pub(in crate::peers) fn is_tried(&self, address: SocketAddr) -> bool {
+        self.entry(address).is_some_and(|entry| entry.table == Table::Tried)
     }
 
     fn is_allowed(&self, address: SocketAddr) -> bool {
@@ -196,39 +316,23 @@ impl Book {
         self.groups.get_mut(&NetGroup::of(address.ip()))?.get_mut(&address)
     }
 
-    fn insert(&mut self, address: SocketAddr, entry: Entry) {
-        *self.per_source.entry(entry.source).or_default() += 1;
+    /// Enters an address that is not in the book. False if its bucket is full.
+    fn insert(&mut self, address: SocketAddr, entry: Entry) -> bool {
+        if !self.buckets.insert(entry.table, address, entry.source) {
+            return false;
+        }
         if self.groups.entry(NetGroup::of(address.ip())).or_default().insert(address, entry).is_none() {
             self.len += 1;
         }
+        true
     }
 
-    /// Makes room for a new address, at the cost of one that this node never met. False if there is none.
-    fn make_room(&mut self, address: SocketAddr, source: NetGroup) -> bool {
-        if self.per_source.get(&source).is_some_and(|count| *count >= MAX_BOOK_SOURCE) {
-            return false;
-        }
-        let group = NetGroup::of(address.ip());
-        if self.groups.get(&group).is_some_and(|entries| entries.len() >= MAX_BOOK_GROUP) {
-            return self.evict_from(group);
-        }
-        if self.len < MAX_BOOK {
-            return true;
-        }
-        let largest = self.groups.iter().max_by_key(|(_, entries)| entries.len()).map(|(group, _)| *group);
-        largest.is_some_and(|group| self.evict_from(group))
-    }
-
-    fn evict_from(&mut self, group: NetGroup) -> bool {
-        let entries = self.groups.get(&group).into_iter().flatten();
-        let least = entries.min_by_key(|(_, entry)| entry.worth()).map(|(address, entry)| (*address, entry.met));
-        match least {
-            Some((address, false)) => {
-                self.forget(address);
-                true
-            }
-            _ => false,
-        }
+    /// Makes room for hearsay, at the cost of an address that is stale or never answered. False if there is none: what
+    /// may be good is never displaced by what was merely told.
+    fn make_room(&mut self, address: SocketAddr, source: Source, now: TimeMs) -> bool {
+        let gives_way = |member: &SocketAddr| self.entry(*member).is_some_and(|entry| entry.gives_way(now));
+        let leaving = self.buckets.members(Table::New, address, source).find(gives_way);
+        leaving.map(|leaving| self.forget(leaving)).is_some()
     }
 }
 

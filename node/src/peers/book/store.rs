@@ -14,6 +14,8 @@ pub enum Shelf {
     Addresses,
     /// Bans.
     Bans,
+    /// Single values: the salt of the address book, the anchors.
+    Notes,
 }
 
 /// A key and its value.

@@ -2,6 +2,7 @@
 
 mod compact;
 mod download;
+mod finding;
 mod hostile;
 mod meeting;
 mod operator;

@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
@@ -15,18 +15,22 @@ use tokio::{
 };
 use tokio_stream::{Stream as _, wrappers::WatchStream};
 
-use crate::env::{Connection, Io, Listener, Net, SystemNet};
+use crate::{
+    env::{Connection, Io, Listener, Net, SystemNet},
+    peers::session::lock,
+};
 
 /// The system's network behind a switch. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Switch {
     /// Counts how often the cable was pulled; the cable is in while it is even.
     pulled: Arc<watch::Sender<u64>>,
+    dialled: Arc<Mutex<Vec<SocketAddr>>>,
 }
 
 impl Default for Switch {
     fn default() -> Self {
-        Self { pulled: Arc::new(watch::Sender::new(0)) }
+        Self { pulled: Arc::new(watch::Sender::new(0)), dialled: Arc::default() }
     }
 }
 
@@ -37,6 +41,11 @@ impl Switch {
 
     pub(super) fn plug(&self) {
         self.pulled.send_modify(|count| *count += 1);
+    }
+
+    /// Where connections were made to.
+    pub(super) fn dialled(&self) -> Vec<SocketAddr> {
+        lock(&self.dialled).clone()
     }
 
     fn is_out(&self) -> bool {
@@ -63,7 +72,9 @@ impl Net for Switch {
             if self.is_out() {
                 return Err(io::Error::new(io::ErrorKind::NetworkUnreachable, "the cable is out"));
             }
-            Ok(self.wrap(SystemNet.dial(host, port).await?))
+            let connection = SystemNet.dial(host, port).await?;
+            lock(&self.dialled).push(connection.peer());
+            Ok(self.wrap(connection))
         })
     }
 
