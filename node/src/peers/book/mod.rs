@@ -123,9 +123,9 @@ impl Book {
             return Learned::Known;
         }
         let entry = Entry::new(last_seen, source.into());
-        if !self.insert(address, entry.clone())
-            && !(self.make_room(address, entry.source, now) && self.insert(address, entry))
-        {
+        let is_in = self.insert(address, entry.clone())
+            || (self.make_room(address, entry.source, now) && self.insert(address, entry));
+        if !is_in {
             return Learned::Refused;
         }
         self.changed.insert(address);
