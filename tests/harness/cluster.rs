@@ -25,9 +25,13 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts nodes, each told of those before it that it is linked with, and waits until these are connected.
-    pub(crate) async fn start(params: Arc<Params>, count: usize, links: fn(usize, usize) -> bool) -> Self {
+    pub(crate) async fn start(
+        params: Arc<Params>,
+        count: usize,
+        links: impl Fn(usize, usize) -> bool + Clone + Send + 'static,
+    ) -> Self {
         let folders = tempfile::tempdir().expect("a temporary folder");
-        let fabric = Fabric::new(links);
+        let fabric = Fabric::new(links.clone());
         let mut nodes: Vec<Node> = Vec::new();
         for at in 0..count {
             let folder = folders.path().join(format!("node{at}"));
@@ -46,6 +50,10 @@ impl Cluster {
             cluster.connected(at, linked).await;
         }
         cluster
+    }
+
+    pub(crate) fn node(&self, at: usize) -> &Node {
+        &self.nodes[at]
     }
 
     pub(crate) fn chain(&self, at: usize) -> &Chain {
