@@ -128,13 +128,13 @@ async fn a_seed_is_asked_while_few_addresses_are_known_and_not_after() {
     let node = Node::start(PeersConfig { seeds: vec![friend.target()], ..seeking() }).await;
     node.meets(&friend).await;
     let inner = node.network.inner();
-    assert!(seeds::are_needed(&inner));
+    assert!(seeds::are_needed(inner));
     let now = inner.env.clock().now();
     for port in 1..=u16::try_from(NEARLY_EMPTY_BOOK).unwrap() {
         let seen = SeenAddress { address: ([192, 0, 2, 1], port).into(), last_seen: now };
         lock(&inner.state).book.learn(seen, Source::Seed, now);
     }
-    assert!(!seeds::are_needed(&inner));
+    assert!(!seeds::are_needed(inner));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
