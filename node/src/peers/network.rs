@@ -277,6 +277,15 @@ impl Network {
         bans.map(|(culprit, ban)| (culprit.to_string(), ban.until, ban.reason.clone())).collect()
     }
 
+    /// Nodes that misbehaved and are not banned: whom, and how many points count against it now; 100 are
+    /// a ban.
+    #[must_use]
+    pub fn scores(&self) -> Vec<(String, u32)> {
+        let elapsed = self.inner.elapsed();
+        let state = lock(&self.inner.state);
+        state.standing.scores(elapsed).map(|(culprit, points)| (culprit.to_string(), points)).collect()
+    }
+
     /// Hosts that get no connection while they are banned. On loopback a ban names one node, so all are met there.
     #[must_use]
     pub fn banned_hosts(&self) -> HostFilter {

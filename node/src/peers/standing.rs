@@ -153,6 +153,11 @@ impl Standing {
         self.bans.iter().filter(move |(_, ban)| ban.until > now)
     }
 
+    /// Points that count now, of nodes that are not banned.
+    pub(super) fn scores(&self, elapsed: Duration) -> impl Iterator<Item = (&Culprit, u32)> {
+        self.scores.iter().map(move |(culprit, score)| (culprit, score.at(elapsed))).filter(|(_, points)| *points > 0)
+    }
+
     /// Whether there are new bans since this was last asked.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
@@ -257,6 +262,9 @@ mod tests {
         let bad = culprit("192.0.2.1");
         standing.blame(bad, &small(), NOW, Duration::ZERO);
         assert_eq!(standing.blame(bad, &small(), NOW, FORGIVEN_EVERY * 10), Verdict::Scored(40));
+        let points = |elapsed| standing.scores(elapsed).map(|(_, points)| points).collect::<Vec<_>>();
+        assert_eq!(points(FORGIVEN_EVERY * 11), [39]);
+        assert!(points(FORGIVEN_EVERY * 50).is_empty());
     }
 
     #[test]

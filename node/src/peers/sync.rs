@@ -10,7 +10,7 @@ use super::{
     blame::Misdeed,
     convert::Tip,
     fetch,
-    limits::{MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
+    limits::{CLAIM_DEADLINE, MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
     network::Inner,
     remote::PullError,
     session::Session,
@@ -176,8 +176,9 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
     let so_far = |last: Option<HeaderContext>, none| last.map_or(none, Fetched::UpTo);
     loop {
         // One peer at a time, for the others' headers are mostly the same; and one answer a turn, so that no peer keeps
-        // it from the others.
-        let _turn = inner.headers_turn.lock().await;
+        // it from the others. Whoever has waited long for it does without: mute peers, however many, cost the others
+        // no more than that.
+        let _turn = timeout(CLAIM_DEADLINE, inner.headers_turn.lock()).await;
         let mut locator = inner.chain.locator().await.map_err(|_| SyncError::Stopping)?;
         let ahead = last.as_ref().map_or_else(|| inner.chain.best_header().id(), HeaderContext::id);
         if locator.first() != Some(&ahead) {

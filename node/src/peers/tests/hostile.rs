@@ -169,6 +169,26 @@ async fn a_mute_peer_delays_but_does_not_stop_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_peers_that_owe_headers_do_not_keep_another_ones_out() {
+    let (node, honest) = (Node::start(alone()).await, Node::start(alone()).await);
+    honest.mine(50, 1).await;
+    let orphan = *honest.chain.view().tip.header();
+    let mut mute = Vec::new();
+    // Were they waited for one after the other, it would take longer than this test has.
+    for id in 1..=12 {
+        let hello = Hello { listen_port: Some(id.into()), ..hello(id) };
+        let hostile = Hostile::meet(&node, hello).await.unwrap();
+        hostile.announce(&tip(orphan, 50, 1_000)).await.unwrap();
+        mute.push(hostile);
+    }
+    // One is asked for the headers before it and says nothing; the others wait their turn.
+    mute[0].want().await;
+    honest.connect(&node).await;
+    node.reaches(50).await;
+    assert!(node.network.bans().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orphans_stale_tips_and_blocks_of_the_near_future_are_nobodys_fault() {
     let (node, other) = (Node::start(alone()).await, Node::start(alone()).await);
     other.mine(3, 2).await;
