@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "tests say which seed they ran with and show the logs of what failed")]
 
 mod admin;
+mod byzantine;
 mod harness;
 mod kills;
 mod partition;

@@ -56,6 +56,10 @@ impl Cluster {
         &self.nodes[at]
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub(crate) fn chain(&self, at: usize) -> &Chain {
         self.nodes[at].chain()
     }

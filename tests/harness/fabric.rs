@@ -69,6 +69,11 @@ impl Fabric {
         FabricNet { fabric: self.clone(), node }
     }
 
+    /// Lets nodes dial a port on which somebody listens who is none of them, as if it were this node's.
+    pub(crate) fn adopt(&self, port: u16, node: usize) {
+        self.state().ports.insert(port, node);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

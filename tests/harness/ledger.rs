@@ -9,7 +9,8 @@ use farthing_node::{
     mempool::{Mempool, TemplateLimits},
 };
 
-fn now() -> TimeMs {
+/// The time of this machine.
+pub(crate) fn now() -> TimeMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands behind 1970");
     TimeMs::new(u64::try_from(since.as_millis()).expect("the clock stands before the year 584 million"))
 }
@@ -17,11 +18,22 @@ fn now() -> TimeMs {
 /// Makes the next block of a chain without reward delay, submits it, and gives its place. Transactions that cannot be
 /// executed (any more) are left out, as a miner does it.
 pub(crate) async fn mine(chain: &Chain, transactions: Vec<SignedTransaction>, to: Address) -> HeaderContext {
+    try_mine(chain, transactions, to).await.expect("nobody else mines meanwhile")
+}
+
+/// The same where others mine too; none if one of them was faster.
+pub(crate) async fn try_mine(
+    chain: &Chain,
+    transactions: Vec<SignedTransaction>,
+    to: Address,
+) -> Option<HeaderContext> {
     let block = next_block(chain, transactions, to);
     let id = block.id();
-    let accepted = chain.submit_block(block, Origin::Mined).await.expect("a valid block");
-    assert!(matches!(accepted, Accepted::Connected), "{accepted:?}");
-    chain.header(id).await.expect("the store reads").expect("it was just taken")
+    match chain.submit_block(block, Origin::Mined).await.expect("a valid block") {
+        Accepted::Connected => Some(chain.header(id).await.expect("the store reads").expect("it was just taken")),
+        Accepted::SideBranch => None,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Mines what the mempool offers.
@@ -32,7 +44,8 @@ pub(crate) async fn mine_waiting(chain: &Chain, mempool: &Mempool, to: Address) 
     mine(chain, waiting.iter().map(|pooled| pooled.transaction().clone()).collect(), to).await
 }
 
-fn next_block(chain: &Chain, mut transactions: Vec<SignedTransaction>, to: Address) -> Block {
+/// The next block of a chain without reward delay, with its work done.
+pub(crate) fn next_block(chain: &Chain, mut transactions: Vec<SignedTransaction>, to: Address) -> Block {
     let (params, view) = (chain.params(), chain.view());
     let height = view.tip.height().next();
     let mut executor = Executor::new(params, &view.accounts, height);
@@ -54,10 +67,15 @@ fn next_block(chain: &Chain, mut transactions: Vec<SignedTransaction>, to: Addre
     };
     let mut block = Block { header, coinbase, transactions };
     block.header.tx_root = block.tx_root();
-    while !block.header.has_work() {
-        block.header.nonce += 1;
-    }
+    solve(&mut block.header);
     block
+}
+
+/// Does a header's work; on the networks of the tests two attempts are expected.
+pub(crate) fn solve(header: &mut Header) {
+    while !header.has_work() {
+        header.nonce += 1;
+    }
 }
 
 /// Computes the ledger from the blocks of a node's best chain, every rule and signature checked.
