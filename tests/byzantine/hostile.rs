@@ -133,7 +133,7 @@ impl Hostile {
         hello: wire::Hello,
     ) -> Result<(PeerServiceClient<Channel>, wire::HandshakeResponse), Status> {
         let mut client = self.dial(node).await?;
-        let request = wire::HandshakeRequest { hello: Some(hello) };
+        let request = wire::HandshakeRequest { hello: Some(hello), probe: false };
         // A handshake may be lost in a server that is short of places; it then comes again.
         let answer = timeout(PATIENCE, client.handshake(request)).await;
         let answer = answer.map_err(|_| Status::deadline_exceeded("no answer to the handshake"))??;
