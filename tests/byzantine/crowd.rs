@@ -12,7 +12,7 @@ use crate::harness::{
     fabric::everybody,
     keys::{ALICE, BOB, CAROL},
     ledger::{assert_rebuilds, mine, try_mine},
-    networks, until,
+    networks,
 };
 
 /// How often a block is mined while the attacks last.
@@ -124,19 +124,16 @@ async fn attack(cluster: &Cluster, victims: &[usize], attackers: usize, miners: 
         attackers = join_all(attacks) => attackers,
         () = mine_on(cluster, miners) => unreachable!("it mines until it is dropped"),
     };
-    until("all agree on the branch with the most work", || {
-        let tips: Vec<_> = all.iter().map(|at| cluster.tip(*at)).collect();
-        let most = tips.iter().map(|tip| tip.total_work()).max();
-        let is_met = tips.iter().all(|tip| Some(tip.total_work()) == most);
-        if is_met { Ok(()) } else { Err(format!("{:?}", tips.iter().map(|tip| tip.height()).collect::<Vec<_>>())) }
-    })
-    .await;
-    let last = loop {
-        if let Some(last) = try_mine(cluster.chain(miners[0]), Vec::new(), CAROL.address()).await {
-            break last;
+    let most = all.iter().map(|at| cluster.tip(*at)).max_by_key(|tip| tip.total_work()).expect("there are nodes");
+    cluster.settle(&all, &most).await;
+    // And once more, with a block of their own. One that somebody made before may take its place, with equal work.
+    loop {
+        let mined = try_mine(cluster.chain(miners[0]), Vec::new(), CAROL.address()).await;
+        let Some(mined) = mined else { continue };
+        if cluster.settle(&all, &mined).await.id() == mined.id() {
+            break;
         }
-    };
-    cluster.agree_on(&all, last.id()).await;
+    }
     for (node, culprit) in attackers.iter().flat_map(|attacker| &attacker.banned_by) {
         let bans = cluster.node(*node).network().bans();
         assert!(bans.iter().any(|(whom, ..)| whom == culprit), "node {node} has not banned {culprit}: {bans:?}");

@@ -103,6 +103,18 @@ impl Cluster {
         .await;
     }
 
+    /// Waits until these nodes have one tip, whichever, with at least as much work as this one.
+    pub(crate) async fn settle(&self, nodes: &[usize], least: &HeaderContext) -> HeaderContext {
+        until(&format!("nodes {nodes:?} agree on a branch as good as that of {}", least.id()), || {
+            let tips: Vec<_> = nodes.iter().map(|at| self.tip(*at)).collect();
+            if tips.iter().all(|found| found.id() == tips[0].id() && found.total_work() >= least.total_work()) {
+                return Ok(tips[0]);
+            }
+            Err(tips.iter().map(|found| format!("{} at {}; ", found.id(), found.height())).collect())
+        })
+        .await
+    }
+
     /// Stops every node and checks that none of them had failed.
     pub(crate) async fn stop(self) {
         for node in &self.nodes {
