@@ -202,7 +202,8 @@ fn resident_mib(process: &str) -> u64 {
 fn disk_usage(dir: &Path) -> Vec<(String, u64)> {
     fn below(path: &Path) -> u64 {
         let meta = fs::metadata(path).unwrap();
-        if meta.is_file() {
+        // A running node has a socket there too.
+        if !meta.is_dir() {
             return meta.len();
         }
         fs::read_dir(path).unwrap().map(|entry| below(&entry.unwrap().path())).sum()
