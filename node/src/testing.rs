@@ -113,13 +113,17 @@ pub(crate) struct TestChain {
 
 impl TestChain {
     pub(crate) fn start() -> Self {
+        Self::with(chain::Settings::default())
+    }
+
+    pub(crate) fn with(settings: chain::Settings) -> Self {
         let params = dev();
         let clock = ManualClock::new(params.genesis_time.saturating_add(86_400_000));
         let env = Env::system().unwrap().with_clock(clock.clone());
         let tasks = Tasks::new();
         let (store, _) = MemoryStore::new(&params);
         let view = ChainView::genesis(&params);
-        let chain = chain::start(params, env, Arc::new(store), view, Vec::new(), chain::Caches::default(), &tasks);
+        let chain = chain::start(params, env, Arc::new(store), view, Vec::new(), settings, &tasks);
         Self { chain, clock, tasks }
     }
 

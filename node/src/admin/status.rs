@@ -2,7 +2,7 @@
 
 use std::process;
 
-use farthing::wire::admin as wire;
+use farthing::{Height, wire::admin as wire};
 
 use super::Deps;
 use crate::peers::SyncState;
@@ -36,6 +36,7 @@ pub(super) fn get(deps: &Deps) -> wire::GetStatusResponse {
         outbound_peers: count(peers.len() - inbound),
         bans: count(deps.network.bans().len()),
         mining: facts.mines_for.is_some(),
+        final_height: deps.chain.final_height().map(Height::get),
         data_dir: facts.data_dir.display().to_string(),
         started_at_ms: facts.started_at.get(),
         uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),

@@ -1,7 +1,7 @@
 //! The writer's task: one command after the other, off the async threads; retries and ties on time.
 
 use std::{
-    num::NonZeroUsize,
+    num::{NonZeroU64, NonZeroUsize},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Chain, ChainView, VerifiedCache,
     events::Origin,
+    finality::Finality,
     handle::{Command, Shared},
     headers::HeaderTree,
     keys::KeyCache,
@@ -34,20 +35,22 @@ const RETRY_FUTURE: Duration = Duration::from_secs(1);
 /// How soon a tie is tried again that could not be taken when it was due.
 const RETRY_TIE: Duration = Duration::from_secs(5);
 
-/// Sizes of the chain's caches.
+/// What the operator decides about the chain.
 #[derive(Debug, Clone, Copy)]
-pub struct Caches {
+pub struct Settings {
     /// Parsed keys that are kept; about 2 KiB each.
     pub keys: NonZeroUsize,
     /// Transactions whose signature is remembered as good; about 100 bytes each.
     pub verified: NonZeroUsize,
+    /// A block with so many others on top is never undone; none: any may be.
+    pub finality_depth: Option<NonZeroU64>,
 }
 
-impl Default for Caches {
+impl Default for Settings {
     fn default() -> Self {
         const KEYS: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
         const VERIFIED: NonZeroUsize = NonZeroUsize::new(200_000).expect("not zero");
-        Self { keys: KEYS, verified: VERIFIED }
+        Self { keys: KEYS, verified: VERIFIED, finality_depth: None }
     }
 }
 
@@ -58,19 +61,20 @@ pub fn start(
     store: Arc<dyn Store>,
     view: ChainView,
     candidates: Vec<HeaderContext>,
-    caches: Caches,
+    settings: Settings,
     tasks: &Tasks,
 ) -> Chain {
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let shared = Arc::new(Shared {
+        finality: Finality::new(settings.finality_depth, view.tip.height()),
         params,
         env,
         store,
         view: watch::Sender::new(Arc::new(view)),
         changes: broadcast::Sender::new(CHANGES),
         headers: Mutex::new(HeaderTree::default()),
-        keys: KeyCache::new(caches.keys),
-        verified: VerifiedCache::new(caches.verified),
+        keys: KeyCache::new(settings.keys),
+        verified: VerifiedCache::new(settings.verified),
     });
     let writer = Writer::new(Arc::clone(&shared), candidates);
     tasks.spawn("chain", run(writer, inbox, tasks.token().clone()));

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use farthing::{Address, Block, BlockId, Header, Params, VerifyingKey};
+use farthing::{Address, Block, BlockId, Header, Height, Params, VerifyingKey};
 use farthing_consensus::HeaderContext;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
     ChainView, VerifiedCache,
     events::{Accepted, Origin, SessionId, TipChange, TipChanges},
+    finality::Finality,
     headers::{HeaderTree, HeadersAccepted},
     keys::KeyCache,
     rejection::{BlockRejection, ChainError, HeaderRejection},
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) headers: Mutex<HeaderTree>,
     pub(super) keys: KeyCache,
     pub(super) verified: VerifiedCache,
+    pub(super) finality: Finality,
 }
 
 /// What the writer is asked to do.
@@ -65,6 +67,12 @@ impl Chain {
     #[must_use]
     pub fn subscribe(&self) -> TipChanges {
         TipChanges(self.shared.changes.subscribe())
+    }
+
+    /// Height of the highest block that this node never undoes; none if it undoes any for a branch with more work.
+    #[must_use]
+    pub fn final_height(&self) -> Option<Height> {
+        self.shared.finality.height()
     }
 
     /// Signatures that need not be verified again.

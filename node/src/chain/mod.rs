@@ -7,6 +7,7 @@ mod actor;
 mod candidates;
 mod entries;
 mod events;
+mod finality;
 mod handle;
 mod headers;
 mod keys;
@@ -22,7 +23,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Caches, start};
+pub use actor::{Settings, start};
 pub use entries::{AccountEntry, EntryCause, EntryCursor};
 pub use events::{Accepted, ChainBlock, Lagged, Origin, SessionId, TipChange, TipChanges};
 pub use handle::Chain;

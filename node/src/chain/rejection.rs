@@ -1,6 +1,6 @@
 //! Why the chain refuses something.
 
-use farthing::{BlockId, TimeMs, WireId};
+use farthing::{BlockId, Height, TimeMs, WireId};
 use farthing_consensus::{BlockError, HeaderError, TxError};
 
 use crate::{ledger::LedgerError, store::StoreError};
@@ -26,6 +26,11 @@ impl From<StoreError> for ChainError {
 }
 
 impl ChainError {
+    /// Something is not in the store that must be there.
+    pub(super) fn missing(what: &str, block: &BlockId) -> Self {
+        Self::Inconsistent(format!("{what} of block {block} is not in the store"))
+    }
+
     /// True if the process must stop.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
@@ -97,6 +102,17 @@ pub enum BlockRejection {
         /// When.
         retry_at: TimeMs,
     },
+    /// Its branch leaves the best chain below what the operator made final. Valid for the network all the same.
+    #[error(
+        "block {id} is on a branch that leaves this node's chain below height {final_height}, which is final here; to \
+         follow such a branch, start the node without --finality-depth"
+    )]
+    BelowFinal {
+        /// The block.
+        id: BlockId,
+        /// Height of the highest final block.
+        final_height: Height,
+    },
     /// The node itself failed.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -116,7 +132,11 @@ impl BlockRejection {
         match self {
             Self::Block { error, .. } => error.condemns_id(),
             Self::Signature { .. } | Self::KnownInvalid { .. } => true,
-            Self::Header { .. } | Self::Orphan { .. } | Self::FromFuture { .. } | Self::Chain(_) => false,
+            Self::Header { .. }
+            | Self::Orphan { .. }
+            | Self::FromFuture { .. }
+            | Self::BelowFinal { .. }
+            | Self::Chain(_) => false,
         }
     }
 
@@ -159,6 +179,17 @@ pub enum HeaderRejection {
     KnownInvalid {
         /// The header.
         id: BlockId,
+    },
+    /// Its branch leaves the best chain below what the operator made final. Valid for the network all the same.
+    #[error(
+        "header {id} is on a branch that leaves this node's chain below height {final_height}, which is final here; to \
+         follow such a branch, start the node without --finality-depth"
+    )]
+    BelowFinal {
+        /// The header.
+        id: BlockId,
+        /// Height of the highest final block.
+        final_height: Height,
     },
     /// As many headers wait for their bodies as this node keeps.
     #[error("{0} headers already wait for their bodies")]

@@ -63,6 +63,10 @@ impl Writer {
         let mut first_fault = None;
         let mut unreadable = HashSet::new();
         while let Some(candidate) = self.best_candidate(&unreadable) {
+            if self.refuses_to_leave(&candidate)?.is_some() {
+                self.candidates.remove(&candidate.id());
+                continue;
+            }
             match self.change_to(&candidate, origin) {
                 Ok(()) => break,
                 Err(BlockRejection::Chain(error)) if error.damaged_block().is_some() => {
@@ -149,7 +153,7 @@ impl Writer {
         while self.shared.store.best_at(at.height())? != Some(at.id()) {
             let parent = self.shared.store.header(&at.header().previous)?;
             branch.push(at);
-            at = parent.ok_or_else(|| Self::inconsistent("the parent", &at.id()))?;
+            at = parent.ok_or_else(|| ChainError::missing("the parent", &at.id()))?;
         }
         branch.reverse();
         let undone = self.view.tip.height().distance_from(at.height());
@@ -164,14 +168,14 @@ impl Writer {
         let range = self.shared.store.range_peaks(fork.height().next().get())?;
         while view.tip.id() != fork.id() {
             let id = view.tip.id();
-            let block = store.block(&id)?.ok_or_else(|| Self::inconsistent("the body", &id))?;
+            let block = store.block(&id)?.ok_or_else(|| ChainError::missing("the body", &id))?;
             let effects = match store.effects(&id) {
                 // Only executing the block again brings them back, which a start does.
                 Err(error @ StoreError::Corrupt { .. }) => return Err(ChainError::Inconsistent(error.to_string())),
-                read => read?.ok_or_else(|| Self::inconsistent("the effects", &id))?,
+                read => read?.ok_or_else(|| ChainError::missing("the effects", &id))?,
             };
             let parent = store.header(&view.tip.header().previous)?;
-            let parent = parent.ok_or_else(|| Self::inconsistent("the parent", &id))?;
+            let parent = parent.ok_or_else(|| ChainError::missing("the parent", &id))?;
             // The ranges on the way are never looked at; only the fork's counts.
             let matured = self.shared.matured_at(view.tip.height())?;
             let before = Before { parent, range: range.clone(), matured };
@@ -221,7 +225,7 @@ impl Writer {
     ) -> Result<ChainView, BlockRejection> {
         let id = context.id();
         let store = &self.shared.store;
-        let block = store.block(&id)?.ok_or_else(|| Self::inconsistent("the body", &id))?;
+        let block = store.block(&id)?.ok_or_else(|| ChainError::missing("the body", &id))?;
         let checked = check_block(&self.shared.params, &block).map_err(|error| BlockRejection::Block { id, error })?;
         let applied = view
             .apply(&self.shared.params, &checked, context)

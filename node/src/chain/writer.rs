@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use farthing::{Block, BlockId, Header, TimeMs};
+use farthing::{Block, BlockId, Header, Height, TimeMs};
 use farthing_consensus::{
     CheckedBlock, HeaderContext, HeaderError, check_block_owned, check_header, check_header_alone,
 };
@@ -89,6 +89,10 @@ impl Writer {
         }
         let parent = self.shared.store.header(&block.header.previous)?;
         let parent = parent.ok_or(BlockRejection::Orphan { missing: block.header.previous })?;
+        if let Some(final_height) = self.refuses_to_leave(&parent)? {
+            self.forget_branch(id);
+            return Err(BlockRejection::BelowFinal { id, final_height });
+        }
         let now = self.shared.env.clock().now();
         let context = match check_header(&self.shared.params, &parent, &block.header, now) {
             Ok(context) => context,
@@ -202,6 +206,7 @@ impl Writer {
         let view = Arc::new(view);
         let old_tip = std::mem::replace(&mut self.view, Arc::clone(&view)).tip;
         self.candidates.remove(&view.tip.id());
+        self.shared.finality.advance(view.tip.height());
         self.shared.store.maybe_checkpoint(&view);
         self.shared.view.send_replace(Arc::clone(&view));
         // Nobody listening is fine.
@@ -250,6 +255,9 @@ impl Writer {
         check_header_alone(&self.shared.params, header).map_err(invalid)?;
         let parent = self.shared.header(&header.previous)?;
         let parent = parent.ok_or(HeaderRejection::Orphan { missing: header.previous })?;
+        if let Some(final_height) = self.refuses_to_leave(&parent)? {
+            return Err(HeaderRejection::BelowFinal { id, final_height });
+        }
         let now = self.shared.env.clock().now();
         let context = check_header(&self.shared.params, &parent, header, now).map_err(invalid)?;
         let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -260,11 +268,24 @@ impl Writer {
         self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
+    /// Waits for no body any longer that stands on this block, nor for its own. Gives the ids.
+    fn forget_branch(&self, id: BlockId) -> Vec<BlockId> {
+        self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_branch(id)
+    }
+
+    /// The final height, if what stands on this header would undo a final block.
+    pub(super) fn refuses_to_leave(&self, parent: &HeaderContext) -> Result<Option<Height>, ChainError> {
+        let refused = self.shared.leaves_below_final(parent)?;
+        if let Some(final_height) = refused {
+            self.shared.say_refused(parent, final_height);
+        }
+        Ok(refused)
+    }
+
     /// Remembers that a block can never be valid, nor what stands on it.
     pub(super) fn condemn(&mut self, id: BlockId) {
         warn!(%id, "a block is invalid; what stands on it is forgotten");
-        let branch = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_branch(id);
-        for id in branch {
+        for id in self.forget_branch(id) {
             self.candidates.remove(&id);
             self.invalid.put(id, ());
         }
@@ -283,11 +304,6 @@ impl Writer {
             }
             _ => {}
         }
-    }
-
-    /// The error of a state that cannot be.
-    pub(super) fn inconsistent(what: &str, id: &BlockId) -> ChainError {
-        ChainError::Inconsistent(format!("{what} of block {id} is not in the store"))
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     ffi::OsString,
     fmt::Display,
     net::SocketAddr,
-    num::{NonZeroU32, NonZeroUsize},
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -88,6 +88,8 @@ pub struct Config {
     pub mempool_bytes: u64,
     /// How many parsed public keys are remembered.
     pub key_cache: NonZeroUsize,
+    /// A block with so many others on top is never undone; none: any may be.
+    pub finality_depth: Option<NonZeroU64>,
     /// What is logged.
     pub log_filter: String,
     /// The form of the log.
@@ -132,6 +134,7 @@ impl Config {
             index_cache_bytes: 16 << 20,
             mempool_bytes: 64 << 20,
             key_cache: NonZeroUsize::new(65_536).expect("a literal above 0"),
+            finality_depth: None,
             log_filter: "info".to_owned(),
             log_format: LogFormat::Human,
             ready_file: None,
@@ -192,6 +195,7 @@ fn build(
         index_cache_bytes: mebibytes(settings, "index-cache-mib", 4096)?,
         mempool_bytes: mebibytes(settings, "mempool-mib", 65_536)?,
         key_cache: number(settings, "key-cache", 1..=16_777_216, "a number from 1 to 16777216")?,
+        finality_depth: one(settings, "finality-depth", "a number of blocks above 0")?,
         log_filter: log_filter(settings)?,
         log_format: required(settings, "log-format")?,
         ready_file: one(settings, "ready-file", "a file")?,

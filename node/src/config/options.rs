@@ -108,6 +108,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     opt("index-cache-mib", Kind::Number, "MIB", Some("16"), "Memory for the index's cache"),
     opt("mempool-mib", Kind::Number, "MIB", Some("64"), "Memory for waiting transfers"),
     opt("key-cache", Kind::Number, "KEYS", Some("65536"), "How many parsed public keys are remembered"),
+    opt("finality-depth", Kind::Number, "BLOCKS", None, "Never undo a block that has so many others on top"),
     opt("log", Kind::Text, "FILTER", Some("info"), "What is logged, such as info or farthing_node::peers=debug"),
     opt("log-format", Kind::Text, "human|json", Some("human"), "Form of the log on stderr"),
     opt("ready-file", Kind::Text, "FILE", None, "Write the bound addresses here, as JSON, once serving"),

@@ -67,6 +67,8 @@ pub(super) struct Status {
     /// A decimal text: it does not fit the numbers of every JSON reader.
     total_work: String,
     best_header_height: u64,
+    /// None if the node undoes any block for a branch with more work.
+    final_height: Option<u64>,
     sync_state: &'static str,
     mempool_transactions: u64,
     mempool_bytes: u64,
@@ -165,6 +167,7 @@ pub(super) fn status(answer: wire::GetStatusResponse) -> Report {
         tip_time_ms: answer.tip_time_ms,
         total_work: answer.total_work,
         best_header_height: answer.best_header_height,
+        final_height: answer.final_height,
         mempool_transactions: answer.mempool_transactions,
         mempool_bytes: answer.mempool_bytes,
         inbound_peers: answer.inbound_peers,
@@ -276,6 +279,7 @@ impl Status {
             ("tip age", age(self.tip_time_ms, now)),
             ("total work", self.total_work.clone()),
             ("sync", sync),
+            ("final", self.final_height.map_or_else(|| "no".to_owned(), |height| format!("up to height {height}"))),
             ("mempool", format!("{} transactions, {} bytes", self.mempool_transactions, self.mempool_bytes)),
             ("peers", format!("{} inbound, {} outbound, {} bans", self.inbound_peers, self.outbound_peers, self.bans)),
             ("mining", if self.mining { "yes" } else { "no" }.to_owned()),

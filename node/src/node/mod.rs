@@ -121,7 +121,7 @@ impl Node {
             Arc::clone(&store),
             view,
             candidates,
-            chain::Caches { keys: config.key_cache, ..chain::Caches::default() },
+            chain_settings(config),
             tasks,
         );
         let mempool = start_mempool(config, &env, &chain, recovered, journal, tasks).await?;
@@ -342,6 +342,10 @@ async fn open(config: &Config, env: &Env) -> Result<Opened, StartError> {
             Ok(Opened { store, view, candidates, journal: Arc::new(journal) })
         })
         .await
+}
+
+fn chain_settings(config: &Config) -> chain::Settings {
+    chain::Settings { keys: config.key_cache, finality_depth: config.finality_depth, ..chain::Settings::default() }
 }
 
 async fn start_mempool(

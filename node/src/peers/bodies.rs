@@ -176,7 +176,7 @@ async fn give(inner: &Inner, body: Body) -> bool {
             inner.bodies.put_off(id, inner.elapsed());
             false
         }
-        Err(BlockRejection::Chain(error)) => {
+        Err(error @ (BlockRejection::BelowFinal { .. } | BlockRejection::Chain(_))) => {
             tracing::debug!(%error, "a block was not taken");
             inner.bodies.put_off(id, inner.elapsed());
             false

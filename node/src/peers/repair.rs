@@ -59,6 +59,8 @@ async fn fetch(inner: &Inner, session: &Session, id: BlockId) -> Result<bool, Pu
     let Some(block) = blocks.next(inner.max_block_bytes(), inner.env.compute()).await? else { return Ok(false) };
     match inner.chain.submit_block(block, Origin::Peer(session.id)).await {
         Ok(_) => Ok(true),
+        // Its branch is not wanted any longer, damaged or not.
+        Err(BlockRejection::BelowFinal { .. }) => Ok(true),
         Err(BlockRejection::Chain(error)) => {
             if !matches!(error, ChainError::Stopping) {
                 tracing::warn!(%id, %error, "a good copy of a damaged block was not taken");

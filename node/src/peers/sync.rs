@@ -110,9 +110,11 @@ async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip) -> Result<Outc
     let target = match announced {
         Some(Accepting::Yes(target)) => target,
         Some(Accepting::NotYet) => return Ok(Outcome::Later),
+        Some(Accepting::RuledOut) => return Ok(Outcome::Done),
         Some(Accepting::Detached) | None => match fetch_headers(inner, session).await? {
             Fetched::UpTo(target) => target,
             Fetched::NotNow => return Ok(Outcome::Later),
+            Fetched::RuledOut => return Ok(Outcome::Done),
             Fetched::Nothing if has_body(inner, tip.id).await? => return Ok(Outcome::Done),
             // It claims more work than its headers have. It may have changed its mind and be about to say so.
             Fetched::Nothing => return Err(PullError::Stalled.into()),
@@ -142,6 +144,8 @@ enum Accepting {
     Detached,
     /// One is ahead of this node's clock, or there is no room now.
     NotYet,
+    /// They are on a branch that this node's operator has ruled out. Nobody's fault.
+    RuledOut,
 }
 
 async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Result<Accepting, SyncError> {
@@ -155,6 +159,7 @@ async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Resul
         Err(error @ (HeaderRejection::Invalid { .. } | HeaderRejection::KnownInvalid { .. })) => {
             Err(Misdeed::InvalidHeader(error.to_string()).into())
         }
+        Err(HeaderRejection::BelowFinal { .. }) => Ok(Accepting::RuledOut),
         Err(HeaderRejection::Full(_)) => Ok(Accepting::NotYet),
         Err(HeaderRejection::Chain(_)) => Err(SyncError::Stopping),
     }
@@ -166,6 +171,8 @@ enum Fetched {
     UpTo(HeaderContext),
     /// The peer has none that this node lacks.
     Nothing,
+    /// It has only such as this node's operator has ruled out. Nobody's fault.
+    RuledOut,
     /// It has, but they cannot be taken now: no room, or ahead of the clock. Nobody's fault.
     NotNow,
 }
@@ -203,6 +210,7 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
                     return Ok(Fetched::UpTo(accepted));
                 }
             }
+            Accepting::RuledOut => return Ok(so_far(last, Fetched::RuledOut)),
             // The branch that was asked from is no longer kept here, or is too long for now.
             Accepting::Detached | Accepting::NotYet => return Ok(so_far(last, Fetched::NotNow)),
         }

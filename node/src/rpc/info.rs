@@ -1,6 +1,6 @@
 //! What this node is.
 
-use farthing::wire::v1;
+use farthing::{Height, wire::v1};
 
 use super::{Deps, blocks};
 use crate::network_view::PeerSummary;
@@ -31,6 +31,7 @@ pub(super) fn get(deps: &Deps) -> v1::GetNodeInfoResponse {
         accounts_root: view.accounts.root().to_bytes().to_vec().into(),
         mining: deps.network.is_mining(),
         supply_mites: view.supply.get(),
+        final_height: deps.chain.final_height().map(Height::get),
         time_ms: deps.env.clock().now().get(),
         sync_progress: deps.network.sync_progress().map(|progress| v1::SyncProgress {
             target_height: progress.target.get(),

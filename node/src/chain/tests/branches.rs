@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Mines a branch of so many blocks on its own chain, from genesis on.
-async fn branch(length: u64, mark: u8) -> (TestChain, Vec<Block>) {
+pub(super) async fn branch(length: u64, mark: u8) -> (TestChain, Vec<Block>) {
     let chain = TestChain::start();
     let mut blocks = Vec::new();
     for n in 0..length {

@@ -2,6 +2,7 @@
 
 mod branches;
 mod entries;
+mod finality;
 mod headers;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 mod compact;
 mod download;
+mod finality;
 mod finding;
 mod hostile;
 mod meeting;
@@ -55,21 +56,18 @@ impl Node {
     }
 
     async fn of(network: Known, config: PeersConfig, store: Arc<MemoryBookStore>) -> Self {
+        Self::with(network, config, store, chain::Settings::default()).await
+    }
+
+    async fn with(network: Known, config: PeersConfig, store: Arc<MemoryBookStore>, settings: chain::Settings) -> Self {
         let params: Arc<Params> = Arc::new(network.params().clone());
         let switch = Switch::default();
         let env = Env::system().unwrap().with_net(switch.clone());
         let tasks = Tasks::new();
         let (blocks, _) = MemoryStore::new(&params);
         let view = ChainView::genesis(&params);
-        let chain = chain::start(
-            Arc::clone(&params),
-            env.clone(),
-            Arc::new(blocks),
-            view,
-            Vec::new(),
-            chain::Caches::default(),
-            &tasks,
-        );
+        let chain =
+            chain::start(Arc::clone(&params), env.clone(), Arc::new(blocks), view, Vec::new(), settings, &tasks);
         let changes = chain.subscribe();
         let ledger = Arc::new(chain.clone());
         let journal = Arc::new(MemoryJournal::new());
