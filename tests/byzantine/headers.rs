@@ -96,10 +96,10 @@ pub(super) async fn headers_without_end(me: &Hostile) {
     // The claimed tip is a header that stands on nothing, so the victim asks for what is between.
     let end = Header { previous: BlockId::from_bytes([0x77; 32]), ..part[0] };
     session.announce(&[solved(end)]).await.expect("a tip may be far ahead");
-    // More than the 10,000 headers that a node keeps without their bodies.
-    for round in 0..8 {
+    // More than the 100,000 headers that a node keeps without their bodies.
+    for round in 0..60 {
         let asked = session.answer_headers(&part).await;
-        me.expects("it asks for headers until it keeps as many as it can", asked || round >= 5);
+        me.expects("it asks for headers until it keeps as many as it can", asked || round >= 49);
         if !asked {
             break;
         }

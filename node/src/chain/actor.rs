@@ -42,6 +42,9 @@ pub struct Settings {
     pub keys: NonZeroUsize,
     /// Transactions whose signature is remembered as good; about 100 bytes each.
     pub verified: NonZeroUsize,
+    /// Headers that may wait for their bodies; about 600 bytes each. A branch that leaves the best chain further below the
+    /// tip cannot be fetched, for until its last header is known nobody can tell that it has more work.
+    pub waiting_headers: usize,
     /// A block with so many others on top is never undone; none: any may be.
     pub finality_depth: Option<NonZeroU64>,
 }
@@ -50,7 +53,7 @@ impl Default for Settings {
     fn default() -> Self {
         const KEYS: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
         const VERIFIED: NonZeroUsize = NonZeroUsize::new(200_000).expect("not zero");
-        Self { keys: KEYS, verified: VERIFIED, finality_depth: None }
+        Self { keys: KEYS, verified: VERIFIED, waiting_headers: 100_000, finality_depth: None }
     }
 }
 
@@ -72,7 +75,7 @@ pub fn start(
         store,
         view: watch::Sender::new(Arc::new(view)),
         changes: broadcast::Sender::new(CHANGES),
-        headers: Mutex::new(HeaderTree::default()),
+        headers: Mutex::new(HeaderTree::new(settings.waiting_headers)),
         keys: KeyCache::new(settings.keys),
         verified: VerifiedCache::new(settings.verified),
     });
@@ -132,8 +135,8 @@ async fn obey(writer: Writer, command: Command) -> Result<Writer, ChainError> {
                     let _ = answer.send(result);
                     fault
                 }
-                Command::Headers(headers, session, max_missing, answer) => {
-                    let result = writer.take_headers(&headers, session, max_missing);
+                Command::Headers(headers, session, answer) => {
+                    let result = writer.take_headers(&headers, session);
                     let fault = match &result {
                         Err(HeaderRejection::Chain(error)) if error.is_fatal() => Some(error.clone()),
                         _ => None,

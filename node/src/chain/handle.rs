@@ -12,6 +12,7 @@ use super::{
     finality::Finality,
     headers::{HeaderTree, HeadersAccepted},
     keys::KeyCache,
+    missing::MissingBodies,
     rejection::{BlockRejection, ChainError, HeaderRejection},
 };
 use crate::{env::Env, store::Store};
@@ -34,7 +35,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) enum Command {
     Block(Box<Block>, Origin, oneshot::Sender<Result<Accepted, BlockRejection>>),
-    Headers(Vec<Header>, SessionId, usize, oneshot::Sender<Result<HeadersAccepted, HeaderRejection>>),
+    Headers(Vec<Header>, SessionId, oneshot::Sender<Result<HeadersAccepted, HeaderRejection>>),
 }
 
 /// Access to the chain. Cheap to clone.
@@ -92,9 +93,8 @@ impl Chain {
         answered.await.map_err(|_| ChainError::Stopping)?
     }
 
-    /// Takes headers that a session told of, the lowest first, each the child of the one before. Names at most
-    /// `max_missing` blocks whose bodies should be fetched. They wait until their bodies come or
-    /// [`Chain::forget_headers_of`] the session.
+    /// Takes headers that a session told of, the lowest first, each the child of the one before, as many as there is room
+    /// for. They wait until their bodies come or [`Chain::forget_headers_of`] the session.
     ///
     /// # Errors
     /// Why a header is not taken; those before it are.
@@ -102,10 +102,9 @@ impl Chain {
         &self,
         headers: Vec<Header>,
         session: SessionId,
-        max_missing: usize,
     ) -> Result<HeadersAccepted, HeaderRejection> {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Headers(headers, session, max_missing, answer);
+        let command = Command::Headers(headers, session, answer);
         self.commands.send(command).await.map_err(|_| ChainError::Stopping)?;
         answered.await.map_err(|_| ChainError::Stopping)?
     }
@@ -123,13 +122,10 @@ impl Chain {
         headers.best().filter(|best| best.total_work() > tip.total_work()).cloned().unwrap_or(tip)
     }
 
-    /// At most `max` blocks on the way to `last` whose bodies are not here, the lowest first.
+    /// The blocks on the way to `last` whose bodies are not here.
     #[must_use]
-    pub fn missing_bodies(&self, last: &BlockId, max: usize) -> Vec<BlockId> {
-        let headers = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut path = headers.path_to(last);
-        path.truncate(max);
-        path
+    pub fn missing_bodies(&self, last: BlockId) -> MissingBodies {
+        MissingBodies::new(self.clone(), last)
     }
 
     /// The key of an account that has sent a transaction on the best chain. May read the disk.

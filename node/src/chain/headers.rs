@@ -1,7 +1,8 @@
 //! Headers whose bodies are not here yet: a bounded tree in memory, never written to disk.
 //!
 //! Each belongs to the session that told of it first, and goes when that session ends: others tell of it again. When the
-//! room is used up, whoever holds the most gives way, so that no peer can keep another one's branch out.
+//! room is used up, whoever holds the most gives way, so that no peer can keep another one's branch out; but nothing
+//! gives way that the newcomer stands on. So the tree is whole: what a header stands on waits as well, or has its body.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,18 +11,16 @@ use farthing_consensus::HeaderContext;
 
 use super::SessionId;
 
-/// Most headers that wait for bodies; about 400 bytes each.
-const MAX_WAITING_HEADERS: usize = 10_000;
 /// How many headers give way at once, at most.
 const EVICTED_AT_ONCE: usize = 1_000;
 
 /// What became of a list of headers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct HeadersAccepted {
-    /// The last header of the list.
+    /// The last header of the list that is known now; the parent of the list's first if there was no room at all.
     pub last: HeaderContext,
-    /// Blocks on the way to `last` whose bodies are not here, the lowest first; at most the number asked for.
-    pub missing_bodies: Vec<BlockId>,
+    /// Whether there was no room for the rest: it comes as bodies come, and may be asked for again then.
+    pub is_full: bool,
 }
 
 #[derive(Debug)]
@@ -30,25 +29,34 @@ struct Waiting {
     owner: SessionId,
 }
 
+impl Waiting {
+    fn key(&self) -> (Work, BlockId) {
+        (self.context.total_work(), self.context.id())
+    }
+}
+
 /// Valid headers without bodies.
 #[derive(Debug)]
 pub(super) struct HeaderTree {
     most: usize,
     waiting: HashMap<BlockId, Waiting>,
-    /// A child stands behind its parent.
-    by_work: BTreeSet<(Work, BlockId)>,
+    /// Parent and child, for each child that waits.
+    children: BTreeSet<(BlockId, BlockId)>,
+    /// Those that no other stands on. The one with the most work is among them.
+    leaves: BTreeSet<(Work, BlockId)>,
     by_owner: BTreeMap<SessionId, BTreeSet<(Work, BlockId)>>,
 }
 
-impl Default for HeaderTree {
-    fn default() -> Self {
-        Self::new(MAX_WAITING_HEADERS)
-    }
-}
-
 impl HeaderTree {
-    fn new(most: usize) -> Self {
-        Self { most, waiting: HashMap::new(), by_work: BTreeSet::new(), by_owner: BTreeMap::new() }
+    /// An empty tree for so many headers at most.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            waiting: HashMap::new(),
+            children: BTreeSet::new(),
+            leaves: BTreeSet::new(),
+            by_owner: BTreeMap::new(),
+        }
     }
 
     pub(super) fn get(&self, id: &BlockId) -> Option<&HeaderContext> {
@@ -66,95 +74,93 @@ impl HeaderTree {
 
     /// The waiting header with the most work.
     pub(super) fn best(&self) -> Option<&HeaderContext> {
-        let (_, id) = self.by_work.last()?;
+        let (_, id) = self.leaves.last()?;
         self.get(id)
     }
 
-    /// Who told of the lowest waiting header below this one, or of it itself.
-    pub(super) fn root_owner(&self, id: &BlockId) -> Option<SessionId> {
-        let below = |waiting: &&Waiting| self.waiting.get(&waiting.context.header().previous);
-        std::iter::successors(self.waiting.get(id), below).last().map(|root| root.owner)
-    }
-
-    /// Keeps a header. False if there is no room: neither left, nor to be had from a session that holds more than this
-    /// one and on whose headers (`branch`) it does not stand.
-    pub(super) fn insert(&mut self, context: HeaderContext, owner: SessionId, branch: Option<SessionId>) -> bool {
+    /// Keeps a header whose parent waits or has its body. False if there is no room: neither left, nor to be had from a
+    /// session that holds more than this one.
+    pub(super) fn insert(&mut self, context: HeaderContext, owner: SessionId) -> bool {
+        let (id, parent) = (context.id(), context.header().previous);
         if self.lacks_room(1) {
-            self.make_room(owner, branch);
+            self.make_room(owner, &parent);
         }
         if self.lacks_room(1) {
             return false;
         }
-        let key = (context.total_work(), context.id());
-        self.by_work.insert(key);
-        self.by_owner.entry(owner).or_default().insert(key);
-        self.waiting.insert(context.id(), Waiting { context, owner });
+        if let Some(parent) = self.waiting.get(&parent) {
+            self.leaves.remove(&parent.key());
+        }
+        let waiting = Waiting { context, owner };
+        self.leaves.insert(waiting.key());
+        self.by_owner.entry(owner).or_default().insert(waiting.key());
+        self.children.insert((parent, id));
+        self.waiting.insert(id, waiting);
         true
     }
 
-    fn make_room(&mut self, owner: SessionId, branch: Option<SessionId>) {
-        let own = self.by_owner.get(&owner).map_or(0, BTreeSet::len);
-        let Some((largest, held)) = self.by_owner.iter().max_by_key(|(_, held)| held.len()) else { return };
-        if *largest == owner || Some(*largest) == branch {
-            return;
+    /// Takes from whoever holds the most, apart from what stands below the newcomer.
+    fn make_room(&mut self, owner: SessionId, parent: &BlockId) {
+        let below: HashSet<BlockId> = self.down_from(parent).map(HeaderContext::id).collect();
+        let mut free: BTreeMap<SessionId, usize> =
+            self.by_owner.iter().map(|(holder, held)| (*holder, held.len())).collect();
+        let own = free.remove(&owner).unwrap_or(0);
+        for waiting in below.iter().filter_map(|id| self.waiting.get(id)) {
+            if let Some(free) = free.get_mut(&waiting.owner) {
+                *free -= 1;
+            }
         }
+        let Some((largest, free)) = free.into_iter().max_by_key(|(_, free)| *free) else { return };
         // Half of the difference: both then hold about as many, and neither gains by beginning anew.
-        let evicted = (held.len().saturating_sub(own) / 2).min(EVICTED_AT_ONCE);
-        let gone = held.iter().rev().take(evicted).map(|(_, id)| *id).collect();
-        self.remove_with_children(gone);
+        let evicted = (free.saturating_sub(own) / 2).min(EVICTED_AT_ONCE);
+        let held = self.by_owner.get(&largest).into_iter().flatten();
+        let gone: Vec<_> = held.rev().map(|(_, id)| *id).filter(|id| !below.contains(id)).take(evicted).collect();
+        for id in gone {
+            self.remove_branch(id);
+        }
     }
 
     pub(super) fn remove(&mut self, id: &BlockId) {
-        if let Some(Waiting { context, owner }) = self.waiting.remove(id) {
-            let key = (context.total_work(), *id);
-            self.by_work.remove(&key);
-            if let Some(held) = self.by_owner.get_mut(&owner) {
-                held.remove(&key);
-                if held.is_empty() {
-                    self.by_owner.remove(&owner);
-                }
+        let Some(waiting) = self.waiting.remove(id) else { return };
+        let (key, parent) = (waiting.key(), waiting.context.header().previous);
+        self.leaves.remove(&key);
+        self.children.remove(&(parent, *id));
+        if let Some(parent) = self.waiting.get(&parent)
+            && self.children_of(&parent.context.id()).next().is_none()
+        {
+            self.leaves.insert(parent.key());
+        }
+        if let Some(held) = self.by_owner.get_mut(&waiting.owner) {
+            held.remove(&key);
+            if held.is_empty() {
+                self.by_owner.remove(&waiting.owner);
             }
         }
     }
 
     /// Forgets every header that leads to nothing heavier than `tip`: its branch lost before its bodies came.
     pub(super) fn prune(&mut self, tip: Work) {
-        let mut kept = HashSet::new();
-        for (_, id) in self.by_work.range((tip, BlockId::ZERO)..) {
-            let mut next = self.get(id);
-            while let Some(context) = next.filter(|context| kept.insert(context.id())) {
-                next = self.get(&context.header().previous);
-            }
-        }
-        let gone: Vec<BlockId> = self.waiting.keys().filter(|id| !kept.contains(id)).copied().collect();
-        for id in gone {
+        while let Some((_, id)) = self.leaves.first().filter(|(work, _)| *work < tip).copied() {
             self.remove(&id);
         }
     }
 
     /// Forgets what a session told of, and what others built on that.
     pub(super) fn remove_owner(&mut self, owner: SessionId) {
-        let Some(held) = self.by_owner.get(&owner) else { return };
-        let gone = held.iter().map(|(_, id)| *id).collect();
-        self.remove_with_children(gone);
+        while let Some((_, id)) = self.by_owner.get(&owner).and_then(BTreeSet::last).copied() {
+            self.remove_branch(id);
+        }
     }
 
     /// Forgets every header that stands on `id`, and `id` itself. Returns the ids, `id` last.
     pub(super) fn remove_branch(&mut self, id: BlockId) -> Vec<BlockId> {
-        let mut gone = self.remove_with_children(HashSet::from([id]));
-        gone.retain(|other| *other != id);
-        gone.push(id);
-        gone
-    }
-
-    /// One pass over all, however many there are to go.
-    fn remove_with_children(&mut self, mut gone: HashSet<BlockId>) -> Vec<BlockId> {
-        for (_, id) in &self.by_work {
-            if self.get(id).is_some_and(|context| gone.contains(&context.header().previous)) {
-                gone.insert(*id);
-            }
+        let mut gone = vec![id];
+        let mut at = 0;
+        while let Some(parent) = gone.get(at).copied() {
+            gone.extend(self.children_of(&parent));
+            at += 1;
         }
-        let gone: Vec<BlockId> = gone.into_iter().collect();
+        gone.reverse();
         for id in &gone {
             self.remove(id);
         }
@@ -163,12 +169,19 @@ impl HeaderTree {
 
     /// The waiting headers from the first behind a known body up to `last`, the lowest first.
     pub(super) fn path_to(&self, last: &BlockId) -> Vec<BlockId> {
-        let mut path: Vec<BlockId> =
-            std::iter::successors(self.get(last), |context| self.get(&context.header().previous))
-                .map(HeaderContext::id)
-                .collect();
+        let mut path: Vec<BlockId> = self.down_from(last).map(HeaderContext::id).collect();
         path.reverse();
         path
+    }
+
+    /// A waiting header, what it stands on, and so on.
+    fn down_from(&self, id: &BlockId) -> impl Iterator<Item = &HeaderContext> {
+        std::iter::successors(self.get(id), |context| self.get(&context.header().previous))
+    }
+
+    fn children_of(&self, id: &BlockId) -> impl Iterator<Item = BlockId> {
+        let parent = *id;
+        self.children.range((parent, BlockId::ZERO)..).take_while(move |(of, _)| *of == parent).map(|(_, child)| *child)
     }
 }
 
@@ -205,13 +218,25 @@ mod tests {
     }
 
     fn give(tree: &mut HeaderTree, headers: &[HeaderContext], owner: SessionId) -> usize {
-        let branch = headers.first().and_then(|first| tree.root_owner(&first.header().previous));
-        let taken = headers.iter().take_while(|context| tree.insert(**context, owner, branch));
-        let taken = taken.count();
-        assert!(tree.len() <= tree.most);
-        assert_eq!(tree.by_work.len(), tree.len());
-        assert_eq!(tree.by_owner.values().map(BTreeSet::len).sum::<usize>(), tree.len());
+        let taken = headers.iter().take_while(|context| tree.insert(**context, owner)).count();
+        assert_whole(tree);
         taken
+    }
+
+    /// Nothing hangs in the air, and the indexes say what is there.
+    fn assert_whole(tree: &HeaderTree) {
+        assert!(tree.len() <= tree.most);
+        assert_eq!(tree.children.len(), tree.len());
+        assert_eq!(tree.by_owner.values().map(BTreeSet::len).sum::<usize>(), tree.len());
+        let parents: HashSet<BlockId> = tree.children.iter().map(|(parent, _)| *parent).collect();
+        let leaves: BTreeSet<_> =
+            tree.waiting.values().filter(|w| !parents.contains(&w.context.id())).map(Waiting::key).collect();
+        assert_eq!(tree.leaves, leaves);
+        let lowest = tree.waiting.values().filter(|w| tree.get(&w.context.header().previous).is_none());
+        // In these tests nothing has its body but genesis.
+        assert!(lowest.map(|w| w.context.header().previous).all(|parent| parent == *dev().genesis_id()));
+        let best = tree.waiting.values().map(Waiting::key).max();
+        assert_eq!(tree.best().map(|best| (best.total_work(), best.id())), best);
     }
 
     #[test]
@@ -236,6 +261,29 @@ mod tests {
         let more = branch_on(base[99], 10, 1);
         assert_eq!(give(&mut tree, &more, TWO), 0, "the bodies of the branch make room");
         assert_eq!(tree.path_to(&base[99].id()).len(), 100);
+    }
+
+    /// One chain told of in parts by several sessions: what one told of must not be taken from under the others.
+    #[test]
+    fn several_that_tell_of_one_chain_do_not_push_out_what_the_others_stand_on() {
+        let mut tree = HeaderTree::new(100);
+        let chain = branch(140, 0);
+        assert_eq!(give(&mut tree, &chain[..20], ONE), 20);
+        assert_eq!(give(&mut tree, &chain[20..100], TWO), 80);
+        assert_eq!(give(&mut tree, &chain[100..120], ONE), 0, "all that waits is below them");
+        // A third one's branch gets its share, and then the chain gets back to it, as far as there is room.
+        let other = branch(30, 1);
+        assert_eq!(give(&mut tree, &other, THREE), 30);
+        let rest = tree.path_to(&tree.best().unwrap().id()).len();
+        assert!((60..=70).contains(&rest), "{rest}");
+        assert_eq!(give(&mut tree, &chain[rest..100], ONE), 100 - 30 - rest);
+        // As bodies come, the rest of the chain does.
+        for known in &chain[..40] {
+            tree.remove(&known.id());
+        }
+        let taken = chain[70..].iter().take_while(|context| tree.insert(**context, ONE)).count();
+        assert_eq!(taken, 40);
+        assert_eq!(tree.path_to(&chain[109].id()).len(), 70);
     }
 
     #[test]
@@ -276,5 +324,6 @@ mod tests {
         give(&mut tree, &long, TWO);
         tree.prune(long[6].total_work());
         assert_eq!((tree.len(), tree.get(&short[4].id())), (9, None));
+        assert_whole(&tree);
     }
 }

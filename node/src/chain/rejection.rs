@@ -191,9 +191,6 @@ pub enum HeaderRejection {
         /// Height of the highest final block.
         final_height: Height,
     },
-    /// As many headers wait for their bodies as this node keeps.
-    #[error("{0} headers already wait for their bodies")]
-    Full(usize),
     /// The node itself failed.
     #[error(transparent)]
     Chain(#[from] ChainError),

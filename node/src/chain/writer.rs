@@ -40,6 +40,14 @@ pub(super) struct FutureBlock {
     pub(super) retry_at: TimeMs,
 }
 
+/// What became of a header.
+enum Place {
+    /// It is known now.
+    Kept(HeaderContext),
+    /// There is no room for it: this is its parent.
+    NoneBehind(HeaderContext),
+}
+
 /// The writer's own state; all else is in [`Shared`].
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -218,38 +226,30 @@ impl Writer {
         &mut self,
         headers: &[Header],
         session: SessionId,
-        max_missing: usize,
     ) -> Result<HeadersAccepted, HeaderRejection> {
-        let branch = {
+        {
             let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
             if tree.lacks_room(headers.len()) {
                 tree.prune(self.view.tip.total_work());
             }
-            headers.first().and_then(|first| tree.root_owner(&first.previous))
-        };
+        }
         let mut last = self.view.tip;
         for (at, header) in headers.iter().enumerate() {
-            last = self.take_header(at, header, session, branch)?;
+            match self.take_header(at, header, session)? {
+                Place::Kept(context) => last = context,
+                Place::NoneBehind(parent) => return Ok(HeadersAccepted { last: parent, is_full: true }),
+            }
         }
-        let tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut missing_bodies = tree.path_to(&last.id());
-        missing_bodies.truncate(max_missing);
-        Ok(HeadersAccepted { last, missing_bodies })
+        Ok(HeadersAccepted { last, is_full: false })
     }
 
-    fn take_header(
-        &mut self,
-        at: usize,
-        header: &Header,
-        session: SessionId,
-        branch: Option<SessionId>,
-    ) -> Result<HeaderContext, HeaderRejection> {
+    fn take_header(&mut self, at: usize, header: &Header, session: SessionId) -> Result<Place, HeaderRejection> {
         let id = header.id();
         if self.invalid.contains(&id) || self.invalid.contains(&header.previous) {
             return Err(HeaderRejection::KnownInvalid { id });
         }
         if let Some(known) = self.shared.header(&id)? {
-            return Ok(known);
+            return Ok(Place::Kept(known));
         }
         let invalid = |error| HeaderRejection::Invalid { at, id, error };
         check_header_alone(&self.shared.params, header).map_err(invalid)?;
@@ -261,7 +261,7 @@ impl Writer {
         let now = self.shared.env.clock().now();
         let context = check_header(&self.shared.params, &parent, header, now).map_err(invalid)?;
         let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        if tree.insert(context, session, branch) { Ok(context) } else { Err(HeaderRejection::Full(tree.len())) }
+        Ok(if tree.insert(context, session) { Place::Kept(context) } else { Place::NoneBehind(parent) })
     }
 
     pub(super) fn forget_header(&self, id: &BlockId) {

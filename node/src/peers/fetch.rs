@@ -42,9 +42,10 @@ pub(super) async fn bodies(
     target: &HeaderContext,
 ) -> Result<Outcome, SyncError> {
     let mut any = false;
+    let mut bodies = inner.chain.missing_bodies(target.id());
     loop {
         let (released, moved) = (inner.released.notified(), inner.bodies.moved.notified());
-        let missing = inner.chain.missing_bodies(&target.id(), FETCH_WINDOW);
+        let missing = bodies.lowest(FETCH_WINDOW);
         if missing.is_empty() {
             // Its headers may have gone with another session that told of them first: they are asked for again.
             let done = has_body(inner, target.id()).await?;

@@ -107,7 +107,7 @@ async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip) -> Result<Outc
         [] => None,
         headers => Some(accept(inner, session, headers.to_vec()).await?),
     };
-    let target = match announced {
+    let Target { last: target, is_part } = match announced {
         Some(Accepting::Yes(target)) => target,
         Some(Accepting::NotYet) => return Ok(Outcome::Later),
         Some(Accepting::RuledOut) => return Ok(Outcome::Done),
@@ -116,8 +116,12 @@ async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip) -> Result<Outc
             Fetched::NotNow => return Ok(Outcome::Later),
             Fetched::RuledOut => return Ok(Outcome::Done),
             Fetched::Nothing if has_body(inner, tip.id).await? => return Ok(Outcome::Done),
-            // It claims more work than its headers have. It may have changed its mind and be about to say so.
-            Fetched::Nothing => return Err(PullError::Stalled.into()),
+            // It has told of its tip before, or others have.
+            Fetched::Nothing => match known_header(inner, tip.id).await? {
+                Some(last) => Target { last, is_part: false },
+                // It claims more work than its headers have. It may have changed its mind and be about to say so.
+                None => return Err(PullError::Stalled.into()),
+            },
         },
     };
     if target.total_work() < inner.chain.view().tip.total_work() {
@@ -128,31 +132,44 @@ async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip) -> Result<Outc
     if fetched == Outcome::Later || target.id() == tip.id || has_body(inner, tip.id).await? {
         return Ok(fetched);
     }
-    // Whatever it sent does not lead to what it announced.
-    if was_here { Err(PullError::Stalled.into()) } else { Ok(Outcome::Progress) }
+    match (was_here, is_part) {
+        (false, _) => Ok(Outcome::Progress),
+        // There was no room for more of its headers.
+        (true, true) => Ok(Outcome::Later),
+        // Whatever it sent does not lead to what it announced.
+        (true, false) => Err(PullError::Stalled.into()),
+    }
 }
 
 pub(super) async fn has_body(inner: &Inner, id: BlockId) -> Result<bool, SyncError> {
     inner.chain.has_body(id).await.map_err(|_| SyncError::Stopping)
 }
 
+/// How far a peer's branch is known.
+#[derive(Clone, Copy)]
+struct Target {
+    last: HeaderContext,
+    /// Whether there was no room for more.
+    is_part: bool,
+}
+
 /// What the chain made of headers.
 enum Accepting {
-    /// They are known now; this is the last one.
-    Yes(HeaderContext),
+    /// They are known now, as far as there is room.
+    Yes(Target),
     /// The first one's parent is not known.
     Detached,
-    /// One is ahead of this node's clock, or there is no room now.
+    /// One is ahead of this node's clock.
     NotYet,
     /// They are on a branch that this node's operator has ruled out. Nobody's fault.
     RuledOut,
 }
 
 async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Result<Accepting, SyncError> {
-    match inner.chain.accept_headers(headers, session.id, 0).await {
+    match inner.chain.accept_headers(headers, session.id).await {
         Ok(accepted) => {
             inner.note_progress();
-            Ok(Accepting::Yes(accepted.last))
+            Ok(Accepting::Yes(Target { last: accepted.last, is_part: accepted.is_full }))
         }
         Err(HeaderRejection::Orphan { .. }) => Ok(Accepting::Detached),
         Err(HeaderRejection::Invalid { error, .. }) if error.is_temporary() => Ok(Accepting::NotYet),
@@ -160,27 +177,27 @@ async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Resul
             Err(Misdeed::InvalidHeader(error.to_string()).into())
         }
         Err(HeaderRejection::BelowFinal { .. }) => Ok(Accepting::RuledOut),
-        Err(HeaderRejection::Full(_)) => Ok(Accepting::NotYet),
         Err(HeaderRejection::Chain(_)) => Err(SyncError::Stopping),
     }
 }
 
 /// What came of asking for headers.
 enum Fetched {
-    /// This is the last one that is known now; there may be more behind it.
-    UpTo(HeaderContext),
+    /// So far they are known now; there may be more.
+    UpTo(Target),
     /// The peer has none that this node lacks.
     Nothing,
     /// It has only such as this node's operator has ruled out. Nobody's fault.
     RuledOut,
-    /// It has, but they cannot be taken now: no room, or ahead of the clock. Nobody's fault.
+    /// It has, but they cannot be taken now. Nobody's fault.
     NotNow,
 }
 
 /// Asks for headers until the peer has no more, or as many wait as this node keeps.
 async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, SyncError> {
     let mut last: Option<HeaderContext> = None;
-    let so_far = |last: Option<HeaderContext>, none| last.map_or(none, Fetched::UpTo);
+    let so_far =
+        |last: Option<HeaderContext>, none| last.map_or(none, |last| Fetched::UpTo(Target { last, is_part: false }));
     loop {
         // One peer at a time, for the others' headers are mostly the same; and one answer a turn, so that no peer keeps
         // it from the others. Whoever has waited long for it does without: mute peers, however many, cost the others
@@ -196,8 +213,7 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
         session.merits.answered(inner.elapsed().saturating_sub(asked));
         let count = headers.len();
         let Some(first) = headers.first() else {
-            let none = better_than_tip(inner).map_or(Fetched::Nothing, Fetched::UpTo);
-            return Ok(so_far(last, none));
+            return Ok(so_far(last, Fetched::Nothing));
         };
         if last.is_some_and(|last| first.previous != last.id()) {
             // It has changed to another branch meanwhile, or turns in a circle.
@@ -205,20 +221,19 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
         }
         match accept(inner, session, headers).await? {
             Accepting::Yes(accepted) => {
-                last = Some(accepted);
-                if count < MAX_HEADERS {
+                last = Some(accepted.last);
+                if accepted.is_part || count < MAX_HEADERS {
                     return Ok(Fetched::UpTo(accepted));
                 }
             }
             Accepting::RuledOut => return Ok(so_far(last, Fetched::RuledOut)),
-            // The branch that was asked from is no longer kept here, or is too long for now.
+            // The branch that was asked from is no longer kept here, or is ahead of the clock.
             Accepting::Detached | Accepting::NotYet => return Ok(so_far(last, Fetched::NotNow)),
         }
     }
 }
 
-/// The best header, if its body is missing: the peer has nothing behind it, so it has that branch.
-fn better_than_tip(inner: &Inner) -> Option<HeaderContext> {
-    let best = inner.chain.best_header();
-    (best.total_work() > inner.chain.view().tip.total_work()).then_some(best)
+/// What is known of a block whose body may be missing.
+async fn known_header(inner: &Inner, id: BlockId) -> Result<Option<HeaderContext>, SyncError> {
+    inner.chain.header(id).await.map_err(|_| SyncError::Stopping)
 }

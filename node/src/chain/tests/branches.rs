@@ -105,7 +105,7 @@ async fn the_first_seen_of_equal_branches_stays_until_the_tie_has_stood_for_thre
     for chain in [&one, &two] {
         chain.clock.advance(Duration::from_millis(3 * dev().target_spacing_ms));
         // The tie's timer runs on real time; a command makes the writer look at the clock at once.
-        chain.chain.accept_headers(Vec::new(), SessionId::new(1), 0).await.unwrap();
+        chain.chain.accept_headers(Vec::new(), SessionId::new(1)).await.unwrap();
         let mut view = chain.chain.watch();
         let settled = view.wait_for(|view| view.tip.id() == smaller);
         tokio::time::timeout(Duration::from_secs(20), settled).await.unwrap().unwrap();
@@ -148,7 +148,7 @@ async fn a_block_of_equal_work_is_executed_before_it_is_called_a_tie() {
     let tip = chain.chain.view().tip;
     let rejection = take(&chain, &bad).await.unwrap_err();
     assert!(matches!(rejection, BlockRejection::Block { .. }), "{rejection}");
-    let again = chain.chain.accept_headers(vec![bad.header], SessionId::new(1), 0).await.unwrap_err();
+    let again = chain.chain.accept_headers(vec![bad.header], SessionId::new(1)).await.unwrap_err();
     assert!(matches!(again, HeaderRejection::KnownInvalid { .. }), "{again}");
     let good = mine(&dev(), &genesis, Vec::new(), 3);
     assert_eq!(take(&chain, &good).await.unwrap(), Accepted::SideBranch);

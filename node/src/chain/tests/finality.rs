@@ -46,7 +46,7 @@ async fn a_branch_that_undoes_as_many_blocks_as_the_depth_is_followed_and_one_mo
     }
     assert_eq!(refuses.chain.view().tip, before);
     let headers = theirs.iter().map(|block| block.header).collect();
-    let rejection = refuses.chain.accept_headers(headers, SessionId::new(1), 16).await.unwrap_err();
+    let rejection = refuses.chain.accept_headers(headers, SessionId::new(1)).await.unwrap_err();
     assert!(matches!(rejection, HeaderRejection::BelowFinal { .. }), "{rejection}");
     assert_eq!(refuses.chain.best_header(), before);
 }
@@ -60,8 +60,9 @@ async fn a_side_branch_that_was_kept_before_gets_no_more_blocks_once_its_fork_is
         // A tie at most, so it is kept.
         assert_eq!(take(&chain, block).await.unwrap(), Accepted::SideBranch);
     }
-    let waiting = chain.chain.accept_headers(vec![theirs[3].header], SessionId::new(1), 16).await.unwrap();
-    assert_eq!(waiting.missing_bodies, [theirs[3].id()]);
+    chain.chain.accept_headers(vec![theirs[3].header], SessionId::new(1)).await.unwrap();
+    let mut missing = chain.chain.missing_bodies(theirs[3].id());
+    assert_eq!(missing.lowest(16), [theirs[3].id()]);
     for block in &ours[3..] {
         take(&chain, block).await.unwrap();
     }
@@ -69,9 +70,9 @@ async fn a_side_branch_that_was_kept_before_gets_no_more_blocks_once_its_fork_is
     let rejection = take(&chain, &theirs[3]).await.unwrap_err();
     assert!(matches!(rejection, BlockRejection::BelowFinal { .. }), "{rejection}");
     assert!(!rejection.is_senders_fault());
-    assert!(chain.chain.missing_bodies(&theirs[3].id(), 16).is_empty(), "nobody waits for its body any longer");
+    assert!(missing.lowest(16).is_empty(), "nobody waits for its body any longer");
     let headers = theirs[3..].iter().map(|block| block.header).collect();
-    let rejection = chain.chain.accept_headers(headers, SessionId::new(1), 16).await.unwrap_err();
+    let rejection = chain.chain.accept_headers(headers, SessionId::new(1)).await.unwrap_err();
     assert!(matches!(rejection, HeaderRejection::BelowFinal { .. }), "{rejection}");
     assert_eq!(chain.chain.view().tip, tip);
 }

@@ -15,12 +15,13 @@ async fn headers_name_the_bodies_to_fetch_and_bodies_in_order_connect() {
     let locator = target.chain.locator().await.unwrap();
     let headers = source.chain.headers_after(locator, 2_000).await.unwrap();
     assert_eq!(headers.len(), 12);
-    let taken = target.chain.accept_headers(headers, SessionId::new(1), 5).await.unwrap();
+    let taken = target.chain.accept_headers(headers, SessionId::new(1)).await.unwrap();
     assert_eq!(taken.last, source.chain.view().tip);
-    assert_eq!(taken.missing_bodies.len(), 5);
+    let mut bodies = target.chain.missing_bodies(taken.last.id());
+    assert_eq!(bodies.lowest(5).len(), 5);
     assert_eq!(target.chain.best_header(), source.chain.view().tip);
     loop {
-        let missing = target.chain.missing_bodies(&taken.last.id(), 5);
+        let missing = bodies.lowest(5);
         if missing.is_empty() {
             break;
         }
@@ -58,13 +59,13 @@ async fn a_header_without_work_is_refused_and_not_kept() {
     while block.header.has_work() {
         block.header.nonce += 1;
     }
-    let rejection = test.chain.accept_headers(vec![block.header], SessionId::new(1), 1).await.unwrap_err();
+    let rejection = test.chain.accept_headers(vec![block.header], SessionId::new(1)).await.unwrap_err();
     assert!(matches!(rejection, HeaderRejection::Invalid { at: 0, .. }), "{rejection}");
     assert_eq!(test.chain.header(block.id()).await.unwrap(), None);
     let orphan = solve(mine(&dev(), &test.chain.view(), Vec::new(), 1));
     let mut header = orphan.header;
     header.previous = block.id();
     let header = solve(farthing::Block { header, ..orphan }).header;
-    let rejection = test.chain.accept_headers(vec![header], SessionId::new(1), 1).await.unwrap_err();
+    let rejection = test.chain.accept_headers(vec![header], SessionId::new(1)).await.unwrap_err();
     assert!(matches!(rejection, HeaderRejection::Orphan { .. }), "{rejection}");
 }

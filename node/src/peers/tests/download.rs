@@ -1,6 +1,10 @@
 //! Bodies of one branch from several peers.
 
-use farthing::{Block, BlockId, codec::Canonical as _, wire::peer as wire, wire::peer::deliver_request::Item};
+use std::sync::Arc;
+
+use farthing::{
+    Block, BlockId, Network as Known, codec::Canonical as _, wire::peer as wire, wire::peer::deliver_request::Item,
+};
 use prost::bytes::Bytes;
 
 use super::{
@@ -8,6 +12,7 @@ use super::{
     hostile::{Hostile, hello},
 };
 use crate::{
+    chain::Settings,
     peers::convert::{Tip, headers_to_wire},
     testing::{ALICE, BOB, dev, mine},
 };
@@ -74,6 +79,26 @@ async fn two_peers_are_asked_for_different_parts_and_what_comes_early_waits_for_
     first.deliver_all(first_want, &first_ids, &blocks).await;
     node.reaches((first_ids.len() + second_ids.len()) as u64).await;
     assert!(node.network.bans().is_empty());
+}
+
+/// Several peers tell of one chain, in turns and each from where the others are, while there is room for a part of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_with_more_headers_than_there_is_room_for_comes_from_several_peers() {
+    let (first, second, third) = (Node::start(alone()).await, Node::start(alone()).await, Node::start(alone()).await);
+    first.mine(3_000, 1).await;
+    for other in [&second, &third] {
+        first.connect(other).await;
+    }
+    second.reaches(3_000).await;
+    third.reaches(3_000).await;
+    let settings = Settings { waiting_headers: 400, ..Settings::default() };
+    let fresh = Node::with(Known::Dev, alone(), Arc::default(), settings).await;
+    for source in [&first, &second, &third] {
+        fresh.connect(source).await;
+    }
+    fresh.reaches(3_000).await;
+    assert!(fresh.network.bans().is_empty() && fresh.network.scores().is_empty());
+    assert_eq!(fresh.network.peers().len(), 3, "none was let go");
 }
 
 /// The case in small: one of three stalls, one lies, and the third has it all.
