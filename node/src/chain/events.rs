@@ -48,8 +48,11 @@ pub enum Origin {
 pub enum Accepted {
     /// It is on the best chain.
     Connected,
-    /// It is kept on a side branch.
+    /// It is kept on a side branch. If that has as much work as the best one, it was executed and is valid.
     SideBranch,
+    /// It is kept on a side branch of as much work as the best one, which could not be executed now, for a block of it is
+    /// damaged. Others should not hear of it from here.
+    Unchecked,
     /// It was known before.
     AlreadyKnown,
     /// It was known before, but its record on the disk was damaged: this copy took its place.

@@ -108,18 +108,18 @@ impl Writer {
     }
 
     /// Executes a branch of equal work without changing to it: others are told of a tie, and whoever tells of an invalid
-    /// block pays for it.
-    pub(super) fn try_branch(&mut self, target: &HeaderContext) -> Result<(), BlockRejection> {
+    /// block pays for it. False if it cannot be executed now, for a block of it is damaged.
+    pub(super) fn try_branch(&mut self, target: &HeaderContext) -> Result<bool, BlockRejection> {
         let plan = self.plan(target)?;
         let tried = self.undo_to(&plan).map_err(BlockRejection::from).and_then(|(view, _)| {
             let (_, progress) = self.apply_branch(view, &plan)?;
             // Written once for each block, whether or not its branch is ever the best.
             self.shared.store.commit(Commit { effects: progress.effects, ..Commit::default() })?;
-            Ok(())
+            Ok(true)
         });
         match tried {
             // What cannot be read now is tried again when the branch is to be changed to.
-            Err(BlockRejection::Chain(error)) if error.damaged_block().is_some() => Ok(()),
+            Err(BlockRejection::Chain(error)) if error.damaged_block().is_some() => Ok(false),
             tried => tried,
         }
     }

@@ -116,11 +116,14 @@ impl Writer {
             return Ok(Accepted::Connected);
         }
         self.keep_on_side(&block, &context)?;
-        if context.total_work() == self.view.tip.total_work() {
-            self.try_branch(&context)?;
-        }
+        let is_tie = context.total_work() == self.view.tip.total_work();
+        let is_checked = !is_tie || self.try_branch(&context)?;
         self.choose_branch_with(id, origin)?;
-        Ok(if self.view.tip.id() == id { Accepted::Connected } else { Accepted::SideBranch })
+        Ok(match (self.view.tip.id() == id, is_checked) {
+            (true, _) => Accepted::Connected,
+            (false, true) => Accepted::SideBranch,
+            (false, false) => Accepted::Unchecked,
+        })
     }
 
     /// Takes a good copy of a block whose record is damaged, and goes on with the branch that had to wait for it.
@@ -298,7 +301,9 @@ impl Writer {
                 self.is_in_trouble = true;
                 warn!(%error, "blocks cannot be stored; reads go on, and so does everything once this is over");
             }
-            Ok(Accepted::Connected | Accepted::SideBranch | Accepted::Repaired) if self.is_in_trouble => {
+            Ok(Accepted::Connected | Accepted::SideBranch | Accepted::Unchecked | Accepted::Repaired)
+                if self.is_in_trouble =>
+            {
                 self.is_in_trouble = false;
                 info!("blocks are stored again");
             }

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    backoff,
     blame::Misdeed,
     hub,
     limits::MAX_BODY_BYTES,
@@ -23,6 +24,8 @@ use crate::chain::{Accepted, BlockRejection, Origin};
 
 /// How soon something that may be right a little later is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// The longest pause before a block is tried again that the node could not take.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// How long a body waits for the one before it. Its place is then free again, and it is fetched anew when its turn comes.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 /// Most blocks that are put off.
@@ -77,6 +80,11 @@ impl Bodies {
         lock(&self.put_off).get(id).is_some_and(|until| *until > now)
     }
 
+    /// Whether there is no room for more.
+    pub(super) fn is_full(&self) -> bool {
+        self.room.available_permits() == 0
+    }
+
     /// Room for one more body, if there is some.
     pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.room).try_acquire_owned().ok()
@@ -90,13 +98,10 @@ impl Bodies {
         room: Option<OwnedSemaphorePermit>,
         now: Duration,
     ) {
-        let id = block.id();
-        if !lock(&self.here).insert(id) {
-            return;
-        }
-        let body = Body { block, session: Arc::clone(session), _room: room, came_at: now };
-        if self.incoming.send(body).await.is_err() {
-            lock(&self.here).remove(&id);
+        // Whoever gives up waiting for the place leaves nothing behind. The task ends only with the node.
+        let Ok(place) = self.incoming.reserve().await else { return };
+        if lock(&self.here).insert(block.id()) {
+            place.send(Body { block, session: Arc::clone(session), _room: room, came_at: now });
         }
     }
 
@@ -105,13 +110,13 @@ impl Bodies {
         self.moved.notify_waiters();
     }
 
-    fn put_off(&self, id: BlockId, now: Duration) {
+    fn put_off(&self, id: BlockId, now: Duration, pause: Duration) {
         let mut put_off = lock(&self.put_off);
         if put_off.len() >= MAX_PUT_OFF {
             put_off.retain(|_, until| *until > now);
         }
         if put_off.len() < MAX_PUT_OFF {
-            put_off.insert(id, now.saturating_add(RETRY));
+            put_off.insert(id, now.saturating_add(pause));
         }
     }
 }
@@ -130,6 +135,7 @@ pub(super) fn start(inner: &Arc<Inner>) {
 async fn connect(inner: &Inner, mut received: mpsc::Receiver<Body>) {
     let mut waiting = Waiting::default();
     let mut looked_at = inner.elapsed();
+    let mut failures = 0;
     loop {
         let mut ready = match timeout(RETRY, received.recv()).await {
             Ok(None) => return,
@@ -145,11 +151,20 @@ async fn connect(inner: &Inner, mut received: mpsc::Receiver<Body>) {
         }
         while let Some(body) = ready.pop_front() {
             let id = body.block.id();
-            if give(inner, body).await {
-                ready.extend(waiting.take_children(&id));
-            } else {
-                for child in waiting.take_descendants(id) {
-                    inner.bodies.gone(&child);
+            match give(inner, body).await {
+                Given::Taken => {
+                    failures = 0;
+                    ready.extend(waiting.take_children(&id));
+                }
+                Given::Refused => {
+                    for child in waiting.take_descendants(id) {
+                        inner.bodies.gone(&child);
+                    }
+                }
+                // A full disk, mostly. What stands on it stays for a while: fetching all of it anew would not help.
+                Given::Failed => {
+                    inner.bodies.put_off(id, inner.elapsed(), backoff::delay(RETRY, LONGEST_RETRY, failures, 1.0));
+                    failures += 1;
                 }
             }
             inner.bodies.gone(&id);
@@ -158,32 +173,41 @@ async fn connect(inner: &Inner, mut received: mpsc::Receiver<Body>) {
     }
 }
 
-/// Gives a body to the chain. True if those that stand on it may follow.
-async fn give(inner: &Inner, body: Body) -> bool {
+/// What became of a body.
+enum Given {
+    /// Those that stand on it may follow.
+    Taken,
+    /// It, and what stands on it, is not wanted.
+    Refused,
+    /// The node itself could not take it.
+    Failed,
+}
+
+/// Gives a body to the chain.
+async fn give(inner: &Inner, body: Body) -> Given {
     let Body { block, session, .. } = body;
     let id = block.id();
     match inner.chain.submit_block(block, Origin::Peer(session.id)).await {
         Ok(Accepted::Connected) => {
             session.merits.gave_block(inner.elapsed());
-            true
+            Given::Taken
         }
-        Ok(Accepted::AlreadyKnown | Accepted::Repaired) => true,
+        Ok(Accepted::AlreadyKnown | Accepted::Repaired | Accepted::Unchecked) => Given::Taken,
         Ok(Accepted::SideBranch) => {
             hub::announce_tie(inner, id).await;
-            true
+            Given::Taken
         }
-        Err(BlockRejection::Orphan { .. } | BlockRejection::FromFuture { .. }) => {
-            inner.bodies.put_off(id, inner.elapsed());
-            false
+        Err(BlockRejection::Orphan { .. } | BlockRejection::FromFuture { .. } | BlockRejection::BelowFinal { .. }) => {
+            inner.bodies.put_off(id, inner.elapsed(), RETRY);
+            Given::Refused
         }
-        Err(error @ (BlockRejection::BelowFinal { .. } | BlockRejection::Chain(_))) => {
+        Err(BlockRejection::Chain(error)) => {
             tracing::debug!(%error, "a block was not taken");
-            inner.bodies.put_off(id, inner.elapsed());
-            false
+            Given::Failed
         }
         Err(error) => {
             inner.blame(&session, &Misdeed::InvalidBlock(error.to_string()));
-            false
+            Given::Refused
         }
     }
 }
@@ -265,12 +289,12 @@ mod tests {
     fn a_block_that_was_put_off_is_left_alone_for_a_moment_and_few_are_remembered() {
         let bodies = Bodies::new(1 << 20);
         for byte in 0..100 {
-            bodies.put_off(BlockId::from_bytes([byte; 32]), Duration::ZERO);
+            bodies.put_off(BlockId::from_bytes([byte; 32]), Duration::ZERO, RETRY);
         }
         assert_eq!(lock(&bodies.put_off).len(), MAX_PUT_OFF);
         let first = BlockId::from_bytes([0; 32]);
         assert!(bodies.is_put_off(&first, Duration::ZERO) && !bodies.is_put_off(&first, RETRY));
-        bodies.put_off(BlockId::from_bytes([200; 32]), RETRY);
+        bodies.put_off(BlockId::from_bytes([200; 32]), RETRY, RETRY);
         assert_eq!(lock(&bodies.put_off).len(), 1, "those whose time is over make room");
     }
 }

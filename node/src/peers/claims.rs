@@ -18,6 +18,7 @@ pub(super) struct Claims<K: Hash + Eq, S> {
 #[derive(Debug)]
 struct Claim<S> {
     by: S,
+    since: Duration,
     until: Duration,
     next: Option<S>,
 }
@@ -28,19 +29,31 @@ impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
         Self { claims: HashMap::new(), lasts, most: MAX_CLAIMS }
     }
 
-    /// Takes the claim for a session unless another holds it, or is next. A session that holds it renews it.
+    /// Takes the claim for a session unless another holds it, or is next. A session that holds it renews it; one that is
+    /// refused will be next, if it is the first.
     pub(super) fn take(&mut self, key: K, by: S, now: Duration) -> bool {
-        let fresh = Claim { by, until: now.saturating_add(self.lasts), next: None };
+        self.take_for(key, by, now, self.lasts, true)
+    }
+
+    /// The same for a time of its own, and without waiting in line if refused.
+    pub(super) fn take_if_free(&mut self, key: K, by: S, now: Duration, lasts: Duration) -> bool {
+        self.take_for(key, by, now, lasts, false)
+    }
+
+    fn take_for(&mut self, key: K, by: S, now: Duration, lasts: Duration, in_line: bool) -> bool {
+        let fresh = Claim { by, since: now, until: now.saturating_add(lasts), next: None };
         if let Some(claim) = self.claims.get_mut(&key) {
             let held = claim.until > now;
             if held && claim.by == by {
                 claim.until = fresh.until;
                 return true;
             }
-            let kept_until = claim.until.saturating_add(self.lasts).saturating_add(self.lasts / 2);
+            let kept_until = claim.until.saturating_add(lasts).saturating_add(lasts / 2);
             let others_turn = claim.next.is_some_and(|next| next != by) && now < kept_until;
             if held || others_turn {
-                claim.next.get_or_insert(by);
+                if in_line {
+                    claim.next.get_or_insert(by);
+                }
                 return false;
             }
             *claim = fresh;
@@ -54,6 +67,24 @@ impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
             self.claims.insert(key, fresh);
         }
         true
+    }
+
+    /// Renews a claim that the session still holds, for so long.
+    pub(super) fn renew(&mut self, key: &K, by: S, now: Duration) {
+        if let Some(claim) = self.claims.get_mut(key).filter(|claim| claim.by == by && claim.until > now) {
+            claim.until = now.saturating_add(self.lasts);
+        }
+    }
+
+    /// Takes the claim from a session that has held it for longer than so long, renewed or not.
+    pub(super) fn take_over(&mut self, key: K, by: S, now: Duration, after: Duration) -> bool {
+        let slow = |claim: &Claim<S>| claim.by != by && now.saturating_sub(claim.since) >= after;
+        let is_slow = self.claims.get(&key).is_some_and(slow);
+        if is_slow {
+            let until = now.saturating_add(self.lasts);
+            self.claims.insert(key, Claim { by, since: now, until, next: None });
+        }
+        is_slow
     }
 
     /// Gives a claim up, if the session still holds it: to whoever is next.
@@ -120,6 +151,30 @@ mod tests {
         assert!(claims.take(1, 'b', now), "it was refused first, so it is next");
         claims.settle(&1);
         assert!(claims.take(1, 'c', now), "and nobody's any more");
+    }
+
+    #[test]
+    fn a_slow_session_that_renews_its_claim_loses_it_to_whoever_may_take_it_over() {
+        let mut claims = Claims::new(LASTS);
+        let after = LASTS / 2;
+        assert!(claims.take(1, 'a', Duration::ZERO));
+        claims.renew(&1, 'a', after - Duration::from_millis(1));
+        assert!(!claims.take_over(1, 'b', after - Duration::from_millis(1), after));
+        assert!(!claims.take_over(1, 'a', after, after), "from oneself there is nothing to take");
+        assert!(claims.take_over(1, 'b', after, after));
+        claims.renew(&1, 'a', after);
+        assert!(!claims.take(1, 'a', after), "renewing does not bring it back");
+        assert!(!claims.take_over(2, 'b', after, after), "nor is there one that nobody holds");
+    }
+
+    #[test]
+    fn a_look_at_what_is_free_puts_nobody_in_line() {
+        let mut claims = Claims::new(LASTS);
+        assert!(claims.take_if_free(1, 'a', Duration::ZERO, LASTS / 4));
+        assert!(!claims.take_if_free(1, 'b', LASTS / 8, LASTS));
+        claims.release(&1, 'a', LASTS / 8);
+        assert!(claims.take_if_free(1, 'c', LASTS / 8, LASTS));
+        assert!(!claims.take_if_free(1, 'a', LASTS, LASTS), "each holds for the time it was taken for");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
     handshake::{Hello, Refusal},
     limits::{
         ANSWER_DEADLINE, BLOCK_MESSAGE_OVERHEAD, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES,
-        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE, announcement_bytes, compact_block_bytes,
+        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE, announcement_bytes, block_deadline, compact_block_bytes,
     },
 };
 use crate::env::Env;
@@ -180,7 +180,7 @@ impl Client {
         let request = wire::GetBlockTransactionsRequest { session_id: self.session_id.clone(), query: Some(query) };
         let bytes = self.max_block_bytes.saturating_add(BLOCK_MESSAGE_OVERHEAD);
         let call = async { self.taking(bytes).get_block_transactions(request).await };
-        Ok(answer(ANSWER_DEADLINE, call).await?.transactions)
+        Ok(answer(block_deadline(self.max_block_bytes), call).await?.transactions)
     }
 
     pub(super) async fn transactions(

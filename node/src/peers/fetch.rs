@@ -9,16 +9,24 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use super::{
     blame::Misdeed,
     compact,
-    limits::{CLAIM_DEADLINE, FETCH_WINDOW, MAX_BLOCK_IDS, MAX_BODY_BYTES, MAX_COMPACT_BEHIND},
+    limits::{
+        ANSWER_DEADLINE, CLAIM_DEADLINE, FETCH_WINDOW, MAX_BLOCK_IDS, MAX_BODY_BYTES, MAX_COMPACT_BEHIND,
+        block_deadline,
+    },
     network::Inner,
     remote::PullError,
     session::{Session, lock},
-    sync::{Outcome, SyncError, has_body},
+    sync::{Outcome, Stalls, SyncError, has_body},
 };
 use crate::chain::BlockRejection;
 
 /// How long a session may hold the claim on blocks that it is sent one by one; later ones may then be asked of others.
 const BATCH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the one whose block comes next may take while all room waits for it.
+const SLOW: Duration = Duration::from_secs(2);
+/// How long a session has the tip's block to itself: a mute one must not delay it for everybody.
+const NEAR_CLAIM: Duration = Duration::from_secs(1);
 
 /// What this session should do next for a branch.
 enum Choice {
@@ -40,6 +48,7 @@ pub(super) async fn bodies(
     inner: &Inner,
     session: &Arc<Session>,
     target: &HeaderContext,
+    stalls: &mut Stalls,
 ) -> Result<Outcome, SyncError> {
     let mut any = false;
     let mut bodies = inner.chain.missing_bodies(target.id());
@@ -56,14 +65,18 @@ pub(super) async fn bodies(
             return Ok(Outcome::Done);
         }
         match choose(inner, session, &missing) {
-            Choice::Fetch(wanted) => match fetch(inner, session, wanted, missing.len() <= MAX_COMPACT_BEHIND).await {
-                Ok(()) => any = true,
+            Choice::Fetch(wanted) => match fetch(inner, session, wanted, is_near(&missing)).await {
+                Ok(()) => {
+                    any = true;
+                    stalls.delivered();
+                }
                 // One late answer among many is no reason to part.
                 Err(SyncError::Pull(PullError::Stalled)) if any => return Ok(Outcome::Progress),
                 Err(error) => return Err(error),
             },
             Choice::Wait => {
-                let _ = timeout(CLAIM_DEADLINE, async {
+                let longest = if is_near(&missing) { NEAR_CLAIM } else { CLAIM_DEADLINE };
+                let _ = timeout(longest, async {
                     tokio::select! { () = released => {} () = moved => {} }
                 })
                 .await;
@@ -71,6 +84,11 @@ pub(super) async fn bodies(
             Choice::NotNow => return Ok(Outcome::Later),
         }
     }
+}
+
+/// Whether this is about the newest blocks, which are fetched as soon as can be.
+const fn is_near(missing: &[BlockId]) -> bool {
+    missing.len() <= MAX_COMPACT_BEHIND
 }
 
 /// The first run of blocks that nobody else fetches, as far as there is room for it.
@@ -81,8 +99,9 @@ fn choose(inner: &Inner, session: &Session, missing: &[BlockId]) -> Choice {
     }
     let mut claims = lock(&inner.blocks);
     let mut wanted: Vec<Wanted> = Vec::new();
+    let lasts = if is_near(missing) { NEAR_CLAIM } else { ANSWER_DEADLINE };
     for (place, id) in missing.iter().enumerate() {
-        let free = !inner.bodies.has(id) && claims.take(*id, session.id, now);
+        let free = !inner.bodies.has(id) && claims.take_if_free(*id, session.id, now, lasts);
         if !free {
             if wanted.is_empty() { continue } else { break }
         }
@@ -95,6 +114,16 @@ fn choose(inner: &Inner, session: &Session, missing: &[BlockId]) -> Choice {
         wanted.push(Wanted { id: *id, room });
         if wanted.len() >= batch(inner) {
             break;
+        }
+    }
+    if wanted.is_empty()
+        && let Some(first) = missing.first().filter(|first| !inner.bodies.has(first))
+    {
+        // All room waits for this one. If it is not here soon, it is asked of this session too.
+        if inner.bodies.is_full() && claims.take_over(*first, session.id, now, SLOW) {
+            wanted.push(Wanted { id: *first, room: None });
+        } else {
+            claims.take(*first, session.id, now);
         }
     }
     if wanted.is_empty() { Choice::Wait } else { Choice::Fetch(wanted) }
@@ -111,7 +140,7 @@ async fn fetch(inner: &Inner, session: &Arc<Session>, wanted: Vec<Wanted>, near:
     let outcome = if near {
         receive_compactly(inner, session, wanted.into()).await
     } else {
-        receive(inner, session, wanted).await
+        receive(inner, session, wanted, block_deadline(inner.max_block_bytes())).await
     };
     {
         let (mut claims, now) = (lock(&inner.blocks), inner.elapsed());
@@ -136,7 +165,7 @@ async fn receive_compactly(
     while let Some(next) = wanted.pop_front() {
         let Some(block) = compact::fetch(inner, session, next.id).await? else {
             wanted.push_front(next);
-            return receive(inner, session, wanted.into()).await;
+            return receive(inner, session, wanted.into(), ANSWER_DEADLINE).await;
         };
         renew(inner, session, wanted.iter().map(|wanted| wanted.id));
         hand_on(inner, session, block, next.room).await?;
@@ -144,11 +173,16 @@ async fn receive_compactly(
     Ok(())
 }
 
-/// Takes the blocks one by one.
-async fn receive(inner: &Inner, session: &Arc<Session>, wanted: Vec<Wanted>) -> Result<(), SyncError> {
+/// Takes the blocks one by one, each within so long.
+async fn receive(
+    inner: &Inner,
+    session: &Arc<Session>,
+    wanted: Vec<Wanted>,
+    deadline: Duration,
+) -> Result<(), SyncError> {
     let begun = inner.elapsed();
     let ids: Vec<BlockId> = wanted.iter().map(|wanted| wanted.id).collect();
-    let mut blocks = session.remote.blocks(&ids).await?;
+    let mut blocks = session.remote.blocks(&ids, deadline).await?;
     for (at, Wanted { room, .. }) in wanted.into_iter().enumerate() {
         let next = blocks.next(inner.max_block_bytes(), inner.env.compute()).await?;
         // It announced the branch but does not send it: as good as no answer.
@@ -165,7 +199,7 @@ async fn receive(inner: &Inner, session: &Arc<Session>, wanted: Vec<Wanted>) -> 
 fn renew(inner: &Inner, session: &Session, ids: impl Iterator<Item = BlockId>) {
     let (mut claims, now) = (lock(&inner.blocks), inner.elapsed());
     for id in ids {
-        claims.take(id, session.id, now);
+        claims.renew(&id, session.id, now);
     }
 }
 

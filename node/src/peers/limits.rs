@@ -65,6 +65,14 @@ pub(super) const fn announcement_bytes(max_block_bytes: usize) -> usize {
 pub(super) const MAX_WANTS: usize = 16;
 /// How long a request or a want waits for its answer, or for the next piece of it.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Bytes per second at which a peer may at least be expected to send a block.
+const SLOWEST_BLOCK: u64 = 512 * 1024;
+
+/// How long a request for a block, or for most of one, waits, on a network whose blocks have so many bytes.
+pub(super) const fn block_deadline(max_block_bytes: usize) -> Duration {
+    ANSWER_DEADLINE.saturating_add(Duration::from_millis(max_block_bytes as u64 * 1_000 / SLOWEST_BLOCK))
+}
+
 /// How long another session may be waited for before the same thing is asked of this one.
 pub(super) const CLAIM_DEADLINE: Duration = Duration::from_secs(2);
 /// Requests in a row without an answer before a peer is let go.

@@ -22,7 +22,7 @@ use super::{
         BlockPlaces, answer_headers, block_from_wire, block_ids_to_wire, block_transactions_from_wire, id_to_wire,
         locator_to_wire, transactions_from_wire, wire_ids_to_wire,
     },
-    limits::{ANSWER_DEADLINE, MAX_HEADERS, MAX_WANTS, SEND_DEADLINE},
+    limits::{ANSWER_DEADLINE, MAX_HEADERS, MAX_WANTS, SEND_DEADLINE, block_deadline},
     session::lock,
     wants::{DeliveryRefusal, WantKind, Wants},
 };
@@ -160,8 +160,8 @@ impl Remote {
         }
     }
 
-    /// Blocks by id, one after the other.
-    pub(super) async fn blocks(&self, ids: &[BlockId]) -> Result<Blocks, PullError> {
+    /// Blocks by id, one after the other, each within so long.
+    pub(super) async fn blocks(&self, ids: &[BlockId], deadline: Duration) -> Result<Blocks, PullError> {
         let source = match self {
             Self::Dialled(client) => BlockSource::Stream(client.blocks(block_ids_to_wire(ids)).await?),
             Self::Caller(caller) => {
@@ -169,7 +169,7 @@ impl Remote {
                 BlockSource::Want(caller.want(WantKind::Blocks, item).await?)
             }
         };
-        Ok(Blocks { source, asked: ids.iter().copied().collect() })
+        Ok(Blocks { source, asked: ids.iter().copied().collect(), deadline })
     }
 
     /// A block without its transactions; none if the peer does not have it, or not compactly.
@@ -198,6 +198,7 @@ impl Remote {
         &self,
         block: BlockId,
         indexes: &[u32],
+        max_block_bytes: usize,
         compute: &Compute,
     ) -> Result<Option<Vec<SignedTransaction>>, PullError> {
         let query = BlockPlaces { block, indexes: indexes.to_vec() }.to_wire();
@@ -206,7 +207,7 @@ impl Remote {
             Self::Caller(caller) => {
                 let item = wire::want::Item::BlockTransactions(query);
                 let mut want = caller.want(WantKind::BlockTransactions, item).await?;
-                match want.next(ANSWER_DEADLINE).await? {
+                match want.next(block_deadline(max_block_bytes)).await? {
                     Delivery::BlockTransactions(bytes) => bytes,
                     _ => Bytes::new(),
                 }
@@ -300,6 +301,7 @@ impl Drop for OpenWant {
 pub(super) struct Blocks {
     source: BlockSource,
     asked: VecDeque<BlockId>,
+    deadline: Duration,
 }
 
 #[derive(Debug)]
@@ -316,13 +318,13 @@ impl Blocks {
         }
         let bytes = match &mut self.source {
             BlockSource::Stream(stream) => {
-                let message = timeout(ANSWER_DEADLINE, stream.message()).await.map_err(|_| PullError::Stalled)?;
+                let message = timeout(self.deadline, stream.message()).await.map_err(|_| PullError::Stalled)?;
                 match message.map_err(CallError::from)? {
                     Some(answer) => answer.block,
                     None => return Ok(None),
                 }
             }
-            BlockSource::Want(want) => match want.next(ANSWER_DEADLINE).await? {
+            BlockSource::Want(want) => match want.next(self.deadline).await? {
                 Delivery::Block(bytes) => bytes,
                 _ => return Ok(None),
             },

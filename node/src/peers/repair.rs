@@ -7,6 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     blame::Misdeed,
+    limits::block_deadline,
     network::Inner,
     remote::PullError,
     session::{Session, lock},
@@ -55,7 +56,7 @@ async fn heal(inner: &Inner) -> bool {
 
 /// Asks one peer for one block. False if it does not have it.
 async fn fetch(inner: &Inner, session: &Session, id: BlockId) -> Result<bool, PullError> {
-    let mut blocks = session.remote.blocks(&[id]).await?;
+    let mut blocks = session.remote.blocks(&[id], block_deadline(inner.max_block_bytes())).await?;
     let Some(block) = blocks.next(inner.max_block_bytes(), inner.env.compute()).await? else { return Ok(false) };
     match inner.chain.submit_block(block, Origin::Peer(session.id)).await {
         Ok(_) => Ok(true),

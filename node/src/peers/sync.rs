@@ -19,6 +19,8 @@ use crate::chain::HeaderRejection;
 
 /// How soon something that may be right a little later is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// A peer that was last mute so long ago begins anew.
+const STALL_FORGIVEN: Duration = Duration::from_secs(600);
 
 /// What came of going after a peer's tip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +48,33 @@ impl From<Misdeed> for SyncError {
     }
 }
 
+/// Requests of a peer in a row that it left unanswered. That others gave what it did not is no answer of its own.
+#[derive(Debug, Default)]
+pub(super) struct Stalls {
+    count: u32,
+    last: Duration,
+}
+
+impl Stalls {
+    /// It has sent what it was asked for.
+    pub(super) const fn delivered(&mut self) {
+        self.count = 0;
+    }
+
+    /// It has not. True if that is enough.
+    fn one_more(&mut self, now: Duration) -> bool {
+        let forgiven = now.saturating_sub(self.last) >= STALL_FORGIVEN;
+        self.count = if forgiven { 1 } else { self.count + 1 };
+        self.last = now;
+        self.count >= MAX_STALLS
+    }
+}
+
 /// Goes after the peer's tips for as long as the session lasts: each until there is nothing more to get from it, for a
 /// branch of equal work that is announced behind the tip does not stand for it.
 pub(super) async fn run(inner: &Inner, session: &Arc<Session>) {
     let mut open: VecDeque<Arc<Tip>> = VecDeque::new();
-    let mut stalls = 0;
+    let mut stalls = Stalls::default();
     loop {
         for tip in session.announced_tips() {
             open.retain(|known| known.id != tip.id);
@@ -63,20 +87,15 @@ pub(super) async fn run(inner: &Inner, session: &Arc<Session>) {
             session.tips_ready().await;
             continue;
         };
-        match pursue(inner, session, &tip).await {
-            Ok(Outcome::Done) => {
-                stalls = 0;
-                continue;
-            }
+        match pursue(inner, session, &tip, &mut stalls).await {
+            Ok(Outcome::Done) => continue,
             Ok(Outcome::Progress) => {
-                stalls = 0;
                 open.push_front(tip);
                 continue;
             }
             Ok(Outcome::Later) => {}
             Err(SyncError::Pull(PullError::Stalled)) => {
-                stalls += 1;
-                if stalls >= MAX_STALLS {
+                if stalls.one_more(inner.elapsed()) {
                     tracing::info!(peer = %session.who.address, "peer let go: it announces blocks that it does not send");
                     return;
                 }
@@ -98,7 +117,7 @@ pub(super) async fn run(inner: &Inner, session: &Arc<Session>) {
 }
 
 /// Gets what the peer's tip has and this node has not.
-async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip) -> Result<Outcome, SyncError> {
+async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip, stalls: &mut Stalls) -> Result<Outcome, SyncError> {
     // A tie is fetched as well: only whoever knows both branches can later agree with the others on one.
     if tip.work < inner.chain.view().tip.total_work() || has_body(inner, tip.id).await? {
         return Ok(Outcome::Done);
@@ -128,7 +147,7 @@ async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip) -> Result<Outc
         return Ok(Outcome::Done);
     }
     let was_here = has_body(inner, target.id()).await?;
-    let fetched = fetch::bodies(inner, session, &target).await?;
+    let fetched = fetch::bodies(inner, session, &target, stalls).await?;
     if fetched == Outcome::Later || target.id() == tip.id || has_body(inner, tip.id).await? {
         return Ok(fetched);
     }

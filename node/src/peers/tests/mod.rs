@@ -6,6 +6,7 @@ mod finality;
 mod finding;
 mod hostile;
 mod meeting;
+mod mute;
 mod operator;
 mod spreading;
 mod switch;
