@@ -5,6 +5,7 @@ mod admin;
 mod byzantine;
 mod harness;
 mod kills;
+mod links;
 mod partition;
 mod processes;
 mod relay;

@@ -7,49 +7,62 @@ use farthing_consensus::HeaderContext;
 use farthing_node::{
     chain::Chain,
     config::Config,
-    env::{Env, SeededRandom},
+    env::{Clock as _, Env, SeededRandom},
     mempool::Mempool,
     node::Node,
 };
 use tempfile::TempDir;
 
-use super::{api::Api, fabric::Fabric, ledger, until};
+use super::{api::Api, clock::SkewedClock, fabric::Fabric, ledger, link::Quality, until};
 
 /// Nodes, numbered from 0.
 pub(crate) struct Cluster {
     pub(crate) params: Arc<Params>,
     pub(crate) fabric: Fabric,
     nodes: Vec<Node>,
+    clocks: Vec<SkewedClock>,
     _folders: TempDir,
 }
 
 impl Cluster {
-    /// Starts nodes, each told of those before it that it is linked with, and waits until these are connected.
+    /// Starts nodes, each told of those before it that it can dial, and waits until these are connected.
     pub(crate) async fn start(
         params: Arc<Params>,
         count: usize,
         links: impl Fn(usize, usize) -> bool + Clone + Send + 'static,
     ) -> Self {
-        let folders = tempfile::tempdir().expect("a temporary folder");
-        let fabric = Fabric::new(links.clone());
-        let mut nodes: Vec<Node> = Vec::new();
-        for at in 0..count {
-            let folder = folders.path().join(format!("node{at}"));
-            let known = (0..at).filter(|before| links(*before, at));
-            let mut config = Config::on_loopback(Arc::clone(&params), folder);
-            config.connect = known
-                .map(|before| nodes[before].p2p_address().to_string().parse().expect("an address is host and port"))
-                .collect();
-            let env = Env::system().expect("threads").with_net(fabric.net_of(at));
-            let env = env.with_random(SeededRandom::new(0xfa57 + at as u64));
-            nodes.push(Node::start(config, env).await.unwrap_or_else(|error| panic!("node {at}: {error}")));
-        }
-        let cluster = Self { params, fabric, nodes, _folders: folders };
+        let cluster = Self::over(params, count, Quality::default(), links.clone()).await;
         for at in 0..count {
             let linked = (0..count).filter(|other| *other != at && links(*other, at)).count();
             cluster.connected(at, linked).await;
         }
         cluster
+    }
+
+    /// The same over links that may be bad, and without waiting for connections.
+    pub(crate) async fn over(
+        params: Arc<Params>,
+        count: usize,
+        quality: Quality,
+        links: impl Fn(usize, usize) -> bool + Clone + Send + 'static,
+    ) -> Self {
+        let folders = tempfile::tempdir().expect("a temporary folder");
+        let fabric = Fabric::new(links.clone());
+        fabric.set_all(quality);
+        let mut nodes: Vec<Node> = Vec::new();
+        let clocks = (0..count).map(|_| SkewedClock::default()).collect::<Vec<_>>();
+        for at in 0..count {
+            let folder = folders.path().join(format!("node{at}"));
+            let known = (0..at).filter(|before| links(at, *before));
+            let mut config = Config::on_loopback(Arc::clone(&params), folder);
+            config.connect = known
+                .map(|before| nodes[before].p2p_address().to_string().parse().expect("an address is host and port"))
+                .collect();
+            let env = Env::system().expect("threads").with_net(fabric.net_of(at));
+            let env = env.with_random(SeededRandom::new(0xfa57 + at as u64)).with_clock(clocks[at].clone());
+            nodes.push(Node::start(config, env).await.unwrap_or_else(|error| panic!("node {at}: {error}")));
+        }
+        Self { params, fabric, nodes, clocks, _folders: folders }
     }
 
     pub(crate) fn node(&self, at: usize) -> &Node {
@@ -76,9 +89,14 @@ impl Cluster {
         Api::connect(&self.params, self.nodes[at].rpc_address()).await
     }
 
-    /// Mines what waits at a node.
+    /// A node's clock.
+    pub(crate) fn clock(&self, at: usize) -> &SkewedClock {
+        &self.clocks[at]
+    }
+
+    /// Mines what waits at a node, by the node's clock.
     pub(crate) async fn mine(&self, at: usize, to: Address) -> HeaderContext {
-        ledger::mine_waiting(self.chain(at), self.mempool(at), to).await
+        ledger::mine_waiting(self.chain(at), self.mempool(at), to, self.clocks[at].now()).await
     }
 
     /// Waits until a node has exactly so many peers.

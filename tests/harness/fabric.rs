@@ -1,18 +1,18 @@
-//! A network between nodes of this process: real TCP on loopback, over links that can be cut and mended.
+//! A network between nodes of this process: real TCP on loopback, over links that can be cut and mended, and be made as
+//! bad as those between hosts.
 
 use std::{
     collections::BTreeMap,
     fmt, io,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
 };
 
-use farthing_node::env::{Connection, Io, Listener, Net, SystemNet};
-use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use farthing_node::env::{Connection, Listener, Net, SystemNet};
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::link::{Link, Quality, Tally, Way};
 
 /// Which nodes may speak to each other.
 type Links = Box<dyn Fn(usize, usize) -> bool + Send>;
@@ -27,12 +27,20 @@ pub(crate) fn everybody(_: usize, _: usize) -> bool {
     true
 }
 
+/// Each is linked with the one before and the one behind it, and the last one with the first.
+pub(crate) fn ring(count: usize) -> impl Fn(usize, usize) -> bool + Clone + Send {
+    move |a, b| [1, count - 1].contains(&a.abs_diff(b))
+}
+
 /// The links between all nodes.
 #[derive(Clone)]
 pub(crate) struct Fabric(Arc<Mutex<State>>);
 
 struct State {
     links: Links,
+    /// What every link is like, and those that were used so far, each way by itself.
+    quality: Quality,
+    ways: BTreeMap<(usize, usize), Arc<Way>>,
     /// Which node listens on a port.
     ports: BTreeMap<u16, usize>,
     /// Open connections between two nodes.
@@ -47,7 +55,31 @@ impl fmt::Debug for Fabric {
 
 impl Fabric {
     pub(crate) fn new(links: impl Fn(usize, usize) -> bool + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(State { links: Box::new(links), ports: BTreeMap::new(), open: Vec::new() })))
+        Self(Arc::new(Mutex::new(State {
+            links: Box::new(links),
+            quality: Quality::default(),
+            ways: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            open: Vec::new(),
+        })))
+    }
+
+    /// Makes all links like this, whatever they were before.
+    pub(crate) fn set_all(&self, quality: Quality) {
+        let mut state = self.state();
+        state.quality = quality;
+        state.ways.values().for_each(|way| way.set(quality));
+    }
+
+    /// The link between two nodes as the first one sees it.
+    pub(crate) fn between(&self, one: usize, other: usize) -> Link {
+        let mut state = self.state();
+        let quality = state.quality;
+        let mut way = |from: usize, to: usize| {
+            let seed = 0x11_4b00 + (from as u64) * 256 + to as u64;
+            Arc::clone(state.ways.entry((from, to)).or_insert_with(|| Arc::new(Way::new(quality, seed))))
+        };
+        Link { there: way(one, other), back: way(other, one) }
     }
 
     /// Replaces the links: connections that they do not allow break at once, and are refused from now on.
@@ -64,6 +96,15 @@ impl Fabric {
         });
     }
 
+    /// What became of all segments so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.state().ways.values().map(|way| way.tally()).fold(Tally::default(), |sum, way| Tally {
+            sent: sum.sent + way.sent,
+            lost: sum.lost + way.lost,
+            broke: sum.broke + way.broke,
+        })
+    }
+
     /// The network as one node sees it.
     pub(crate) fn net_of(&self, node: usize) -> FabricNet {
         FabricNet { fabric: self.clone(), node }
@@ -78,18 +119,16 @@ impl Fabric {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The token that breaks a new connection, if the link is there.
-    fn open(&self, from: usize, port: u16) -> io::Result<CancellationToken> {
-        let mut state = self.state();
-        let to = state.ports.get(&port).copied();
-        match to.filter(|to| (state.links)(from, *to)) {
-            None => Err(io::Error::from(io::ErrorKind::HostUnreachable)),
-            Some(to) => {
-                let token = CancellationToken::new();
-                state.open.push((from, to, token.clone()));
-                Ok(token)
-            }
-        }
+    /// The link for a new connection, if it is there, and what breaks the connection.
+    fn open(&self, from: usize, port: u16) -> io::Result<(Link, CancellationToken)> {
+        let to = {
+            let state = self.state();
+            state.ports.get(&port).copied().filter(|to| (state.links)(from, *to))
+        };
+        let to = to.ok_or(io::ErrorKind::HostUnreachable)?;
+        let (link, token) = (self.between(from, to), CancellationToken::new());
+        self.state().open.push((from, to, token.clone()));
+        Ok((link, token))
     }
 }
 
@@ -111,54 +150,16 @@ impl Net for FabricNet {
 
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
-            let token = self.fabric.open(self.node, port)?;
+            let (link, cut) = self.fabric.open(self.node, port)?;
+            let opened = cut.run_until_cancelled(link.open()).await;
+            opened.ok_or(io::ErrorKind::HostUnreachable)?;
             let connection = SystemNet.dial(host, port).await?;
             let peer = connection.peer();
-            let cut = Box::pin(token.cancelled_owned());
-            Ok(Connection::new(Wire { io: connection.into_io(), cut }, peer))
+            Ok(Connection::new(link.carry(connection.into_io(), cut), peer))
         })
     }
 
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
         SystemNet.resolve(host, port)
-    }
-}
-
-/// A connection that can be cut. Only the dialling end is wrapped: once it is dropped, the other end is closed too.
-struct Wire {
-    io: Box<dyn Io>,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl Wire {
-    /// Asked before every operation, so that a waiting one is woken by the cut.
-    fn whole(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.poll_unpin(cx) {
-            Poll::Ready(()) => Err(io::Error::from(io::ErrorKind::ConnectionReset)),
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.whole(cx)?;
-        Pin::new(&mut *self.io).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.whole(cx)?;
-        Pin::new(&mut *self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.whole(cx)?;
-        Pin::new(&mut *self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.io).poll_shutdown(cx)
     }
 }

@@ -27,7 +27,10 @@ pub(crate) async fn try_mine(
     transactions: Vec<SignedTransaction>,
     to: Address,
 ) -> Option<HeaderContext> {
-    let block = next_block(chain, transactions, to);
+    submit(chain, next_block(chain, transactions, to)).await
+}
+
+async fn submit(chain: &Chain, block: Block) -> Option<HeaderContext> {
     let id = block.id();
     match chain.submit_block(block, Origin::Mined).await.expect("a valid block") {
         Accepted::Connected => Some(chain.header(id).await.expect("the store reads").expect("it was just taken")),
@@ -36,16 +39,22 @@ pub(crate) async fn try_mine(
     }
 }
 
-/// Mines what the mempool offers.
-pub(crate) async fn mine_waiting(chain: &Chain, mempool: &Mempool, to: Address) -> HeaderContext {
+/// Mines what the mempool offers, by this clock.
+pub(crate) async fn mine_waiting(chain: &Chain, mempool: &Mempool, to: Address, now: TimeMs) -> HeaderContext {
     let height = chain.view().tip.height().next();
     let limits = TemplateLimits { height, bytes: 1 << 20, signature_units: 1_000, openings: 1_000, count: 1_000 };
     let waiting = mempool.select(&limits);
-    mine(chain, waiting.iter().map(|pooled| pooled.transaction().clone()).collect(), to).await
+    let transactions = waiting.iter().map(|pooled| pooled.transaction().clone()).collect();
+    submit(chain, next_block_at(chain, transactions, to, now)).await.expect("nobody else mines meanwhile")
 }
 
 /// The next block of a chain without reward delay, with its work done.
-pub(crate) fn next_block(chain: &Chain, mut transactions: Vec<SignedTransaction>, to: Address) -> Block {
+pub(crate) fn next_block(chain: &Chain, transactions: Vec<SignedTransaction>, to: Address) -> Block {
+    next_block_at(chain, transactions, to, now())
+}
+
+/// The same by another clock than the machine's.
+fn next_block_at(chain: &Chain, mut transactions: Vec<SignedTransaction>, to: Address, now: TimeMs) -> Block {
     let (params, view) = (chain.params(), chain.view());
     let height = view.tip.height().next();
     let mut executor = Executor::new(params, &view.accounts, height);
@@ -61,7 +70,7 @@ pub(crate) fn next_block(chain: &Chain, mut transactions: Vec<SignedTransaction>
         previous: view.tip.id(),
         commitment: commitment(&accounts.root(), &view.range.chain_root().expect("a short chain")),
         tx_root: Hash::ZERO,
-        time: now().max(view.tip.time().saturating_add(1)),
+        time: now.max(view.tip.time().saturating_add(1)),
         bits: required_bits(params, &view.tip),
         nonce: 0,
     };

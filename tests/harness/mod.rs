@@ -1,12 +1,16 @@
 //! What the end-to-end tests stand on: nodes in this process or in their own, on free ports, with a network that can be
-//! cut; keys, transfers and blocks made by hand; and waiting for a condition with a deadline.
+//! cut or made bad, and clocks that can be set wrong; keys, transfers and blocks made by hand; and waiting for a
+//! condition with a deadline.
 
 pub(crate) mod api;
 pub(crate) mod binaries;
+pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod fabric;
 pub(crate) mod keys;
 pub(crate) mod ledger;
+pub(crate) mod link;
+mod link_tests;
 pub(crate) mod networks;
 pub(crate) mod process;
 pub(crate) mod wallet;

@@ -12,9 +12,13 @@
 
 #[path = "../ledger/mod.rs"]
 mod ledger;
+#[path = "../../../tests/harness/link.rs"]
+#[expect(dead_code, reason = "shared with the end-to-end tests, whose links also change, hold and count")]
 mod link;
+mod net;
 
 use std::{
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,7 +27,7 @@ use farthing::{Height, SignedTransaction};
 use farthing_node::{config::Config, env::Env, mempool::Source, node::Node};
 
 use ledger::{Payer, block, fund, params, payers, take, transfers};
-use link::{Link, OnlyTo};
+use net::{Hop, OnlyTo};
 
 /// Hops of the line.
 const HOPS: usize = 3;
@@ -38,7 +42,7 @@ struct Line {
 
 impl Line {
     /// Nodes that each dial the next one and nobody else.
-    async fn start(compact_relay: bool, link: Link) -> Self {
+    async fn start(compact_relay: bool, hop: Hop) -> Self {
         let (mut nodes, mut directories) = (Vec::<Node>::new(), Vec::new());
         for _ in 0..=HOPS {
             let directory = tempfile::tempdir().unwrap();
@@ -46,7 +50,7 @@ impl Line {
             config.compact_relay = compact_relay;
             let next = nodes.last().map(Node::p2p_address);
             config.connect.extend(next.map(|address| address.to_string().parse().unwrap()));
-            let env = Env::system().unwrap().with_net(OnlyTo::new(next, link));
+            let env = Env::system().unwrap().with_net(OnlyTo::new(next, hop));
             nodes.push(Node::start(config, env).await.unwrap());
             directories.push(directory);
         }
@@ -112,8 +116,8 @@ impl Line {
     }
 }
 
-async fn measure(compact_relay: bool, full: bool, blocks: usize, link: Link) {
-    let line = Line::start(compact_relay, link).await;
+async fn measure(compact_relay: bool, full: bool, blocks: usize, hop: Hop) {
+    let line = Line::start(compact_relay, hop).await;
     let mut payers: Vec<Payer> = payers();
     fund(&line.nodes[0], &payers).await;
     line.eventually(|line| line.nodes.iter().all(|node| node.chain().view().tip.height() == Height::new(1))).await;
@@ -149,10 +153,10 @@ fn main() {
         Some(other) => panic!("{other} is neither empty nor full"),
     };
     let blocks = usize::try_from(number(1, if full { 5 } else { 50 })).unwrap().max(1);
-    let link = Link { megabits_per_second: number(2, 0), delay: Duration::from_millis(number(3, 0)) };
+    let hop = Hop { megabits_per_second: NonZeroU64::new(number(2, 0)), delay: Duration::from_millis(number(3, 0)) };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    println!("{} blocks over {HOPS} hops, links: {link}", blocks);
+    println!("{} blocks over {HOPS} hops, links: {hop}", blocks);
     for compact_relay in [true, false] {
-        runtime.block_on(measure(compact_relay, full, blocks, link));
+        runtime.block_on(measure(compact_relay, full, blocks, hop));
     }
 }
