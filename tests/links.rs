@@ -190,6 +190,22 @@ async fn a_node_that_syncs_leaves_a_slow_peer_for_a_fast_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_all_of_whose_links_are_slow_syncs_all_the_same() {
+    let cluster = Cluster::start(networks::quick(), 3, everybody).await;
+    cluster.fabric.link(|a, b| a != 2 && b != 2);
+    let tip = heavy_chain(&cluster, 0, 4).await;
+    cluster.agree_on(&[0, 1], tip.id()).await;
+    // A body takes six seconds, and is waited for five at first.
+    for peer in [0, 1] {
+        slow_down(&cluster, peer, 2, 10_000);
+    }
+    cluster.fabric.link(everybody);
+    cluster.agree_on(&[2], tip.id()).await;
+    nobody_is_blamed(&cluster);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_clock_is_two_hours_behind_blames_nobody_and_follows_once_it_is_set_right() {
     let cluster = Cluster::start(networks::quick(), 3, everybody).await;
     cluster.clock(0).set_ahead_ms(-TWO_HOURS_MS);

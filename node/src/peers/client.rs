@@ -1,4 +1,4 @@
-//! The calls of a dialler, each with its deadline and the largest answer that it takes.
+//! The calls of a dialler, each with the largest answer that it takes, and its deadline unless its caller has one.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -14,8 +14,8 @@ use tonic::{
 use super::{
     handshake::{Hello, Refusal},
     limits::{
-        ANSWER_DEADLINE, BLOCK_MESSAGE_OVERHEAD, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES,
-        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE, announcement_bytes, block_deadline, compact_block_bytes,
+        ANSWER_DEADLINE, BLOCK_MESSAGE_OVERHEAD, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_HEADERS_MESSAGE_BYTES,
+        MAX_MESSAGE_BYTES, MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE, announcement_bytes, compact_block_bytes,
     },
 };
 use crate::env::Env;
@@ -69,8 +69,8 @@ pub(super) async fn connect(
         std::future::ready(io)
     });
     let endpoint = Endpoint::from_static("http://peer.farthing")
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10))
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024)
@@ -156,17 +156,18 @@ impl Client {
         Ok(())
     }
 
+    /// Has no deadline of its own.
     pub(super) async fn headers(&self, locator: wire::Locator, max: u32) -> Result<Option<wire::Headers>, CallError> {
         let session_id = self.session_id.clone();
         let request = wire::GetHeadersRequest { session_id, locator: Some(locator), max_headers: max };
-        let call = async { self.taking(MAX_HEADERS_MESSAGE_BYTES).get_headers(request).await };
-        Ok(answer(ANSWER_DEADLINE, call).await?.headers)
+        Ok(self.taking(MAX_HEADERS_MESSAGE_BYTES).get_headers(request).await?.into_inner().headers)
     }
 
+    /// Has no deadline of its own.
     pub(super) async fn blocks(&self, blocks: wire::BlockIds) -> Result<Streaming<wire::GetBlocksResponse>, CallError> {
         let request = wire::GetBlocksRequest { session_id: self.session_id.clone(), blocks: Some(blocks) };
         let bytes = self.max_block_bytes.saturating_add(BLOCK_MESSAGE_OVERHEAD);
-        answer(ANSWER_DEADLINE, self.taking(bytes).get_blocks(request)).await
+        Ok(self.taking(bytes).get_blocks(request).await?.into_inner())
     }
 
     pub(super) async fn compact_block(&self, block_id: Bytes) -> Result<Option<wire::CompactBlock>, CallError> {
@@ -180,7 +181,7 @@ impl Client {
         let request = wire::GetBlockTransactionsRequest { session_id: self.session_id.clone(), query: Some(query) };
         let bytes = self.max_block_bytes.saturating_add(BLOCK_MESSAGE_OVERHEAD);
         let call = async { self.taking(bytes).get_block_transactions(request).await };
-        Ok(answer(block_deadline(self.max_block_bytes), call).await?.transactions)
+        Ok(answer(ANSWER_DEADLINE, call).await?.transactions)
     }
 
     pub(super) async fn transactions(
@@ -207,4 +208,51 @@ async fn answer<T>(
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, CallError> {
     Ok(timeout(deadline, call).await.map_err(|_| CallError::Late)??.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use farthing::{Network, wire::peer::HandshakeRequest};
+    use futures_util::future::BoxFuture;
+    use tokio::{io::DuplexStream, time::Instant};
+
+    use super::*;
+    use crate::{
+        env::{Connection, Listener, Net},
+        peers::{NodeId, handshake::own_hello},
+    };
+
+    /// Whoever is dialled takes the connection and is never heard.
+    #[derive(Debug)]
+    struct Silent(Mutex<Option<DuplexStream>>);
+
+    impl Net for Silent {
+        fn listen(&self, _address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+            Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+        }
+
+        fn dial<'a>(&'a self, _host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Connection>> {
+            let io = self.0.lock().unwrap().take().unwrap();
+            Box::pin(async move { Ok(Connection::new(io, SocketAddr::from(([127, 0, 0, 1], port)))) })
+        }
+
+        fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_on_which_nothing_comes_is_dead_after_thirty_seconds() {
+        let (ours, _theirs) = tokio::io::duplex(64 * 1024);
+        let env = Env::system().unwrap().with_net(Silent(Mutex::new(Some(ours))));
+        let start = Instant::now();
+        let (mut calls, _) = connect(&env, "127.0.0.1", 1).await.unwrap();
+        let hello = own_hello(Network::Dev.params(), NodeId::from_bytes([1; 16]), "waits".to_owned());
+        // A call without a deadline, as is the stream that a dialler follows.
+        let request = HandshakeRequest { hello: Some(hello.to_wire()), probe: false };
+        calls.handshake(request).await.unwrap_err();
+        assert_eq!(start.elapsed().as_secs(), 30);
+    }
 }

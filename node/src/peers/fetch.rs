@@ -11,7 +11,6 @@ use super::{
     compact,
     limits::{
         ANSWER_DEADLINE, CLAIM_DEADLINE, FETCH_WINDOW, MAX_BLOCK_IDS, MAX_BODY_BYTES, MAX_COMPACT_BEHIND,
-        block_deadline,
     },
     network::Inner,
     remote::PullError,
@@ -140,7 +139,7 @@ async fn fetch(inner: &Inner, session: &Arc<Session>, wanted: Vec<Wanted>, near:
     let outcome = if near {
         receive_compactly(inner, session, wanted.into()).await
     } else {
-        receive(inner, session, wanted, block_deadline(inner.max_block_bytes())).await
+        receive(inner, session, wanted).await
     };
     {
         let (mut claims, now) = (lock(&inner.blocks), inner.elapsed());
@@ -165,7 +164,7 @@ async fn receive_compactly(
     while let Some(next) = wanted.pop_front() {
         let Some(block) = compact::fetch(inner, session, next.id).await? else {
             wanted.push_front(next);
-            return receive(inner, session, wanted.into(), ANSWER_DEADLINE).await;
+            return receive(inner, session, wanted.into()).await;
         };
         renew(inner, session, wanted.iter().map(|wanted| wanted.id));
         hand_on(inner, session, block, next.room).await?;
@@ -173,20 +172,16 @@ async fn receive_compactly(
     Ok(())
 }
 
-/// Takes the blocks one by one, each within so long.
-async fn receive(
-    inner: &Inner,
-    session: &Arc<Session>,
-    wanted: Vec<Wanted>,
-    deadline: Duration,
-) -> Result<(), SyncError> {
+/// Takes the blocks one by one.
+async fn receive(inner: &Inner, session: &Arc<Session>, wanted: Vec<Wanted>) -> Result<(), SyncError> {
     let begun = inner.elapsed();
     let ids: Vec<BlockId> = wanted.iter().map(|wanted| wanted.id).collect();
-    let mut blocks = session.remote.blocks(&ids, deadline).await?;
+    let mut blocks = inner.patience.wait(session.remote.blocks(&ids)).await?;
     for (at, Wanted { room, .. }) in wanted.into_iter().enumerate() {
-        let next = blocks.next(inner.max_block_bytes(), inner.env.compute()).await?;
+        let next = inner.patience.wait(blocks.next(inner.max_block_bytes(), inner.env.compute())).await?;
         // It announced the branch but does not send it: as good as no answer.
         let Some(block) = next else { return Err(PullError::Stalled.into()) };
+        inner.patience.rewarded();
         if inner.elapsed().saturating_sub(begun) < BATCH_DEADLINE {
             renew(inner, session, ids.iter().skip(at).copied());
         }

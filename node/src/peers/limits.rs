@@ -65,14 +65,8 @@ pub(super) const fn announcement_bytes(max_block_bytes: usize) -> usize {
 pub(super) const MAX_WANTS: usize = 16;
 /// How long a request or a want waits for its answer, or for the next piece of it.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
-/// Bytes per second at which a peer may at least be expected to send a block.
-const SLOWEST_BLOCK: u64 = 512 * 1024;
-
-/// How long a request for a block, or for most of one, waits, on a network whose blocks have so many bytes.
-pub(super) const fn block_deadline(max_block_bytes: usize) -> Duration {
-    ANSWER_DEADLINE.saturating_add(Duration::from_millis(max_block_bytes as u64 * 1_000 / SLOWEST_BLOCK))
-}
-
+/// How long a piece of headers or of bodies is waited for at most, once shorter waits were in vain.
+pub(super) const MAX_PATIENCE: Duration = Duration::from_secs(60);
 /// How long another session may be waited for before the same thing is asked of this one.
 pub(super) const CLAIM_DEADLINE: Duration = Duration::from_secs(2);
 /// Requests in a row without an answer before a peer is let go.
@@ -82,6 +76,10 @@ pub(super) const MAX_STALLS: u32 = 3;
 pub(super) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 /// How soon a dialler must follow after its handshake.
 pub(super) const FOLLOW_DEADLINE: Duration = Duration::from_secs(10);
+/// A dialler asks a silent connection for a sign of life after this time.
+pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Without one for so much longer the connection is dead.
+pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A silent stream carries a ping this often.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// A stream that stays silent this long is dead.

@@ -28,6 +28,7 @@ mod merits;
 mod network;
 mod operator;
 mod outbound;
+mod patience;
 mod progress;
 mod remote;
 mod repair;

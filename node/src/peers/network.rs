@@ -27,7 +27,9 @@ use super::{
     hub,
     keep::{self, KeptPeers},
     limits::{ANSWER_DEADLINE, CLAIM_DEADLINE},
-    outbound, progress, repair, saved, seeds,
+    outbound,
+    patience::Patience,
+    progress, repair, saved, seeds,
     service::PeerServer,
     session::{Direction, Session, lock},
     sessions::Sessions,
@@ -116,6 +118,8 @@ pub(super) struct Inner {
     pub(super) blocks: Mutex<Claims<farthing::BlockId, SessionId>>,
     pub(super) transactions: Mutex<Claims<farthing::WireId, SessionId>>,
     pub(super) relay: Relay,
+    /// How long headers and bodies are waited for.
+    pub(super) patience: Patience,
     /// Bodies that came before their turn.
     pub(super) bodies: Bodies,
     /// A claim was given up.
@@ -182,6 +186,7 @@ impl Network {
             blocks: Mutex::new(Claims::new(ANSWER_DEADLINE)),
             transactions: Mutex::new(Claims::new(CLAIM_DEADLINE)),
             relay,
+            patience: Patience::default(),
             bodies: Bodies::new(max_block_bytes),
             released: Notify::new(),
             headers_turn: tokio::sync::Mutex::new(()),

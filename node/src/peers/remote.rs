@@ -22,7 +22,7 @@ use super::{
         BlockPlaces, answer_headers, block_from_wire, block_ids_to_wire, block_transactions_from_wire, id_to_wire,
         locator_to_wire, transactions_from_wire, wire_ids_to_wire,
     },
-    limits::{ANSWER_DEADLINE, MAX_HEADERS, MAX_WANTS, SEND_DEADLINE, block_deadline},
+    limits::{ANSWER_DEADLINE, MAX_HEADERS, MAX_WANTS, SEND_DEADLINE},
     session::lock,
     wants::{DeliveryRefusal, WantKind, Wants},
 };
@@ -120,7 +120,7 @@ impl Remote {
         }
     }
 
-    /// Headers behind the first id of the locator that is on the peer's best chain.
+    /// Headers behind the first id of the locator that is on the peer's best chain. Has no deadline of its own.
     pub(super) async fn headers(&self, locator: &[BlockId]) -> Result<Vec<Header>, PullError> {
         let locator = locator_to_wire(locator);
         let answer = match self {
@@ -128,7 +128,7 @@ impl Remote {
             Self::Caller(caller) => {
                 let item = wire::want::Item::HeadersAfter(locator);
                 let mut want = caller.want(WantKind::Headers, item).await?;
-                match want.next(ANSWER_DEADLINE).await? {
+                match want.next().await {
                     Delivery::Headers(headers) => Some(headers),
                     _ => Some(wire::Headers::default()),
                 }
@@ -145,7 +145,7 @@ impl Remote {
             Self::Caller(caller) => {
                 let item = wire::want::Item::Transactions(wanted);
                 let mut want = caller.want(WantKind::Transactions, item).await?;
-                match want.next(ANSWER_DEADLINE).await? {
+                match want.next_within(ANSWER_DEADLINE).await? {
                     Delivery::Transactions(transactions) => Some(transactions),
                     _ => Some(wire::Transactions::default()),
                 }
@@ -160,8 +160,8 @@ impl Remote {
         }
     }
 
-    /// Blocks by id, one after the other, each within so long.
-    pub(super) async fn blocks(&self, ids: &[BlockId], deadline: Duration) -> Result<Blocks, PullError> {
+    /// Blocks by id, one after the other. Has no deadline of its own.
+    pub(super) async fn blocks(&self, ids: &[BlockId]) -> Result<Blocks, PullError> {
         let source = match self {
             Self::Dialled(client) => BlockSource::Stream(client.blocks(block_ids_to_wire(ids)).await?),
             Self::Caller(caller) => {
@@ -169,7 +169,7 @@ impl Remote {
                 BlockSource::Want(caller.want(WantKind::Blocks, item).await?)
             }
         };
-        Ok(Blocks { source, asked: ids.iter().copied().collect(), deadline })
+        Ok(Blocks { source, asked: ids.iter().copied().collect() })
     }
 
     /// A block without its transactions; none if the peer does not have it, or not compactly.
@@ -184,7 +184,7 @@ impl Remote {
             Self::Caller(caller) => {
                 let item = wire::want::Item::CompactBlock(wanted);
                 let mut want = caller.want(WantKind::CompactBlock, item).await?;
-                match want.next(ANSWER_DEADLINE).await? {
+                match want.next_within(ANSWER_DEADLINE).await? {
                     Delivery::CompactBlock(compact) => Some(compact).filter(|compact| !compact.header.is_empty()),
                     _ => None,
                 }
@@ -198,7 +198,6 @@ impl Remote {
         &self,
         block: BlockId,
         indexes: &[u32],
-        max_block_bytes: usize,
         compute: &Compute,
     ) -> Result<Option<Vec<SignedTransaction>>, PullError> {
         let query = BlockPlaces { block, indexes: indexes.to_vec() }.to_wire();
@@ -207,7 +206,7 @@ impl Remote {
             Self::Caller(caller) => {
                 let item = wire::want::Item::BlockTransactions(query);
                 let mut want = caller.want(WantKind::BlockTransactions, item).await?;
-                match want.next(block_deadline(max_block_bytes)).await? {
+                match want.next_within(ANSWER_DEADLINE).await? {
                     Delivery::BlockTransactions(bytes) => bytes,
                     _ => Bytes::new(),
                 }
@@ -284,9 +283,12 @@ struct OpenWant {
 }
 
 impl OpenWant {
-    async fn next(&mut self, deadline: Duration) -> Result<Delivery, PullError> {
-        let next = timeout(deadline, self.receiver.recv()).await.map_err(|_| PullError::Stalled)?;
-        Ok(next.unwrap_or(Delivery::Last))
+    async fn next(&mut self) -> Delivery {
+        self.receiver.recv().await.unwrap_or(Delivery::Last)
+    }
+
+    async fn next_within(&mut self, deadline: Duration) -> Result<Delivery, PullError> {
+        timeout(deadline, self.next()).await.map_err(|_| PullError::Stalled)
     }
 }
 
@@ -301,7 +303,6 @@ impl Drop for OpenWant {
 pub(super) struct Blocks {
     source: BlockSource,
     asked: VecDeque<BlockId>,
-    deadline: Duration,
 }
 
 #[derive(Debug)]
@@ -311,20 +312,18 @@ enum BlockSource {
 }
 
 impl Blocks {
-    /// The next block. None at the end, which comes early if the peer does not have one of them.
+    /// The next block. None at the end, which comes early if the peer does not have one of them. Has no deadline of its
+    /// own.
     pub(super) async fn next(&mut self, max_bytes: usize, compute: &Compute) -> Result<Option<Block>, PullError> {
         if self.asked.is_empty() {
             return Ok(None);
         }
         let bytes = match &mut self.source {
-            BlockSource::Stream(stream) => {
-                let message = timeout(self.deadline, stream.message()).await.map_err(|_| PullError::Stalled)?;
-                match message.map_err(CallError::from)? {
-                    Some(answer) => answer.block,
-                    None => return Ok(None),
-                }
-            }
-            BlockSource::Want(want) => match want.next(self.deadline).await? {
+            BlockSource::Stream(stream) => match stream.message().await.map_err(CallError::from)? {
+                Some(answer) => answer.block,
+                None => return Ok(None),
+            },
+            BlockSource::Want(want) => match want.next().await {
                 Delivery::Block(bytes) => bytes,
                 _ => return Ok(None),
             },

@@ -7,7 +7,6 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     blame::Misdeed,
-    limits::block_deadline,
     network::Inner,
     remote::PullError,
     session::{Session, lock},
@@ -56,8 +55,9 @@ async fn heal(inner: &Inner) -> bool {
 
 /// Asks one peer for one block. False if it does not have it.
 async fn fetch(inner: &Inner, session: &Session, id: BlockId) -> Result<bool, PullError> {
-    let mut blocks = session.remote.blocks(&[id], block_deadline(inner.max_block_bytes())).await?;
-    let Some(block) = blocks.next(inner.max_block_bytes(), inner.env.compute()).await? else { return Ok(false) };
+    let mut blocks = inner.patience.wait(session.remote.blocks(&[id])).await?;
+    let next = inner.patience.wait(blocks.next(inner.max_block_bytes(), inner.env.compute())).await?;
+    let Some(block) = next else { return Ok(false) };
     match inner.chain.submit_block(block, Origin::Peer(session.id)).await {
         Ok(_) => Ok(true),
         // Its branch is not wanted any longer, damaged or not.

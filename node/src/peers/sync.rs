@@ -228,7 +228,7 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
             locator.insert(0, ahead);
         }
         let asked = inner.elapsed();
-        let headers = session.remote.headers(&locator).await?;
+        let headers = inner.patience.wait(session.remote.headers(&locator)).await?;
         session.merits.answered(inner.elapsed().saturating_sub(asked));
         let count = headers.len();
         let Some(first) = headers.first() else {

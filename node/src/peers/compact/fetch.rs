@@ -68,7 +68,7 @@ async fn attempt(inner: &Inner, session: &Session, id: BlockId) -> Result<Result
     }
     if !missing.is_empty() {
         let Some(added) =
-            session.remote.block_transactions(id, &missing, inner.max_block_bytes(), inner.env.compute()).await?
+            session.remote.block_transactions(id, &missing, inner.env.compute()).await?
         else {
             return Ok(Err("the peer no longer has its transactions"));
         };
