@@ -10,7 +10,7 @@ use farthing::Params;
 use farthing_consensus::HeaderContext;
 use tokio::{
     sync::{broadcast, mpsc, watch},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -91,8 +91,9 @@ async fn run(
 ) -> Result<(), ChainError> {
     writer = on_thread(writer, |writer| writer.choose_branch(Origin::Local)).await?;
     let mut tried_in_vain = false;
+    let mut tried_future = Instant::now();
     loop {
-        let timer = next_timer(&writer, tried_in_vain);
+        let timer = next_timer(&writer, tried_future.elapsed(), tried_in_vain);
         tried_in_vain = false;
         let next = tokio::select! {
             biased;
@@ -103,6 +104,7 @@ async fn run(
                     writer.retry_future();
                     writer.choose_branch(Origin::Local)
                 }).await?;
+                tried_future = Instant::now();
                 tried_in_vain = writer.tie_deadline().is_some_and(|wait| wait.is_zero());
                 continue;
             }
@@ -112,10 +114,11 @@ async fn run(
     }
 }
 
-/// When something is to be done although nobody asks. A tie that could not be taken, for want of room on the disk or of
+/// When something is to be done although nobody asks: blocks from the future are looked at every second, however many
+/// commands come between. A tie that could not be taken, for want of room on the disk or of
 /// a good copy of a block, is not tried again at once.
-fn next_timer(writer: &Writer, tried_in_vain: bool) -> Option<Duration> {
-    let retry = (!writer.future.is_empty()).then_some(RETRY_FUTURE);
+fn next_timer(writer: &Writer, since_future: Duration, tried_in_vain: bool) -> Option<Duration> {
+    let retry = (!writer.future.is_empty()).then(|| RETRY_FUTURE.saturating_sub(since_future));
     let tie = writer.tie_deadline().map(|wait| if tried_in_vain { wait.max(RETRY_TIE) } else { wait });
     [retry, tie].into_iter().flatten().min()
 }

@@ -51,6 +51,11 @@ impl Compute {
         Self(Place::Inline)
     }
 
+    /// Whether there are threads beside the caller's. Where there are none, nobody may start one, nor leave work to it.
+    pub fn has_threads(&self) -> bool {
+        matches!(self.0, Place::Pool(_))
+    }
+
     /// How many pieces of work run at the same time.
     pub fn threads(&self) -> usize {
         match &self.0 {
@@ -156,6 +161,7 @@ mod tests {
         assert_ne!(pool.run_blocking(|| thread::current().id()).await, here);
         assert_eq!(inline.run(|| thread::current().id()).await, here);
         assert_eq!(inline.run_blocking(|| thread::current().id()).await, here);
+        assert!(pool.has_threads() && !inline.has_threads());
     }
 
     #[tokio::test]

@@ -45,6 +45,22 @@ impl Env {
         })
     }
 
+    /// Another world, in which all work is done in place and nothing starts a thread: for a simulation.
+    pub fn in_place(
+        clock: impl Clock + 'static,
+        random: impl Random + 'static,
+        net: impl Net + 'static,
+        disk: impl Disk + 'static,
+    ) -> Self {
+        Self {
+            clock: Arc::new(clock),
+            random: Arc::new(random),
+            net: Arc::new(net),
+            disk: Arc::new(disk),
+            compute: Compute::inline(),
+        }
+    }
+
     /// Replaces the clock.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock + 'static) -> Self {

@@ -23,7 +23,7 @@ const IDLE_LOOK: Duration = Duration::from_millis(100);
 /// Searches that are expected to take fewer attempts are done at once, without the threads.
 const SHORT_ATTEMPTS: u128 = 1 << 14;
 
-/// The threads that search.
+/// The threads that search, if there are any.
 #[derive(Debug, Clone)]
 pub(super) struct Searchers {
     env: Env,
@@ -62,13 +62,13 @@ impl Drop for Cancel {
 }
 
 impl Searchers {
-    /// Starts so many threads.
+    /// Starts so many threads; none where all work is done in place.
     ///
     /// # Errors
     /// When the system refuses one.
     pub(super) fn start(tasks: &Tasks, env: Env, threads: NonZeroUsize) -> io::Result<Self> {
         let board = Arc::new(Board::default());
-        for index in 0..threads.get() {
+        for index in 0..if env.compute().has_threads() { threads.get() } else { 0 } {
             let board = Arc::clone(&board);
             // Every thread has its own part of the nonces, too large to be used up.
             let first = (u64::MAX / threads.get() as u64).wrapping_mul(index as u64);
@@ -82,7 +82,7 @@ impl Searchers {
         let search = Search::new(&header, target);
         let cancelled = Arc::new(AtomicBool::new(false));
         let _cancel = Cancel(Arc::clone(&cancelled));
-        if target.work().is_some_and(|work| work.get() <= SHORT_ATTEMPTS) {
+        if !self.env.compute().has_threads() || target.work().is_some_and(|work| work.get() <= SHORT_ATTEMPTS) {
             let mut search = search;
             let nonce = self.env.compute().run(move || search.run(0, &cancelled)).await;
             return Header { nonce: nonce.expect("nobody cancels a search that is still waited for"), ..header };

@@ -36,7 +36,7 @@ use crate::{
     ready::{self, Ready},
     rpc,
     server::{ServerSettings, serve},
-    store::{DiskStore, Recovered, Store, StoreOptions},
+    store::{DiskStore, IndexPlace, Recovered, Store, StoreOptions},
     tasks::{TaskFailure, Tasks},
 };
 
@@ -104,14 +104,7 @@ impl Node {
     ) -> Result<Self, StartError> {
         let Listeners { rpc: (rpc_listener, rpc), p2p: (p2p_listener, p2p), admin: admin_socket } = listeners;
         let Opened { store, view, candidates, journal } = opened;
-        let behind = Arc::clone(&store);
-        tasks.spawn_thread("index writer", move |token| behind.write_behind(&token)).map_err(StartError::Threads)?;
-        let checkpoints = Arc::clone(&store);
-        let write_checkpoints = move |_| {
-            checkpoints.write_checkpoints();
-            Ok::<_, Infallible>(())
-        };
-        tasks.spawn_thread("checkpoints", write_checkpoints).map_err(StartError::Threads)?;
+        start_store_threads(&env, &store, tasks)?;
         let store: Arc<dyn Store> = store;
         let params = Arc::clone(&config.params);
         let recovered = Arc::new(view.clone());
@@ -326,6 +319,8 @@ async fn open(config: &Config, env: &Env) -> Result<Opened, StartError> {
     let options = StoreOptions {
         transaction_index: config.transaction_index,
         index_cache_bytes: config.index_cache_bytes,
+        // sled opens its files by itself, past the environment.
+        index: if env.disk().is_the_machines() { IndexPlace::Sled } else { IndexPlace::Memory },
         ..StoreOptions::default()
     };
     env.compute()
@@ -346,6 +341,21 @@ async fn open(config: &Config, env: &Env) -> Result<Opened, StartError> {
 
 fn chain_settings(config: &Config) -> chain::Settings {
     chain::Settings { keys: config.key_cache, finality_depth: config.finality_depth, ..chain::Settings::default() }
+}
+
+/// What the store does behind its callers. Where there are no threads, they do it themselves.
+fn start_store_threads(env: &Env, store: &Arc<DiskStore>, tasks: &Tasks) -> Result<(), StartError> {
+    if !env.compute().has_threads() {
+        return Ok(());
+    }
+    let behind = Arc::clone(store);
+    tasks.spawn_thread("index writer", move |token| behind.write_behind(&token)).map_err(StartError::Threads)?;
+    let checkpoints = Arc::clone(store);
+    let write_checkpoints = move |_| {
+        checkpoints.write_checkpoints();
+        Ok::<_, Infallible>(())
+    };
+    tasks.spawn_thread("checkpoints", write_checkpoints).map_err(StartError::Threads)
 }
 
 async fn start_mempool(

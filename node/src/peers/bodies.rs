@@ -1,7 +1,7 @@
 //! Bodies that came before their turn: fetched from several peers at once, given to the chain in order by one task.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -212,9 +212,9 @@ async fn give(inner: &Inner, body: Body) -> Given {
     }
 }
 
-/// Bodies by the block that they stand on.
+/// Bodies by the block that they stand on, in an order that a simulation can repeat.
 #[derive(Debug, Default)]
-struct Waiting(HashMap<BlockId, Vec<Body>>);
+struct Waiting(BTreeMap<BlockId, Vec<Body>>);
 
 impl Waiting {
     /// Keeps a body until its turn has come; gives it back if that is now.

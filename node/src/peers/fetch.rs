@@ -9,9 +9,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use super::{
     blame::Misdeed,
     compact,
-    limits::{
-        ANSWER_DEADLINE, CLAIM_DEADLINE, FETCH_WINDOW, MAX_BLOCK_IDS, MAX_BODY_BYTES, MAX_COMPACT_BEHIND,
-    },
+    limits::{ANSWER_DEADLINE, CLAIM_DEADLINE, FETCH_WINDOW, MAX_BLOCK_IDS, MAX_BODY_BYTES, MAX_COMPACT_BEHIND},
     network::Inner,
     remote::PullError,
     session::{Session, lock},

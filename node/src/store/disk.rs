@@ -50,6 +50,8 @@ pub struct DiskStore {
     pub(super) effects: ByteCache<BlockId, Effects>,
     /// Set once the ledger is recovered.
     pub(super) checkpoints: OnceLock<Checkpointer>,
+    /// There are no threads: whoever brings work does it.
+    pub(super) in_place: bool,
 }
 
 /// Fresh caches.
@@ -76,6 +78,13 @@ impl DiskStore {
     pub fn write_checkpoints(&self) {
         if let Some(checkpoints) = self.checkpoints.get() {
             checkpoints.run(&|place, address| self.key_at(&place, address));
+        }
+    }
+
+    /// What the thread of [`DiskStore::write_checkpoints`] would do now, if there is none.
+    fn checkpoint_in_place(&self, checkpoints: &Checkpointer) {
+        if self.in_place {
+            checkpoints.run_in_place(&|place, address| self.key_at(&place, address));
         }
     }
 
@@ -404,6 +413,7 @@ impl Store for DiskStore {
         let position = self.lock_state().position;
         let synced_to = LogPlace::new(position.segment, position.offset);
         checkpoints.offer(Snapshot { view: Arc::clone(view), before, synced_to });
+        self.checkpoint_in_place(checkpoints);
     }
 
     fn key_value(&self, name: &str) -> Result<Arc<dyn KeyValue>, StoreError> {
@@ -422,6 +432,7 @@ impl Store for DiskStore {
         self.poison.check()?;
         if let Some(checkpoints) = self.checkpoints.get() {
             checkpoints.close(LAST_CHECKPOINT);
+            self.checkpoint_in_place(checkpoints);
         }
         let settled = self.index.settle_all(state.marker(true));
         self.poison.close();

@@ -324,6 +324,7 @@ impl Opening<'_> {
             blocks,
             effects,
             checkpoints: OnceLock::new(),
+            in_place: !self.env.compute().has_threads(),
         })
     }
 

@@ -103,7 +103,7 @@ struct State {
     changes: u64,
     capacity: u64,
     locks: BTreeSet<PathBuf>,
-    /// Counts power cuts: a handle from before one is dead.
+    /// Counts power cuts and kills: a handle from before one is dead.
     boot: u64,
 }
 
@@ -132,9 +132,13 @@ impl MemDisk {
     pub fn crash(&self, survivors: Survivors, seed: u64) {
         let mut state = self.lock();
         state.image.crash(survivors, &mut ChaCha8Rng::seed_from_u64(seed));
-        state.faults.clear();
-        state.locks.clear();
-        state.boot += 1;
+        state.end_process();
+    }
+
+    /// Kills the process that uses the disk: open handles die, locks and pending faults end. What was written stays, but
+    /// a later power cut still loses what was not synced.
+    pub fn kill(&self) {
+        self.lock().end_process();
     }
 
     /// Arms a failure.
@@ -179,6 +183,12 @@ impl MemDisk {
 }
 
 impl State {
+    fn end_process(&mut self) {
+        self.faults.clear();
+        self.locks.clear();
+        self.boot += 1;
+    }
+
     /// Counts the operation and gives the error armed for it, if any.
     fn fault(&mut self, op: FaultOp) -> Option<FaultError> {
         if op != FaultOp::Read {
@@ -323,7 +333,7 @@ impl MemFile {
         if state.boot == self.boot {
             Ok(state)
         } else {
-            Err(io::Error::other("the file was opened before the power was cut"))
+            Err(io::Error::other("the process that opened the file is dead"))
         }
     }
 }

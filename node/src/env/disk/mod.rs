@@ -92,6 +92,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// `NotFound` if `path` does not exist.
     fn free_space(&self, path: &Path) -> io::Result<u64>;
 
+    /// Whether its paths are those of the machine, so that a library which opens files by itself finds the same ones.
+    fn is_the_machines(&self) -> bool {
+        false
+    }
+
     /// Takes the exclusive lock on a file, creating it if need be. The lock ends with the guard, or with the process
     /// however it dies; the file stays.
     ///

@@ -69,6 +69,10 @@ impl Disk for RealDisk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    fn is_the_machines(&self) -> bool {
+        true
+    }
+
     fn try_lock(&self, path: &Path) -> io::Result<DiskLock> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {

@@ -168,7 +168,9 @@ impl Pool {
     pub(super) fn unwritten(&self) -> Vec<JournalEntry> {
         let entries = self.queues.values().flat_map(|queue| queue.entries.values());
         let unwritten = entries.filter(|entry| !entry.synced && entry.pooled.source == Source::Reorg);
-        unwritten.map(|entry| JournalEntry::Added(Arc::clone(&entry.pooled))).collect()
+        let mut unwritten: Vec<_> = unwritten.map(|entry| Arc::clone(&entry.pooled)).collect();
+        unwritten.sort_unstable_by_key(|pooled| pooled.arrival);
+        unwritten.into_iter().map(JournalEntry::Added).collect()
     }
 
     /// True if the transaction is here but the journal does not have it on disk yet.

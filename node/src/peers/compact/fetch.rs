@@ -67,9 +67,7 @@ async fn attempt(inner: &Inner, session: &Session, id: BlockId) -> Result<Result
         return Ok(Err("too many transactions are missing"));
     }
     if !missing.is_empty() {
-        let Some(added) =
-            session.remote.block_transactions(id, &missing, inner.env.compute()).await?
-        else {
+        let Some(added) = session.remote.block_transactions(id, &missing, inner.env.compute()).await? else {
             return Ok(Err("the peer no longer has its transactions"));
         };
         draft.add(&missing, added)?;

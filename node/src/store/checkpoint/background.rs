@@ -109,6 +109,22 @@ impl Checkpointer {
         }
     }
 
+    /// Writes what is due now, or, once [`Checkpointer::close`] was called, the newest snapshot: for a store without
+    /// threads.
+    pub fn run_in_place(&self, key_of: &KeyOf<'_>) {
+        let snapshot = {
+            let mut state = self.lock();
+            if state.deadline.is_some() || self.is_due(&state) { state.latest.take() } else { None }
+        };
+        if let Some(snapshot) = snapshot.filter(|snapshot| !self.is_closed() || self.is_worth_it(snapshot)) {
+            self.attempt(&snapshot, key_of);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().deadline.is_some()
+    }
+
     /// Ends the thread: what it writes is finished or abandoned within `time`. True if it has ended. One that has not
     /// begun by then never does.
     pub fn close(&self, time: Duration) -> bool {

@@ -1,0 +1,110 @@
+//! What must be so when the trouble is over.
+
+use farthing::{Height, TimeMs, TxId};
+use farthing_consensus::{check_block, check_header, check_signature};
+use farthing_node::{
+    chain::{Chain, ChainView},
+    mempool::PoolStatus,
+};
+use futures_util::FutureExt as _;
+
+use crate::hosts::{Handles, Hosts};
+
+/// A time behind every block's: here only rules are checked that do not depend on the clock.
+const LONG_AFTER: TimeMs = TimeMs::new(2_000_000_000_000);
+
+/// Whether all nodes are of one mind, and every transfer was taken by somebody and is accounted for everywhere.
+pub(crate) fn settled(hosts: &Hosts, least_height: u64) -> Result<(), String> {
+    let mut nodes = Vec::new();
+    for at in 0..hosts.len() {
+        nodes.push(hosts.handles(at).ok_or_else(|| format!("node {at} is not running"))?);
+    }
+    let tips: Vec<_> = nodes.iter().map(|node| node.chain.view().tip).collect();
+    if tips.iter().any(|tip| tip.id() != tips[0].id()) {
+        let shown = |at: usize, tip: &farthing_consensus::HeaderContext| {
+            let behind = tip.time().get().saturating_sub(nodes_time(hosts, at).get());
+            let peers = nodes[at].network.peers().len();
+            format!("\n    node {at}: {} {}, {behind} ms from the future, {peers} peers", tip.height(), tip.id())
+        };
+        return Err(format!("tips differ:{}", tips.iter().enumerate().map(|(at, tip)| shown(at, tip)).collect::<String>()));
+    }
+    if tips[0].height().get() < least_height {
+        return Err(format!("all are at height {}", tips[0].height()));
+    }
+    let ledger = hosts.ledger.borrow();
+    if ledger.open > 0 {
+        return Err(format!("{} transfers were not taken by any node", ledger.open));
+    }
+    for (id, by) in &ledger.acknowledged {
+        for (at, node) in nodes.iter().enumerate() {
+            accounted_for(node, id).map_err(|why| format!("transfer {id}, taken by node {by}: node {at} {why}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn nodes_time(hosts: &Hosts, at: usize) -> TimeMs {
+    farthing_node::env::Clock::now(&hosts.host(at).clock)
+}
+
+/// Mined, pending, or gone for a reason that is remembered.
+fn accounted_for(node: &Handles, id: &TxId) -> Result<(), String> {
+    match now(node.chain.locate(*id)).map_err(|error| error.to_string())? {
+        Some(_) => Ok(()),
+        None => match node.mempool.status(id) {
+            Some(PoolStatus::Pending | PoolStatus::Dropped { .. }) => Ok(()),
+            Some(PoolStatus::Queued) => Err("keeps it waiting for an earlier one".to_owned()),
+            None => Err("does not know it".to_owned()),
+        },
+    }
+}
+
+/// The ledger computed anew from the blocks of the common tip, and bounds of what every node holds.
+pub(crate) fn at_the_end(hosts: &Hosts) -> Result<(), String> {
+    let first = hosts.handles(0).ok_or("node 0 is not running")?;
+    let (held, made) = (first.chain.view(), rebuild(&first.chain)?);
+    if held.accounts.root() != made.accounts.root() || held.range != made.range || held.supply != made.supply {
+        return Err(format!("the ledger at {} is not what its blocks give", held.tip.id()));
+    }
+    let mut mined = 0;
+    for (id, _) in &hosts.ledger.borrow().acknowledged {
+        mined += u64::from(now(first.chain.locate(*id)).map_err(|error| error.to_string())?.is_some());
+    }
+    let mut trace = hosts.trace.borrow_mut();
+    trace.add("transfers mined in the end", mined);
+    trace.add("blocks of the final chain", held.tip.height().get());
+    drop(trace);
+    for at in 0..hosts.len() {
+        let Some(node) = hosts.handles(at) else { continue };
+        let peers = node.network.peers().len();
+        if peers >= hosts.len() {
+            return Err(format!("node {at} has {peers} sessions with {} others", hosts.len() - 1));
+        }
+    }
+    Ok(())
+}
+
+/// Computes the ledger from the blocks of a node's best chain, every rule and signature checked.
+fn rebuild(chain: &Chain) -> Result<ChainView, String> {
+    let params = chain.params();
+    let tip = chain.view().tip.height();
+    let mut view = ChainView::genesis(params);
+    for height in 1..=tip.get() {
+        let shown = |error: &dyn std::fmt::Display| format!("block {height}: {error}");
+        let id = now(chain.best_at(Height::new(height))).map_err(|error| shown(&error))?.ok_or("a height is missing")?;
+        let block = now(chain.block(id)).map_err(|error| shown(&error))?.ok_or("a block is missing")?;
+        let context = check_header(params, &view.tip, &block.header, LONG_AFTER).map_err(|error| shown(&error))?;
+        let checked = check_block(params, &block).map_err(|error| shown(&error))?;
+        for signed in &block.transactions {
+            let key = now(chain.verifying_key(signed.transaction().sender_address())).map_err(|error| shown(&error))?;
+            check_signature(params, signed, &key.ok_or("a key is missing")?).map_err(|error| shown(&error))?;
+        }
+        view = view.apply(params, &checked, &context).map_err(|error| shown(&error))?.view;
+    }
+    Ok(view)
+}
+
+/// The answer of something that, in a simulation, never waits.
+fn now<T>(asked: impl Future<Output = T>) -> T {
+    asked.now_or_never().expect("where all work is done in place, reading does not wait")
+}

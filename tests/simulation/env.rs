@@ -1,0 +1,142 @@
+//! The world outside of one simulated node: TCP between turmoil's hosts, a clock that may be wrong.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use farthing::TimeMs;
+use farthing_node::env::{Clock, Connection, Listener, Net};
+use futures_util::future::BoxFuture;
+use turmoil::net::{TcpListener, TcpStream};
+
+/// What the wall clocks say when a simulation begins: some hours behind the genesis of its network, so that a clock that
+/// is two hours slow still stands behind genesis.
+pub(crate) const START: TimeMs = TimeMs::new(1_700_000_000_000 + 6 * 60 * 60 * 1000);
+
+/// How long the other end's system takes to refuse a connection to a port on which nobody listens.
+const REFUSAL: Duration = Duration::from_millis(20);
+
+/// Simulated time, for whoever is not within a host.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SimTime(Arc<AtomicU64>);
+
+impl SimTime {
+    pub(crate) fn set(&self, elapsed: Duration) {
+        self.0.store(u64::try_from(elapsed.as_nanos()).expect("a short simulation"), Ordering::Relaxed);
+    }
+
+    /// Time since the simulation began.
+    pub(crate) fn now(&self) -> Duration {
+        // Of a host that is being torn down turmoil would compare virtual with real time.
+        let within = tokio::runtime::Handle::try_current().ok().and_then(|_| turmoil::sim_elapsed());
+        within.unwrap_or_else(|| Duration::from_nanos(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// A node's clock: its wall may be wrong, and may jump. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct SimClock {
+    time: SimTime,
+    skew_ms: Arc<AtomicI64>,
+}
+
+impl SimClock {
+    pub(crate) fn new(time: SimTime, skew_ms: i64) -> Self {
+        Self { time, skew_ms: Arc::new(AtomicI64::new(skew_ms)) }
+    }
+
+    /// Sets how far the wall is ahead of the truth, from now on.
+    pub(crate) fn set_skew(&self, ms: i64) {
+        self.skew_ms.store(ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> TimeMs {
+        let elapsed = u64::try_from(self.time.now().as_millis()).expect("a short simulation");
+        let right = START.saturating_add(elapsed).get();
+        TimeMs::new(right.saturating_add_signed(self.skew_ms.load(Ordering::Relaxed)))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.time.now()
+    }
+}
+
+/// Which machines have no process that listens, although they are up: they refuse connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Machines(Arc<Mutex<BTreeMap<IpAddr, bool>>>);
+
+impl Machines {
+    pub(crate) fn set_listening(&self, host: IpAddr, listens: bool) {
+        self.lock().insert(host, listens);
+    }
+
+    fn refuses(&self, host: IpAddr) -> bool {
+        self.lock().get(&host) == Some(&false)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<IpAddr, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// TCP as a host of the simulation sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct SimNet(pub(crate) Machines);
+
+impl Net for SimNet {
+    fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let listener = TcpListener::bind(address).await?;
+            Ok(Box::new(SimListener(listener)) as Box<dyn Listener>)
+        })
+    }
+
+    fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Connection>> {
+        Box::pin(async move {
+            let address = SocketAddr::new(address_of(host)?, port);
+            if self.0.refuses(address.ip()) {
+                tokio::time::sleep(REFUSAL).await;
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            Ok(Connection::new(TcpStream::connect(address).await?, address))
+        })
+    }
+
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move { Ok(vec![SocketAddr::new(address_of(host)?, port)]) })
+    }
+}
+
+fn address_of(host: &str) -> io::Result<IpAddr> {
+    host.parse().map_err(|_| io::Error::new(io::ErrorKind::NotFound, format!("no such name: {host}")))
+}
+
+struct SimListener(TcpListener);
+
+impl std::fmt::Debug for SimListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SimListener")
+    }
+}
+
+impl Listener for SimListener {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+        Box::pin(async move {
+            let (stream, peer) = self.0.accept().await?;
+            Ok(Connection::new(stream, peer))
+        })
+    }
+}

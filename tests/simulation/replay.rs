@@ -1,0 +1,83 @@
+//! Runs simulations of whole nodes by seed: one with all that happens, a range of them, or a long one. See
+//! docs/simulation.md.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+
+#[cfg(not(tokio_unstable))]
+compile_error!(
+    "the simulation needs `--cfg tokio_unstable`, which .cargo/config.toml gives unless RUSTFLAGS is set: add it there"
+);
+
+mod check;
+mod env;
+mod hosts;
+#[path = "../harness/keys.rs"]
+mod keys;
+mod many;
+mod plan;
+mod run;
+mod trace;
+mod wallet;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+use many::{CHAOS, report, run_seed, run_seeds};
+use run::Outcome;
+
+/// Runs simulations of whole nodes by seed.
+#[derive(Parser)]
+struct Arguments {
+    /// The seed, or the first of many
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Show all that happens
+    #[arg(long)]
+    trace: bool,
+    /// Show the nodes' logs too, such as `info` or `farthing_node::peers=debug`
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How many seeds to run, one after the other
+    #[arg(long, value_name = "NUMBER")]
+    seeds: Option<u64>,
+    /// Threads for many seeds
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// One long run: so many simulated minutes of trouble
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(filter) = &arguments.log {
+        tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
+    }
+    if let Some(seeds) = arguments.seeds {
+        return many_seeds(&arguments, seeds);
+    }
+    let chaos = arguments.soak.map_or(CHAOS, |minutes| Duration::from_secs(60 * minutes));
+    let outcome = run_seed(arguments.seed, chaos, arguments.trace);
+    print!("{}", outcome.counts);
+    println!("{:?} simulated in {:?}; trace {}", outcome.simulated, outcome.took, outcome.digest);
+    verdict(std::slice::from_ref(&outcome))
+}
+
+fn many_seeds(arguments: &Arguments, seeds: u64) -> ExitCode {
+    let summary = run_seeds(arguments.seed..arguments.seed + seeds, arguments.threads, |outcome| {
+        if arguments.trace || !outcome.failures.is_empty() {
+            println!("seed {}: {} {}", outcome.seed, outcome.digest, outcome.failures.join("; "));
+        }
+    });
+    print!("{}", summary.counts);
+    println!("{} runs, {:?} of simulated time in {:?}", summary.runs, summary.simulated, summary.took);
+    verdict(&summary.failed)
+}
+
+fn verdict(outcomes: &[Outcome]) -> ExitCode {
+    let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.failures.is_empty()).collect();
+    for outcome in &failed {
+        eprintln!("\n{}", report(outcome));
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,331 @@
+//! One simulation: steps through simulated time, makes the plan happen, and judges how it ended.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use farthing::{
+    Mites, Network, Params, TimeMs,
+    params::{Allocation, ParamsFields},
+};
+use turmoil::Sim;
+
+use crate::{
+    check,
+    hosts::{Hosts, software},
+    keys,
+    plan::{Event, Latency, Plan},
+    trace::{Counts, Trace},
+    wallet,
+};
+
+/// Simulated time between two looks at the network: messages that arrive within it arrive together.
+const TICK: Duration = Duration::from_millis(5);
+/// Once everything is right again, how long the nodes may take to be of one mind.
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+/// How often it is looked whether they are.
+const LOOK_EVERY: u64 = 50;
+/// Segments on their way on one connection, and connections that wait to be accepted.
+const TCP_CAPACITY: usize = 512;
+/// Lines of the trace that a failure shows.
+const KEPT_LINES: usize = 60;
+
+/// How a simulation ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) seed: u64,
+    /// The same for the same seed.
+    pub(crate) digest: String,
+    pub(crate) counts: Counts,
+    /// Properties that did not hold.
+    pub(crate) failures: Vec<String>,
+    /// The end of the trace.
+    pub(crate) last_lines: Vec<String>,
+    pub(crate) simulated: Duration,
+    pub(crate) took: Duration,
+}
+
+/// A network like dev, in which a miner finds a block in the mean every `spacing`.
+pub(crate) fn params(spacing: Duration) -> Arc<Params> {
+    let amount = Mites::from_far(1_000_000).expect("a million far can be written");
+    let mut allocations: Vec<_> = keys::all().map(|key| Allocation { address: key.address(), amount }).collect();
+    allocations.sort_by_key(|allocation| allocation.address);
+    let fields = ParamsFields {
+        name: "simulated".to_owned(),
+        prefix: "sfar".parse().expect("four letters"),
+        genesis_time: TimeMs::new(1_700_000_000_000),
+        target_spacing_ms: u64::try_from(spacing.as_millis()).expect("a short time"),
+        allocations,
+        ..ParamsFields::clone(Network::Dev.params())
+    };
+    Arc::new(Params::new(fields).expect("all within the ranges"))
+}
+
+/// Runs a plan to its end, or to the first property that does not hold. Gives what was seen of the nodes as well.
+pub(crate) fn run(plan: &Plan, print: bool) -> (Outcome, Rc<Hosts>) {
+    let began = Instant::now();
+    let trace = Trace::new(KEPT_LINES, print);
+    let hosts = Rc::new(Hosts::new(plan, params(plan.spacing), trace));
+    let mut world = Simulated::new(plan, &hosts);
+    while !world.is_over(plan) {
+        world.make_happen(plan);
+        world.step();
+    }
+    world.finish();
+    let trace = hosts.trace.borrow();
+    let outcome = Outcome {
+        seed: plan.seed,
+        digest: trace.digest(),
+        counts: trace.counts(),
+        failures: hosts.failures(),
+        last_lines: trace.lines().map(str::to_owned).collect(),
+        simulated: hosts.time.now(),
+        took: began.elapsed(),
+    };
+    drop(trace);
+    (outcome, hosts)
+}
+
+/// The machines and the network between them.
+struct Simulated {
+    sim: Sim<'static>,
+    hosts: Rc<Hosts>,
+    /// Events that have happened.
+    happened: usize,
+    steps: u64,
+    /// Who does not reach whom, by the cut that does it.
+    cuts: BTreeMap<Cut, (Vec<usize>, Vec<usize>)>,
+    /// Whether one does not reach another.
+    blocked: Vec<Vec<bool>>,
+    healed: bool,
+    settled: bool,
+}
+
+/// Names a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cut {
+    Planned(usize),
+    /// A machine without power, from it and to it.
+    Power(usize, bool),
+}
+
+impl Simulated {
+    fn new(plan: &Plan, hosts: &Rc<Hosts>) -> Self {
+        let mut sim = turmoil::Builder::new()
+            .rng_seed(plan.seed)
+            .tick_duration(TICK)
+            .simulation_duration(Duration::MAX)
+            .tcp_capacity(TCP_CAPACITY)
+            .min_message_latency(plan.latency.least)
+            .max_message_latency(plan.latency.most)
+            .enable_random_order()
+            .build();
+        for at in 0..hosts.len() {
+            let hosts = Rc::clone(hosts);
+            sim.host(hosts.address(at), move || software(Rc::clone(&hosts), at));
+        }
+        sim.client(wallet_address(), wallet::run(Rc::clone(hosts), plan.orders.clone()));
+        let everybody = hosts.len() + 1;
+        Self {
+            sim,
+            hosts: Rc::clone(hosts),
+            happened: 0,
+            steps: 0,
+            cuts: BTreeMap::new(),
+            blocked: vec![vec![false; everybody]; everybody],
+            healed: false,
+            settled: false,
+        }
+    }
+
+    fn step(&mut self) {
+        if let Err(error) = self.sim.step() {
+            self.hosts.fail(format!("the simulation fails: {error}"));
+        }
+        self.steps += 1;
+        self.hosts.time.set(self.sim.elapsed());
+    }
+
+    /// True once the nodes have settled, or should have, or something failed.
+    fn is_over(&mut self, plan: &Plan) -> bool {
+        if !self.hosts.failures().is_empty() || self.settled {
+            return true;
+        }
+        if !self.healed || self.steps % LOOK_EVERY != 0 {
+            return false;
+        }
+        match check::settled(&self.hosts, plan.least_height) {
+            Ok(()) => {
+                let took = self.hosts.time.now().saturating_sub(plan.heals_at);
+                self.hosts.note_world(format_args!("settled"));
+                self.hosts.trace.borrow_mut().most("milliseconds to settle", took.as_millis() as u64);
+                self.settled = true;
+                true
+            }
+            Err(why) => {
+                if self.hosts.time.now() > plan.heals_at + SETTLES_WITHIN {
+                    self.hosts.fail(format!("not settled {SETTLES_WITHIN:?} after everything was right: {why}"));
+                }
+                false
+            }
+        }
+    }
+
+    /// Makes what is due happen.
+    fn make_happen(&mut self, plan: &Plan) {
+        let now = self.hosts.time.now();
+        while let Some((at, event)) = plan.events.get(self.happened).filter(|(at, _)| *at <= now) {
+            debug_assert!(*at <= now);
+            self.happened += 1;
+            self.happen(event, plan);
+        }
+        if !self.healed && now >= plan.heals_at {
+            self.heal(plan);
+        }
+    }
+
+    fn happen(&mut self, event: &Event, plan: &Plan) {
+        let hosts = Rc::clone(&self.hosts);
+        match event {
+            Event::Kill(node) if self.is_up(*node) => {
+                hosts.note(*node, format_args!("killed"));
+                hosts.trace.borrow_mut().count("kills");
+                hosts.host(*node).disk.kill();
+                self.crash(*node);
+            }
+            Event::PowerCut(node, survivors) if self.is_up(*node) => {
+                hosts.note(*node, format_args!("loses power, {survivors:?} survive"));
+                hosts.trace.borrow_mut().count("power cuts");
+                let everybody: Vec<usize> = (0..=hosts.len()).filter(|other| other != node).collect();
+                self.cuts.insert(Cut::Power(*node, true), (vec![*node], everybody.clone()));
+                self.cuts.insert(Cut::Power(*node, false), (everybody, vec![*node]));
+                self.rewire();
+                hosts.host(*node).disk.crash(*survivors, plan.seed ^ self.steps);
+                self.crash(*node);
+            }
+            Event::Stop(node) => {
+                if let Some(handles) = hosts.handles(*node) {
+                    hosts.note(*node, format_args!("is asked to stop"));
+                    hosts.trace.borrow_mut().count("stops");
+                    handles.tasks.stop();
+                }
+            }
+            Event::Start(node) if self.is_down(*node) => self.start(*node),
+            Event::Kill(_) | Event::PowerCut(..) | Event::Start(_) => {}
+            Event::Cut { cut, from, to } => {
+                hosts.note_world(format_args!("cut {cut}: {from:?} do not reach {to:?}"));
+                hosts.trace.borrow_mut().count("cuts, one way each");
+                self.cuts.insert(Cut::Planned(*cut), (from.clone(), to.clone()));
+                self.rewire();
+            }
+            Event::Mend { cut } => {
+                if self.cuts.remove(&Cut::Planned(*cut)).is_some() {
+                    hosts.note_world(format_args!("cut {cut} is mended"));
+                    self.rewire();
+                }
+            }
+            Event::Latency { a, b, latency } => {
+                hosts.note_world(format_args!("between {a} and {b}: {:?} to {:?}", latency.least, latency.most));
+                hosts.trace.borrow_mut().count("changes of latency");
+                self.set_latency(*a, *b, *latency);
+            }
+            Event::Mine { node, blocks, pause } => {
+                hosts.note(*node, format_args!("is asked for {blocks} blocks, {pause:?} apart"));
+                if let Some(handles) = hosts.handles(*node) {
+                    handles.mine.send((*blocks, *pause)).expect("who runs takes requests");
+                }
+            }
+            Event::Clock { node, skew_ms } => {
+                hosts.note(*node, format_args!("its clock is {skew_ms} ms ahead"));
+                hosts.trace.borrow_mut().count("jumps of a clock");
+                hosts.host(*node).clock.set_skew(*skew_ms);
+            }
+        }
+    }
+
+    /// Puts everything right.
+    fn heal(&mut self, plan: &Plan) {
+        self.healed = true;
+        self.hosts.note_world(format_args!("everything is put right"));
+        self.cuts.clear();
+        self.rewire();
+        for a in 0..self.hosts.len() {
+            self.hosts.host(a).clock.set_skew(0);
+            for b in 0..a {
+                self.set_latency(a, b, plan.latency);
+            }
+            if self.is_down(a) {
+                self.start(a);
+            }
+        }
+    }
+
+    fn is_up(&self, node: usize) -> bool {
+        self.hosts.handles(node).is_some()
+    }
+
+    fn is_down(&self, node: usize) -> bool {
+        !self.is_up(node)
+    }
+
+    fn crash(&mut self, node: usize) {
+        // Handles first: with them goes the last that the test holds of the process.
+        self.hosts.went_down(node);
+        self.sim.crash(self.hosts.address(node));
+    }
+
+    fn start(&mut self, node: usize) {
+        self.hosts.note(node, format_args!("is started"));
+        self.hosts.trace.borrow_mut().count("restarts");
+        self.cuts.remove(&Cut::Power(node, true));
+        self.cuts.remove(&Cut::Power(node, false));
+        self.rewire();
+        self.sim.bounce(self.hosts.address(node));
+    }
+
+    fn set_latency(&mut self, a: usize, b: usize, latency: Latency) {
+        let (a, b) = (self.ip(a), self.ip(b));
+        self.sim.set_link_latency(a, b, latency.least);
+        self.sim.set_link_max_message_latency(a, b, latency.most);
+    }
+
+    /// Makes the network as the cuts say.
+    fn rewire(&mut self) {
+        for from in 0..self.blocked.len() {
+            for to in (0..self.blocked.len()).filter(|to| *to != from) {
+                let blocked = self.cuts.values().any(|(a, b)| a.contains(&from) && b.contains(&to));
+                if std::mem::replace(&mut self.blocked[from][to], blocked) == blocked {
+                    continue;
+                }
+                let (from, to) = (self.ip(from), self.ip(to));
+                if blocked {
+                    self.sim.partition_oneway(from, to);
+                } else {
+                    self.sim.repair_oneway(from, to);
+                }
+            }
+        }
+    }
+
+    /// The address of a node, or of the wallet behind the last of them.
+    fn ip(&self, at: usize) -> IpAddr {
+        if at == self.hosts.len() { wallet_address() } else { self.hosts.address(at) }
+    }
+
+    /// The last properties, if nothing failed before.
+    fn finish(&self) {
+        if self.hosts.failures().is_empty()
+            && let Err(why) = check::at_the_end(&self.hosts)
+        {
+            self.hosts.fail(why);
+        }
+    }
+}
+
+fn wallet_address() -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 200, 0, 1))
+}

@@ -1,0 +1,52 @@
+//! Random trouble, one seed after the other.
+
+use std::process::Command;
+
+use crate::many::{CHAOS, report, run_seed, run_seeds};
+
+/// Names the seed that a process of [`print_the_trace_of_a_seed`] runs.
+const SEED_VARIABLE: &str = "FARTHING_SIMULATION_SEED";
+const DIGEST: &str = "digest: ";
+
+#[test]
+fn a_seed_gives_the_same_trace_again_and_another_one_another() {
+    let [first, second, other] = [11, 11, 12].map(|seed| run_seed(seed, CHAOS, false));
+    assert_eq!(first.digest, second.digest);
+    assert_eq!(first.counts, second.counts);
+    assert_ne!(first.digest, other.digest);
+}
+
+#[test]
+fn a_seed_gives_the_same_trace_in_another_process() {
+    let here = run_seed(13, CHAOS, false).digest;
+    let this = std::env::current_exe().expect("a test knows where it is");
+    let arguments = ["--exact", "seeds::print_the_trace_of_a_seed", "--ignored", "--nocapture"];
+    let output = Command::new(this).args(arguments).env(SEED_VARIABLE, "13").output().expect("it can run itself");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let there = text.lines().find_map(|line| line.split_once(DIGEST)).map(|(_, digest)| digest.to_owned());
+    assert_eq!(there.as_deref(), Some(&*here), "{text}");
+}
+
+#[test]
+#[ignore = "the other process of the test above"]
+fn print_the_trace_of_a_seed() {
+    let seed = std::env::var(SEED_VARIABLE).expect("the seed").parse().expect("a number");
+    println!("\n{DIGEST}{}", run_seed(seed, CHAOS, false).digest);
+}
+
+/// Other seeds with `FARTHING_SIMULATION_FIRST`, another number of them with `FARTHING_SIMULATION_SEEDS`.
+#[test]
+fn whatever_goes_wrong_every_node_keeps_its_promises() {
+    let number = |name: &str, usual| std::env::var(name).map_or(usual, |text| text.parse().expect("a number"));
+    let first = number("FARTHING_SIMULATION_FIRST", 1);
+    let seeds = first..first + number("FARTHING_SIMULATION_SEEDS", 100);
+    let summary = run_seeds(seeds, 2, |_| {});
+    println!("{} runs, {:?} of simulated time in {:?}", summary.runs, summary.simulated, summary.took);
+    println!("{}", summary.counts);
+    let failed: Vec<String> = summary.failed.iter().map(report).collect();
+    assert!(failed.is_empty(), "{} of {} runs failed\n{}", failed.len(), summary.runs, failed.join("\n\n"));
+    // A simulation in which nothing goes wrong proves nothing.
+    for what in ["kills", "power cuts", "cuts, one way each", "reorganisations", "jumps of a clock", "restarts", "stops"] {
+        assert!(summary.counts.of(what) >= summary.runs / 4, "there were hardly any {what}");
+    }
+}
