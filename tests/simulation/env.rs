@@ -4,16 +4,19 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use farthing::TimeMs;
 use farthing_node::env::{Clock, Connection, Listener, Net};
 use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
 /// What the wall clocks say when a simulation begins: some hours behind the genesis of its network, so that a clock that
@@ -88,26 +91,112 @@ impl Machines {
     }
 }
 
-/// TCP as a host of the simulation sees it.
-#[derive(Clone, Debug)]
-pub(crate) struct SimNet(pub(crate) Machines);
+/// The open connections of one process, in the order in which they were opened.
+///
+/// When a process dies its system closes them. Tokio drops the tasks of a runtime in an order that depends on how many
+/// tasks the whole program has started so far, so that what the others would see first depended on it as well; hence
+/// they are closed here before the tasks are dropped.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sockets(Arc<Mutex<Open>>);
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    streams: BTreeMap<u64, TcpStream>,
+    closed: bool,
+}
+
+impl Sockets {
+    /// Closes all, and every later one at once. To be called on the host.
+    pub(crate) fn close(&self) {
+        let mut open = self.lock();
+        open.closed = true;
+        let streams = std::mem::take(&mut open.streams);
+        drop(open);
+        // In their order.
+        streams.into_values().for_each(drop);
+    }
+
+    fn connection(&self, stream: TcpStream, peer: SocketAddr) -> Connection {
+        let mut open = self.lock();
+        let id = open.next;
+        open.next += 1;
+        if !open.closed {
+            open.streams.insert(id, stream);
+        }
+        Connection::new(Socket { id, all: self.clone() }, peer)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection of a process.
+struct Socket {
+    id: u64,
+    all: Sockets,
+}
+
+impl Socket {
+    fn with<T>(&self, use_it: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match self.all.lock().streams.get_mut(&self.id) {
+            Some(stream) => use_it(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let stream = self.all.lock().streams.remove(&self.id);
+        drop(stream);
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.with(|stream| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_shutdown(cx))
+    }
+}
+
+/// TCP as a process on a host of the simulation sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SimNet {
+    pub(crate) machines: Machines,
+    pub(crate) sockets: Sockets,
+}
 
 impl Net for SimNet {
     fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
             let listener = TcpListener::bind(address).await?;
-            Ok(Box::new(SimListener(listener)) as Box<dyn Listener>)
+            Ok(Box::new(SimListener { listener, sockets: self.sockets.clone() }) as Box<dyn Listener>)
         })
     }
 
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
             let address = SocketAddr::new(address_of(host)?, port);
-            if self.0.refuses(address.ip()) {
+            if self.machines.refuses(address.ip()) {
                 tokio::time::sleep(REFUSAL).await;
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
-            Ok(Connection::new(TcpStream::connect(address).await?, address))
+            Ok(self.sockets.connection(TcpStream::connect(address).await?, address))
         })
     }
 
@@ -120,7 +209,10 @@ fn address_of(host: &str) -> io::Result<IpAddr> {
     host.parse().map_err(|_| io::Error::new(io::ErrorKind::NotFound, format!("no such name: {host}")))
 }
 
-struct SimListener(TcpListener);
+struct SimListener {
+    listener: TcpListener,
+    sockets: Sockets,
+}
 
 impl std::fmt::Debug for SimListener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -130,13 +222,13 @@ impl std::fmt::Debug for SimListener {
 
 impl Listener for SimListener {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
         Box::pin(async move {
-            let (stream, peer) = self.0.accept().await?;
-            Ok(Connection::new(stream, peer))
+            let (stream, peer) = self.listener.accept().await?;
+            Ok(self.sockets.connection(stream, peer))
         })
     }
 }

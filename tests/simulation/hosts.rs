@@ -15,7 +15,7 @@ use farthing::{Address, BlockId, Hash, Mites, Params, Work};
 use farthing_node::{
     chain::{Chain, ChainView},
     config::{Config, MiningConfig},
-    env::{Compute, Env, MemDisk, SeededRandom},
+    env::{Env, MemDisk, SeededRandom},
     mempool::Mempool,
     miner::{Miner, Reward},
     node::Node,
@@ -23,12 +23,12 @@ use farthing_node::{
     tasks::{self, Tasks},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::{sleep, timeout},
 };
 
 use crate::{
-    env::{Machines, SimClock, SimNet, SimTime},
+    env::{Machines, SimClock, SimNet, SimTime, Sockets},
     plan::{NodePlan, Plan},
     trace::Trace,
     wallet::{Ledger, short},
@@ -64,6 +64,9 @@ pub(crate) struct Host {
     boots: Cell<u64>,
     /// What runs on it.
     running: RefCell<Option<Handles>>,
+    /// The process on it is about to die: nothing that it does counts any more.
+    dying: Cell<bool>,
+    dies: Notify,
     /// Work of the best tip that it ever showed.
     best: Cell<Work>,
 }
@@ -88,6 +91,8 @@ impl Hosts {
             clock: SimClock::new(time.clone(), node.skew_ms),
             boots: Cell::new(0),
             running: RefCell::default(),
+            dying: Cell::new(false),
+            dies: Notify::new(),
             best: Cell::new(Work::ZERO),
         };
         Self {
@@ -118,13 +123,21 @@ impl Hosts {
         IpAddr::V4(Ipv4Addr::new(10, u8::try_from(at).expect("few nodes"), 0, 1))
     }
 
+    /// The network of a new process.
     pub(crate) fn net(&self) -> SimNet {
-        SimNet(self.machines.clone())
+        SimNet { machines: self.machines.clone(), sockets: Sockets::default() }
     }
 
     /// What runs on a machine.
     pub(crate) fn handles(&self, at: usize) -> Option<Handles> {
         self.nodes[at].running.borrow().clone()
+    }
+
+    /// The process on a machine is killed: its connections are closed within the next step, and then it can be dropped.
+    pub(crate) fn die(&self, at: usize) {
+        self.nodes[at].dying.set(true);
+        self.nodes[at].dies.notify_one();
+        self.went_down(at);
     }
 
     /// Forgets what ran on a machine.
@@ -134,6 +147,9 @@ impl Hosts {
     }
 
     pub(crate) fn note(&self, at: usize, what: fmt::Arguments<'_>) {
+        if self.nodes[at].dying.get() {
+            return;
+        }
         self.trace.borrow_mut().note(self.time.now(), &format!("node {at}"), what);
     }
 
@@ -170,16 +186,19 @@ impl Hosts {
     }
 
     /// The world of a node, new at each start but for the disk.
-    fn env(&self, at: usize) -> Env {
+    fn env(&self, at: usize, net: SimNet) -> Env {
         let host = &self.nodes[at];
         let boot = host.boots.replace(host.boots.get() + 1);
         let random = self.seed.wrapping_mul(1_000_003).wrapping_add(at as u64 * 1_009 + boot * 7);
-        Env::in_place(host.clock.clone(), SeededRandom::new(random), self.net(), host.disk.clone())
+        Env::in_place(host.clock.clone(), SeededRandom::new(random), net, host.disk.clone())
     }
 
     /// A node shows a tip: the properties that hold of every tip.
     fn saw_tip(&self, at: usize, view: &ChainView) {
         let (tip, host) = (&view.tip, &self.nodes[at]);
+        if host.dying.get() {
+            return;
+        }
         if tip.total_work() < host.best.get() {
             self.fail(format!("node {at} went back to height {} with less work than it had", tip.height()));
         }
@@ -199,6 +218,9 @@ impl Hosts {
 
     /// What a node holds against its peers: nothing, for all of them are honest.
     fn saw_standing(&self, at: usize, network: &Network) {
+        if self.nodes[at].dying.get() {
+            return;
+        }
         for (whom, _, why) in network.bans() {
             self.fail(format!("node {at} banned the honest {whom}: {why}"));
         }
@@ -210,7 +232,22 @@ impl Hosts {
 
 /// What a machine runs, from a start of the node to its end.
 pub(crate) async fn software(hosts: Rc<Hosts>, at: usize) -> turmoil::Result {
-    match Node::start(hosts.config(at), hosts.env(at)).await {
+    let (host, net) = (&hosts.nodes[at], hosts.net());
+    let sockets = net.sockets.clone();
+    host.dying.set(false);
+    tokio::select! {
+        biased;
+        () = host.dies.notified() => {}
+        () = run_node(&hosts, at, net) => {}
+    }
+    sockets.close();
+    // Software that ends could not be crashed or started again.
+    std::future::pending().await
+}
+
+/// Runs a node until it is stopped.
+async fn run_node(hosts: &Rc<Hosts>, at: usize, net: SimNet) {
+    match Node::start(hosts.config(at), hosts.env(at, net)).await {
         Err(error) => hosts.fail(format!("node {at} does not start: {}", tasks::Chain(&error))),
         Ok(node) => {
             let (mine, requests) = mpsc::unbounded_channel();
@@ -223,10 +260,13 @@ pub(crate) async fn software(hosts: Rc<Hosts>, at: usize) -> turmoil::Result {
                 mine,
             };
             hosts.machines.set_listening(hosts.address(at), true);
-            tokio::task::spawn_local(watch_chain(Rc::clone(&hosts), at, handles.chain.clone()));
-            tokio::task::spawn_local(watch_peers(Rc::clone(&hosts), at, handles.network.clone()));
+            tokio::task::spawn_local(watch_chain(Rc::clone(hosts), at, handles.chain.clone()));
+            tokio::task::spawn_local(watch_peers(Rc::clone(hosts), at, handles.network.clone()));
             *hosts.nodes[at].running.borrow_mut() = Some(handles);
             let outcome = node.wait().await;
+            if hosts.nodes[at].dying.get() {
+                return;
+            }
             hosts.went_down(at);
             match outcome {
                 Ok(()) => hosts.note(at, format_args!("stopped")),
@@ -234,8 +274,6 @@ pub(crate) async fn software(hosts: Rc<Hosts>, at: usize) -> turmoil::Result {
             }
         }
     }
-    // Software that ends could not be crashed or started again.
-    std::future::pending().await
 }
 
 async fn watch_chain(hosts: Rc<Hosts>, at: usize, chain: Chain) {
@@ -254,7 +292,13 @@ async fn watch_chain(hosts: Rc<Hosts>, at: usize, chain: Chain) {
                 hosts.note(at, format_args!("tip {} {id}, {depth} undone, {transfers} transfers", tip.height()));
                 hosts.saw_tip(at, &change.view);
                 for block in &change.applied {
-                    hosts.arrivals.borrow_mut().entry(block.id).or_default().entry(at).or_insert_with(|| hosts.time.now());
+                    hosts
+                        .arrivals
+                        .borrow_mut()
+                        .entry(block.id)
+                        .or_default()
+                        .entry(at)
+                        .or_insert_with(|| hosts.time.now());
                 }
                 let mut trace = hosts.trace.borrow_mut();
                 trace.add("transfers mined, over all nodes", transfers as u64);

@@ -155,8 +155,7 @@ impl Plan {
     /// Nodes joined in a given shape, of which nothing goes wrong: the first of each pair is dialled by the second. The
     /// node at one end mines a burst.
     pub(crate) fn shaped(seed: u64, count: usize, links: &[(usize, usize)], burst: Event, latency: Latency) -> Self {
-        let mut nodes =
-            vec![NodePlan { connect: Vec::new(), discovers: false, mines: false, skew_ms: 0 }; count];
+        let mut nodes = vec![NodePlan { connect: Vec::new(), discovers: false, mines: false, skew_ms: 0 }; count];
         for (dialled, dialler) in links {
             nodes[*dialler].connect.push(*dialled);
         }

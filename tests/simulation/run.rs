@@ -96,6 +96,10 @@ struct Simulated {
     hosts: Rc<Hosts>,
     /// Events that have happened.
     happened: usize,
+    /// Killed in this step.
+    dying: Vec<usize>,
+    /// To be started as soon as they have stopped.
+    to_start: Vec<usize>,
     steps: u64,
     /// Who does not reach whom, by the cut that does it.
     cuts: BTreeMap<Cut, (Vec<usize>, Vec<usize>)>,
@@ -134,6 +138,8 @@ impl Simulated {
             sim,
             hosts: Rc::clone(hosts),
             happened: 0,
+            dying: Vec::new(),
+            to_start: Vec::new(),
             steps: 0,
             cuts: BTreeMap::new(),
             blocked: vec![vec![false; everybody]; everybody],
@@ -148,6 +154,14 @@ impl Simulated {
         }
         self.steps += 1;
         self.hosts.time.set(self.sim.elapsed());
+        for node in std::mem::take(&mut self.dying) {
+            self.sim.crash(self.hosts.address(node));
+        }
+        let (down, stopping) = std::mem::take(&mut self.to_start).into_iter().partition(|node| self.is_down(*node));
+        self.to_start = stopping;
+        for node in Vec::<usize>::from(down) {
+            self.start(node);
+        }
     }
 
     /// True once the nodes have settled, or should have, or something failed.
@@ -195,7 +209,8 @@ impl Simulated {
                 hosts.note(*node, format_args!("killed"));
                 hosts.trace.borrow_mut().count("kills");
                 hosts.host(*node).disk.kill();
-                self.crash(*node);
+                hosts.die(*node);
+                self.dying.push(*node);
             }
             Event::PowerCut(node, survivors) if self.is_up(*node) => {
                 hosts.note(*node, format_args!("loses power, {survivors:?} survive"));
@@ -214,8 +229,8 @@ impl Simulated {
                     handles.tasks.stop();
                 }
             }
-            Event::Start(node) if self.is_down(*node) => self.start(*node),
-            Event::Kill(_) | Event::PowerCut(..) | Event::Start(_) => {}
+            Event::Start(node) => self.to_start.push(*node),
+            Event::Kill(_) | Event::PowerCut(..) => {}
             Event::Cut { cut, from, to } => {
                 hosts.note_world(format_args!("cut {cut}: {from:?} do not reach {to:?}"));
                 hosts.trace.borrow_mut().count("cuts, one way each");
@@ -258,8 +273,8 @@ impl Simulated {
             for b in 0..a {
                 self.set_latency(a, b, plan.latency);
             }
-            if self.is_down(a) {
-                self.start(a);
+            if self.is_down(a) && !self.to_start.contains(&a) {
+                self.to_start.push(a);
             }
         }
     }
@@ -279,7 +294,7 @@ impl Simulated {
     }
 
     fn start(&mut self, node: usize) {
-        self.hosts.note(node, format_args!("is started"));
+        self.hosts.note_world(format_args!("node {node} is started"));
         self.hosts.trace.borrow_mut().count("restarts");
         self.cuts.remove(&Cut::Power(node, true));
         self.cuts.remove(&Cut::Power(node, false));

@@ -12,7 +12,11 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{hosts::{Hosts, RPC_PORT}, keys, plan::{Dice, Order}};
+use crate::{
+    hosts::{Hosts, RPC_PORT},
+    keys,
+    plan::{Dice, Order},
+};
 
 /// How long a node may take to answer before another is asked.
 const PATIENCE: Duration = Duration::from_secs(4);
