@@ -95,18 +95,23 @@ pub(super) const MAX_INBOUND_PER_PREFIX: usize = 4;
 pub(super) const FOLLOW_QUEUE: usize = 16;
 /// Announced tips of one peer that wait to be looked at; the oldest leaves first.
 pub(super) const MAX_WAITING_TIPS: usize = 8;
-/// Announced wire ids of one peer that wait to be looked at.
+/// Announced wire ids of one peer that wait to be looked at, or for another peer's answer.
 pub(super) const MAX_WAITING_WIRE_IDS: usize = 50_000;
+/// Of all peers together, beyond [`OWN_WAITING_WIRE_IDS`] of each.
+pub(super) const MAX_WAITING_IN_ALL: usize = 400_000;
+/// So many a peer may have waiting however many the others have.
+pub(super) const OWN_WAITING_WIRE_IDS: usize = 2_000;
 /// Wire ids that wait to be announced to one peer; beyond that the whole pool is offered again.
 pub(super) const MAX_OUTGOING_WIRE_IDS: usize = 50_000;
 /// How often a peer is asked to offer its whole pool again.
 pub(super) const POOL_QUERY_INTERVAL: Duration = Duration::from_secs(30);
 /// Transactions of the pool that are read at once to be offered to a peer.
 pub(super) const POOL_PART: usize = 5_000;
-/// Wire ids remembered as known to a peer.
-pub(super) const MAX_KNOWN_WIRE_IDS: usize = 65_536;
-/// Transactions of one peer kept to be tried again, because what they build on may be on its way.
+/// Wire ids remembered as known to a peer: two tables of 32,768 slots, of which an eighth stays free.
+pub(super) const MAX_KNOWN_WIRE_IDS: usize = 2 * 28_672;
+/// Transactions of one peer kept to be tried again, because what they build on may be on its way, and their bytes.
 pub(super) const MAX_PARKED: usize = 1_000;
+pub(super) const MAX_PARKED_BYTES: usize = 384 * 1024;
 /// Missing blocks that are looked at to find some that nobody fetches yet.
 pub(super) const FETCH_WINDOW: usize = 512;
 /// Bodies that are fetched or wait for those before them, in bytes, were all blocks as large as can be.

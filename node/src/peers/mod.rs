@@ -32,6 +32,7 @@ mod patience;
 mod progress;
 mod remote;
 mod repair;
+mod room;
 mod run;
 mod saved;
 mod seeds;

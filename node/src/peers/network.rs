@@ -29,7 +29,9 @@ use super::{
     limits::{ANSWER_DEADLINE, CLAIM_DEADLINE},
     outbound,
     patience::Patience,
-    progress, repair, saved, seeds,
+    progress, repair,
+    room::Room,
+    saved, seeds,
     service::PeerServer,
     session::{Direction, Session, lock},
     sessions::Sessions,
@@ -120,6 +122,8 @@ pub(super) struct Inner {
     pub(super) relay: Relay,
     /// How long headers and bodies are waited for.
     pub(super) patience: Patience,
+    /// Room for announced transactions that wait to be looked at.
+    pub(super) waiting: Room,
     /// Bodies that came before their turn.
     pub(super) bodies: Bodies,
     /// A claim was given up.
@@ -187,6 +191,7 @@ impl Network {
             transactions: Mutex::new(Claims::new(CLAIM_DEADLINE)),
             relay,
             patience: Patience::default(),
+            waiting: Room::default(),
             bodies: Bodies::new(max_block_bytes),
             released: Notify::new(),
             headers_turn: tokio::sync::Mutex::new(()),

@@ -105,7 +105,8 @@ async fn begin(inner: &Arc<Inner>, host: &str, port: u16) -> Result<Begun, DialE
     // Asked once more: meanwhile the same node may have called.
     state.sessions.admit(inner.node_id, &who, inner.elapsed())?;
     let end = inner.tasks.token().child_token();
-    let session = Session::new(state.sessions.next_id(), who, Remote::Dialled(client.clone()), tip, end);
+    let (id, room) = (state.sessions.next_id(), inner.waiting.share());
+    let session = Session::new(id, who, Remote::Dialled(client.clone()), tip, end, room);
     let session = Arc::new(session);
     session.heard(inner.elapsed());
     state.sessions.insert(Arc::clone(&session), None);

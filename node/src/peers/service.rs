@@ -161,7 +161,8 @@ impl PeerService for PeerServer {
             let end = self.inner.tasks.token().child_token();
             let id = state.sessions.next_id();
             let remote = Remote::Caller(Caller::new(events));
-            let session = Arc::new(Session::new(id, pending.who, remote, pending.tip, end));
+            let room = self.inner.waiting.share();
+            let session = Arc::new(Session::new(id, pending.who, remote, pending.tip, end, room));
             session.heard(now);
             state.sessions.insert(Arc::clone(&session), Some(token));
             session

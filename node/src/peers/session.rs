@@ -20,9 +20,10 @@ use super::{
     convert::Tip,
     handshake::Hello,
     known::Known,
-    limits::{MAX_KNOWN_WIRE_IDS, MAX_OUTGOING_WIRE_IDS, MAX_WAITING_TIPS, MAX_WAITING_WIRE_IDS, POOL_QUERY_INTERVAL},
+    limits::{MAX_KNOWN_WIRE_IDS, MAX_OUTGOING_WIRE_IDS, MAX_WAITING_TIPS, POOL_QUERY_INTERVAL},
     merits::Merits,
     remote::Remote,
+    room::Share,
     standing::Culprit,
 };
 use crate::{chain::SessionId, mempool::Arrival};
@@ -92,6 +93,8 @@ pub(super) struct Session {
     tips_ready: Notify,
     known: Mutex<Known<WireId>>,
     announced: Mutex<VecDeque<WireId>>,
+    /// Room for these, and for those that wait for another peer's answer.
+    waiting: Share,
     announced_ready: Notify,
     /// Announcements were dropped for want of room.
     missed: AtomicBool,
@@ -122,7 +125,14 @@ impl Outgoing {
 }
 
 impl Session {
-    pub(super) fn new(id: SessionId, who: Identity, remote: Remote, tip: Tip, end: CancellationToken) -> Self {
+    pub(super) fn new(
+        id: SessionId,
+        who: Identity,
+        remote: Remote,
+        tip: Tip,
+        end: CancellationToken,
+        waiting: Share,
+    ) -> Self {
         let outgoing = Outgoing { wire_ids: VecDeque::new(), pool_from: Some(Arrival::FIRST), asked_at: None };
         let tip = Arc::new(tip);
         let session = Self {
@@ -135,6 +145,7 @@ impl Session {
             tips_ready: Notify::new(),
             known: Mutex::new(Known::new(MAX_KNOWN_WIRE_IDS)),
             announced: Mutex::default(),
+            waiting,
             announced_ready: Notify::new(),
             missed: AtomicBool::new(false),
             outgoing: Mutex::new(outgoing),
@@ -183,17 +194,31 @@ impl Session {
         {
             let mut known = lock(&self.known);
             for id in &ids {
-                known.insert(*id);
+                known.insert(id);
             }
         }
         let mut announced = lock(&self.announced);
-        let room = MAX_WAITING_WIRE_IDS.saturating_sub(announced.len());
+        let room = self.waiting.take(ids.len());
         if ids.len() > room {
             self.missed.store(true, Ordering::Relaxed);
         }
         announced.extend(ids.into_iter().take(room));
         drop(announced);
         self.announced_ready.notify_one();
+    }
+
+    /// Whether there is room for one more that waits for another peer's answer; without it it is asked for again later.
+    pub(super) fn may_wait(&self) -> bool {
+        let may = self.waiting.take(1) == 1;
+        if !may {
+            self.missed.store(true, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// So many wait no longer.
+    pub(super) fn waited(&self, count: usize) {
+        self.waiting.give_back(count);
     }
 
     /// Whether announcements were dropped, and those that were not have all been looked at.
@@ -215,6 +240,7 @@ impl Session {
                 if !announced.is_empty() {
                     let count = announced.len().min(most);
                     let ids = announced.drain(..count).collect();
+                    self.waiting.give_back(count);
                     if !announced.is_empty() {
                         self.announced_ready.notify_one();
                     }
@@ -300,7 +326,7 @@ impl Session {
         let mut taken = Vec::new();
         while taken.len() < most {
             let Some(id) = outgoing.wire_ids.pop_front() else { break };
-            if known.insert(id) {
+            if known.insert(&id) {
                 taken.push(id);
             }
         }

@@ -12,7 +12,7 @@ use super::{
     backoff,
     blame::Misdeed,
     limits::{
-        CLAIM_DEADLINE, MAX_PARKED, MAX_STALLS, MAX_WAITING_WIRE_IDS, MAX_WIRE_IDS, POOL_QUERY_INTERVAL,
+        CLAIM_DEADLINE, MAX_PARKED, MAX_PARKED_BYTES, MAX_STALLS, MAX_WIRE_IDS, POOL_QUERY_INTERVAL,
         TRANSACTIONS_PER_REQUEST,
     },
     network::Inner,
@@ -34,6 +34,7 @@ struct Waiting {
     elsewhere: VecDeque<(Instant, WireId)>,
     /// Here, but what they build on may not be.
     parked: VecDeque<Parked>,
+    parked_bytes: usize,
     /// When the peer was last asked for its whole pool.
     asked_at: Option<Instant>,
 }
@@ -42,6 +43,7 @@ struct Waiting {
 struct Parked {
     at: Instant,
     tries: u32,
+    bytes: usize,
     transaction: SignedTransaction,
 }
 
@@ -120,13 +122,14 @@ async fn next(session: &Session, waiting: &mut Waiting, pool: &mut watch::Receiv
             Instant::now()
         }
     };
-    if ask_at.is_some_and(|at| at <= now) { Work::AskForPool } else { waiting.due(now) }
+    if ask_at.is_some_and(|at| at <= now) { Work::AskForPool } else { waiting.due(now, session) }
 }
 
 impl Waiting {
-    fn due(&mut self, now: Instant) -> Work {
+    fn due(&mut self, now: Instant, session: &Session) -> Work {
         let (due, later): (VecDeque<_>, VecDeque<_>) = self.parked.drain(..).partition(|parked| parked.at <= now);
         self.parked = later;
+        self.parked_bytes = self.parked.iter().map(|parked| parked.bytes).sum();
         if !due.is_empty() {
             return Work::Again(due.into_iter().map(|parked| (parked.tries, parked.transaction)).collect());
         }
@@ -134,6 +137,7 @@ impl Waiting {
         if count == 0 {
             return Work::Nothing;
         }
+        session.waited(count);
         Work::Announced(self.elsewhere.drain(..count).map(|(_, id)| id).collect())
     }
 
@@ -145,16 +149,19 @@ impl Waiting {
         }
     }
 
-    fn await_elsewhere(&mut self, id: WireId) {
-        if self.elsewhere.len() < MAX_WAITING_WIRE_IDS {
+    fn await_elsewhere(&mut self, id: WireId, session: &Session) {
+        if session.may_wait() {
             self.elsewhere.push_back((Instant::now() + CLAIM_DEADLINE, id));
         }
     }
 
     fn park(&mut self, tries: u32, transaction: SignedTransaction) {
-        if tries < RETRIES && self.parked.len() < MAX_PARKED {
+        let bytes = transaction.size_bytes();
+        let has_room = self.parked.len() < MAX_PARKED && self.parked_bytes.saturating_add(bytes) <= MAX_PARKED_BYTES;
+        if tries < RETRIES && has_room {
             let at = Instant::now() + backoff::delay(FIRST_RETRY, LONGEST_RETRY, tries, 1.0);
-            self.parked.push_back(Parked { at, tries: tries + 1, transaction });
+            self.parked_bytes += bytes;
+            self.parked.push_back(Parked { at, tries: tries + 1, bytes, transaction });
         }
     }
 }
@@ -196,7 +203,7 @@ async fn fetch(inner: &Inner, session: &Session, ids: Vec<WireId>, waiting: &mut
     if matches!(outcome, Err(PullError::Stalled)) {
         // They are announced once: what was not fetched is asked for again, here or by whoever is next.
         for id in inner.mempool.wanted(&claimed) {
-            waiting.await_elsewhere(id);
+            waiting.await_elsewhere(id, session);
         }
     }
     outcome
@@ -212,7 +219,7 @@ fn claim(inner: &Inner, session: &Session, ids: &[WireId], waiting: &mut Waiting
         if claims.take(id, session.id, now) {
             claimed.push(id);
         } else {
-            waiting.await_elsewhere(id);
+            waiting.await_elsewhere(id, session);
         }
     }
     claimed
@@ -251,4 +258,23 @@ async fn submit(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ALICE, BOB};
+
+    #[test]
+    fn transactions_that_wait_for_what_they_build_on_are_bounded_by_their_bytes_too() {
+        let mut waiting = Waiting::default();
+        let transaction = ALICE.pay(0, BOB.address(), 1);
+        let size = transaction.size_bytes();
+        assert!(size * MAX_PARKED > MAX_PARKED_BYTES, "{size}");
+        for _ in 0..MAX_PARKED {
+            waiting.park(0, transaction.clone());
+        }
+        assert_eq!(waiting.parked_bytes, waiting.parked.len() * size);
+        assert!(waiting.parked_bytes <= MAX_PARKED_BYTES && waiting.parked_bytes + size > MAX_PARKED_BYTES);
+    }
 }

@@ -3,7 +3,7 @@
 use farthing::{BlockId, Height, Network, Work};
 
 use super::*;
-use crate::peers::handshake::own_hello;
+use crate::peers::{handshake::own_hello, limits::MAX_WAITING_WIRE_IDS, room::Room};
 
 fn session() -> Session {
     let hello = own_hello(Network::Dev.params(), NodeId::from_bytes([1; 16]), String::new());
@@ -11,7 +11,7 @@ fn session() -> Session {
     let tip = Tip { height: hello.height, work: Work::ZERO, id: hello.tip, headers: Vec::new() };
     let (stream, _) = tokio::sync::mpsc::channel(1);
     let remote = Remote::Caller(crate::peers::remote::Caller::new(stream));
-    Session::new(SessionId::new(1), who, remote, tip, CancellationToken::new())
+    Session::new(SessionId::new(1), who, remote, tip, CancellationToken::new(), Room::default().share())
 }
 
 fn ids(from: u32, to: u32) -> Vec<WireId> {
