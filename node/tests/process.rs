@@ -204,7 +204,8 @@ fn a_busy_port_is_named_with_its_option() {
     let arguments = ["--rpc-listen", &address, "--p2p-listen", "127.0.0.1:0", "--data-dir", data_dir];
     let (code, _, stderr) = Process::start(&arguments).output();
     assert_eq!(code, Some(1));
-    assert!(stderr.contains(&format!("rpc-listen = {address} cannot be bound: ")), "{stderr}");
+    let advice = "choose another port, or stop what uses this one";
+    assert!(stderr.contains(&format!("cannot listen on {address} (rpc-listen): {advice}: ")), "{stderr}");
 }
 
 #[test]

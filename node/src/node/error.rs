@@ -32,7 +32,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// A listener cannot be bound.
-    #[error("{option} = {address} cannot be bound")]
+    #[error("cannot listen on {address} ({option}){}", advice(source))]
     Bind {
         /// The option that names it.
         option: &'static str,
@@ -74,6 +74,16 @@ pub enum StartError {
         /// The cause.
         source: io::Error,
     },
+}
+
+/// What to do where the cause alone does not say it.
+fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => ": choose another port, or stop what uses this one",
+        io::ErrorKind::AddrNotAvailable => ": expected an address of this machine, or 0.0.0.0 for all of them",
+        io::ErrorKind::PermissionDenied => ": choose a port above 1023",
+        _ => "",
+    }
 }
 
 fn holder(pid: Option<u32>) -> String {

@@ -48,7 +48,9 @@ async fn feel(inner: &Arc<Inner>, address: SocketAddr) {
         Ok(()) => state.book.connected(address, wall),
         Err(DialError::Refused(refusal)) if refusal.is_lasting() => state.rest(address, now, LONG_REST),
         // It is there, but whether it is a node of this network was not said.
-        Err(DialError::Refused(Refusal::Banned(_) | Refusal::Full(_))) => state.rest(address, now, LONG_REST),
+        Err(DialError::Refused(Refusal::Banned(_) | Refusal::Full(_) | Refusal::FullForNetwork(_))) => {
+            state.rest(address, now, LONG_REST);
+        }
         Err(_) => state.book.failed(address, now, jitter),
     }
     drop(state);

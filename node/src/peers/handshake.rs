@@ -13,6 +13,8 @@ use super::{
 };
 
 const ERROR_DOMAIN: &str = "farthing";
+/// Before the reason of a ban, here and in what the other side is told.
+const BANNED: &str = "banned: ";
 
 /// Names a running node: 16 random bytes chosen at its start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,8 +153,11 @@ pub(super) enum Refusal {
     /// No session is free.
     #[error("all {0} sessions are taken")]
     Full(usize),
+    /// None is free for nodes of the caller's network.
+    #[error("all {0} sessions for nodes of one network (/24, or /64 of IPv6) are taken")]
+    FullForNetwork(usize),
     /// A ban is in force.
-    #[error("banned: {0}")]
+    #[error("{BANNED}{0}")]
     Banned(String),
     /// The hello cannot be read.
     #[error(transparent)]
@@ -170,6 +175,7 @@ impl Refusal {
             Self::Itself => "SELF",
             Self::Duplicate => "DUPLICATE_SESSION",
             Self::Full(_) => "NO_FREE_SESSION",
+            Self::FullForNetwork(_) => "NO_FREE_SESSION_FOR_NETWORK",
             Self::Banned(_) => "BANNED",
             Self::Malformed(_) => "MALFORMED",
             Self::Other(_) => "OTHER",
@@ -183,7 +189,9 @@ impl Refusal {
             Self::OtherProtocol { ours, theirs } => (Code::FailedPrecondition, pair(ours, theirs)),
             Self::Itself => (Code::FailedPrecondition, HashMap::new()),
             Self::Duplicate => (Code::AlreadyExists, HashMap::new()),
-            Self::Full(most) => (Code::ResourceExhausted, HashMap::from([("max".to_owned(), most.to_string())])),
+            Self::Full(most) | Self::FullForNetwork(most) => {
+                (Code::ResourceExhausted, HashMap::from([("max".to_owned(), most.to_string())]))
+            }
             Self::Banned(_) => (Code::PermissionDenied, HashMap::new()),
             Self::Malformed(_) | Self::Other(_) => (Code::InvalidArgument, HashMap::new()),
         };
@@ -203,7 +211,11 @@ impl Refusal {
             "SELF" => Self::Itself,
             "DUPLICATE_SESSION" => Self::Duplicate,
             "NO_FREE_SESSION" => Self::Full(field("max").parse().unwrap_or_default()),
-            "BANNED" => Self::Banned(status.message().chars().take(200).collect()),
+            "NO_FREE_SESSION_FOR_NETWORK" => Self::FullForNetwork(field("max").parse().unwrap_or_default()),
+            "BANNED" => {
+                let message = status.message();
+                Self::Banned(message.strip_prefix(BANNED).unwrap_or(message).chars().take(200).collect())
+            }
             _ => other(),
         }
     }
@@ -212,7 +224,7 @@ impl Refusal {
     pub(super) const fn is_lasting(&self) -> bool {
         match self {
             Self::OtherGenesis { .. } | Self::OtherProtocol { .. } | Self::Itself | Self::Malformed(_) => true,
-            Self::Duplicate | Self::Full(_) | Self::Banned(_) | Self::Other(_) => false,
+            Self::Duplicate | Self::Full(_) | Self::FullForNetwork(_) | Self::Banned(_) | Self::Other(_) => false,
         }
     }
 }
@@ -313,7 +325,9 @@ mod tests {
 
     #[test]
     fn every_refusal_travels_as_a_status_with_a_reason() {
-        for refusal in [Refusal::Itself, Refusal::Duplicate, Refusal::Full(128)] {
+        let banned = Refusal::Banned("too loud".to_owned());
+        assert_eq!(banned.to_string(), "banned: too loud");
+        for refusal in [Refusal::Itself, Refusal::Duplicate, Refusal::Full(128), Refusal::FullForNetwork(4), banned] {
             assert_eq!(Refusal::from_status(&refusal.to_status()), refusal);
         }
         let unknown = Refusal::from_status(&Status::unavailable("going down"));

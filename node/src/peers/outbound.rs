@@ -172,7 +172,7 @@ fn dial(inner: &Arc<Inner>, address: SocketAddr) {
                 Some(Duration::from_secs(1))
             }
             Err(DialError::Refused(refusal)) if refusal.is_lasting() => Some(LONG_REST),
-            Err(DialError::Refused(Refusal::Duplicate | Refusal::Full(_))) => Some(REST),
+            Err(DialError::Refused(Refusal::Duplicate | Refusal::Full(_) | Refusal::FullForNetwork(_))) => Some(REST),
             Err(_) => {
                 state.book.failed(address, now, jitter);
                 None
