@@ -41,10 +41,10 @@ impl Anchors {
         }
     }
 
-    /// This node does not want to return there.
-    pub(super) fn refuse(&mut self, address: SocketAddr) {
-        self.open.retain(|_, other| *other != address);
-        self.before.retain(|other| *other != address);
+    /// This node does not want to return to these.
+    pub(super) fn refuse(&mut self, unwanted: impl Fn(SocketAddr) -> bool) {
+        self.open.retain(|_, address| !unwanted(*address));
+        self.before.retain(|address| !unwanted(*address));
     }
 
     /// Whom this node would return to: the longest sessions, filled up with those before.
@@ -120,7 +120,7 @@ mod tests {
             anchors.end(id(session));
         }
         assert_eq!(anchors.list(), [at(4), at(3)], "nobody is left, so those before count");
-        anchors.refuse(at(4));
+        anchors.refuse(|address| address == at(4));
         assert_eq!(anchors.list(), [at(3)]);
         anchors.begin(id(9), at(9));
         assert_eq!(anchors.list(), [at(9), at(3)]);

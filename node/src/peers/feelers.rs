@@ -29,7 +29,8 @@ fn choose(inner: &Inner) -> Option<SocketAddr> {
     let state = &mut *state;
     state.book.expire(wall);
     // Whom there is a session with need not be asked.
-    let contested: Vec<SocketAddr> = state.book.contested().filter(|address| state.sessions.has(*address)).collect();
+    let contested = state.book.contested().filter(|address| state.sessions.has(*address, now));
+    let contested: Vec<SocketAddr> = contested.collect();
     for address in contested {
         state.book.connected(address, wall);
     }

@@ -5,13 +5,17 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{backoff::Backoff, client::DialError, handshake::Refusal, network::Inner, run, session::lock};
+use super::{
+    backoff::Backoff, client::DialError, handshake::Refusal, network::Inner, outbound::LONG_REST, run, session::lock,
+};
 use crate::config::HostPort;
 
 /// How often a session that the other side began is looked after.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A session that lasted this long makes the next attempt a first one.
 const LASTING: Duration = Duration::from_secs(10);
+/// How long a name may take to be resolved.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// So much of an error is remembered.
 const MAX_ERROR_CHARS: usize = 300;
@@ -74,9 +78,12 @@ pub(super) fn start(inner: &Arc<Inner>, target: HostPort) {
 async fn keep(inner: &Arc<Inner>, target: &HostPort, unwanted: &CancellationToken) {
     let mut backoff = Backoff::for_kept_peers();
     let mut last_error = String::new();
+    let mut addresses = Addresses::default();
     while !unwanted.is_cancelled() {
-        if is_connected(inner, target).await {
+        addresses.update(inner, target).await;
+        if addresses.have_session(inner) {
             backoff.reset();
+            last_error.clear();
             lock(&inner.kept).note(target, None);
             let changed = timeout(LOOK_AGAIN, inner.changed.notified());
             unwanted.run_until_cancelled(changed).await;
@@ -84,16 +91,17 @@ async fn keep(inner: &Arc<Inner>, target: &HostPort, unwanted: &CancellationToke
         }
         let began = inner.elapsed();
         let begun = || lock(&inner.kept).note(target, None);
-        match run::outbound_until(inner, target.host(), target.port(), unwanted, begun).await {
+        let outcome = run::outbound_until(inner, target.host(), target.port(), unwanted, begun).await;
+        let mut rest = None;
+        match outcome {
             Ok(()) => last_error.clear(),
-            Err(DialError::Refused(Refusal::Itself)) => {
-                tracing::warn!(%target, "this is the node itself; not connecting");
-                lock(&inner.kept).remove(target);
-                return;
-            }
-            // The other side began a session meanwhile; it will be seen above once it is followed.
-            Err(DialError::Refused(Refusal::Duplicate)) => {}
+            // The other side began a session meanwhile.
+            Err(DialError::Refused(Refusal::Duplicate)) if addresses.have_session(inner) => {}
             Err(error) => {
+                if matches!(error, DialError::Refused(Refusal::Itself)) {
+                    // So it will be for as long as the name leads here, or whoever is there repeats this node's id.
+                    rest = Some(LONG_REST);
+                }
                 // Once for each cause, not once for each attempt.
                 let text = error.to_string();
                 if text != last_error {
@@ -106,12 +114,35 @@ async fn keep(inner: &Arc<Inner>, target: &HostPort, unwanted: &CancellationToke
         if inner.elapsed().saturating_sub(began) >= LASTING {
             backoff.reset();
         }
-        unwanted.run_until_cancelled(sleep(backoff.next(inner.env.random().fraction()))).await;
+        let pause = backoff.next(inner.env.random().fraction());
+        unwanted.run_until_cancelled(sleep(rest.unwrap_or(pause))).await;
     }
 }
 
-async fn is_connected(inner: &Inner, target: &HostPort) -> bool {
-    let addresses = inner.env.net().resolve(target.host(), target.port()).await.unwrap_or_default();
-    let state = lock(&inner.state);
-    addresses.iter().any(|address: &SocketAddr| state.sessions.has(*address))
+/// Where a name leads, asked no more often than every [`LOOK_AGAIN`]: strangers decide how often there is a reason to.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    found: Vec<SocketAddr>,
+    asked_at: Option<Duration>,
+}
+
+impl Addresses {
+    pub(super) async fn update(&mut self, inner: &Inner, target: &HostPort) {
+        let now = inner.elapsed();
+        if self.asked_at.is_some_and(|asked_at| now.saturating_sub(asked_at) < LOOK_AGAIN) {
+            return;
+        }
+        self.asked_at = Some(now);
+        let found = timeout(RESOLVE_DEADLINE, inner.env.net().resolve(target.host(), target.port())).await;
+        // Where there is no answer, the one before counts.
+        if let Ok(Ok(found)) = found {
+            self.found = found;
+        }
+    }
+
+    pub(super) fn have_session(&self, inner: &Inner) -> bool {
+        let now = inner.elapsed();
+        let state = lock(&inner.state);
+        self.found.iter().any(|address| state.sessions.has(*address, now))
+    }
 }

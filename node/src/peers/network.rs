@@ -23,7 +23,7 @@ use super::{
     config::PeersConfig,
     convert::Tip,
     feelers,
-    handshake::{Hello, own_hello},
+    handshake::{Hello, Refusal, own_hello},
     hub,
     keep::{self, KeptPeers},
     limits::{ANSWER_DEADLINE, CLAIM_DEADLINE},
@@ -154,6 +154,19 @@ pub(super) struct State {
     pub(super) own: BTreeSet<SocketAddr>,
     /// Addresses that are not to be dialled before a time, by the steady clock.
     pub(super) resting: BTreeMap<SocketAddr, Duration>,
+}
+
+impl State {
+    /// Whether a ban is in force against this node.
+    pub(super) fn check_ban(&self, culprit: Culprit, wall: TimeMs) -> Result<(), Refusal> {
+        self.standing.ban(&culprit, wall).map_or(Ok(()), |ban| Err(Refusal::Banned(ban.reason.clone())))
+    }
+
+    /// Leaves a banned node nothing to come back by; returns how many sessions that ended.
+    pub(super) fn shut_out(&mut self, culprit: Culprit) -> usize {
+        self.anchors.refuse(|address| Culprit::at(address) == culprit);
+        self.sessions.shut_out(culprit)
+    }
 }
 
 impl Network {
@@ -380,10 +393,7 @@ impl Inner {
             }
             Verdict::Banned(ban) => {
                 tracing::warn!(peer = %culprit, reason = %ban.reason, until_ms = ban.until.get(), "peer banned");
-                for other in state.sessions.all().filter(|other| other.who.culprit() == culprit) {
-                    other.end.cancel();
-                    state.anchors.refuse(other.who.address);
-                }
+                state.shut_out(culprit);
             }
         }
         // It may be a session that just left the table.

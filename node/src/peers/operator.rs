@@ -227,10 +227,12 @@ impl Network {
         };
         let (now, mut sessions) = (inner.elapsed(), 0);
         let mut state = lock(&inner.state);
+        state.anchors.refuse(|address| addresses.contains(&address));
         let ended: Vec<Arc<Session>> = state.sessions.all().filter(|session| is_it(session)).cloned().collect();
         for session in ended {
             if let Some(address) = session.who.listens_at {
                 state.rest(address, now, LONG_REST);
+                state.anchors.refuse(|anchor| anchor == address);
             }
             session.end.cancel();
             sessions += 1;
@@ -265,15 +267,11 @@ impl Network {
         let now = inner.env.clock().now();
         let until = now.saturating_add(u64::try_from(length.as_millis()).unwrap_or(u64::MAX));
         let reason = if reason.is_empty() { "banned by the operator" } else { reason };
-        let mut sessions = 0;
-        {
+        let sessions = {
             let mut state = lock(&inner.state);
             state.standing.impose(culprit, Ban { until, reason: reason.to_owned() }, now);
-            for session in state.sessions.all().filter(|session| session.who.culprit() == culprit) {
-                session.end.cancel();
-                sessions += 1;
-            }
-        }
+            state.shut_out(culprit)
+        };
         tracing::warn!(peer = %culprit, reason, until_ms = until.get(), sessions, "peer banned, as the operator asked");
         saved::write(inner).await;
         Ok((BanInForce { target: culprit.to_string(), reason: reason.to_owned(), until }, sessions))

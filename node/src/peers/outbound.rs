@@ -50,7 +50,7 @@ impl State {
 
     /// Whether this node has nothing to do with an address, and may.
     pub(super) fn is_free(&self, address: SocketAddr, now: Duration, wall: TimeMs) -> bool {
-        !self.sessions.has(address)
+        !self.sessions.has(address, now)
             && !self.dialling.contains(&address)
             && self.probing != Some(address)
             && !self.own.contains(&address)
@@ -200,8 +200,8 @@ async fn discover(inner: &Arc<Inner>, range: &PortRange) {
                     let now = inner.elapsed();
                     let rests = state.resting.get(&address).is_some_and(|until| *until > now);
                     !rests
-                        && !state.sessions.has(address)
-                        && !state.own.contains(&address)
+                        && !state.sessions.has(address, now)
+                        && !state.own.has(address, now)
                         && state.dialling.insert(address)
                 };
                 if free {
@@ -224,7 +224,7 @@ async fn open_ports(inner: &Inner, range: &PortRange) -> Vec<SocketAddr> {
     let ports = range.ports().filter(|port| Some(*port) != own_port);
     let probe = |port| async move {
         let address = SocketAddr::new(host, port);
-        if lock(&inner.state).sessions.has(address) {
+        if lock(&inner.state).sessions.has(address, inner.elapsed()) {
             return None;
         }
         let dialled = timeout(PROBE_DEADLINE, inner.env.net().dial(&host.to_string(), port)).await;

@@ -101,16 +101,17 @@ async fn begin(inner: &Arc<Inner>, host: &str, port: u16) -> Result<Begun, DialE
     lock(&inner.state).sessions.admit(inner.node_id, &who, inner.elapsed())?;
     let stream = client.follow().await.map_err(|error| Refusal::Other(error.to_string()))?;
     let tip = Tip { height: theirs.height, work: theirs.work, id: theirs.tip, headers: Vec::new() };
+    let (now, wall) = (inner.elapsed(), inner.env.clock().now());
     let mut state = lock(&inner.state);
-    // Asked once more: meanwhile the same node may have called.
-    state.sessions.admit(inner.node_id, &who, inner.elapsed())?;
+    // Meanwhile it may have been banned.
+    state.check_ban(who.culprit(), wall)?;
     let end = inner.tasks.token().child_token();
     let (id, room) = (state.sessions.next_id(), inner.waiting.share());
     let session = Session::new(id, who, Remote::Dialled(client.clone()), tip, end, room);
     let session = Arc::new(session);
-    session.heard(inner.elapsed());
-    state.sessions.insert(Arc::clone(&session), None);
-    state.book.connected(address, inner.env.clock().now());
+    session.heard(now);
+    state.sessions.enter(inner.node_id, Arc::clone(&session), None, now)?;
+    state.book.connected(address, wall);
     // From here on it counts as a session.
     if state.dialling.remove(&address) {
         // Those that the operator named are dialled anyway.

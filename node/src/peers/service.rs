@@ -164,7 +164,8 @@ impl PeerService for PeerServer {
             let room = self.inner.waiting.share();
             let session = Arc::new(Session::new(id, pending.who, remote, pending.tip, end, room));
             session.heard(now);
-            state.sessions.insert(Arc::clone(&session), Some(token));
+            let entered = state.sessions.enter(self.inner.node_id, Arc::clone(&session), Some(token), now);
+            entered.map_err(|refusal| refusal.to_status())?;
             session
         };
         run::inbound(&self.inner, session);

@@ -15,6 +15,7 @@ use super::{
     handshake::{Refusal, gives_way},
     limits::{FOLLOW_DEADLINE, MAX_INBOUND_PER_PREFIX, MAX_INBOUND_SESSIONS},
     session::{Direction, Identity, Session},
+    standing::Culprit,
 };
 use crate::{chain::SessionId, env::prefix};
 
@@ -51,27 +52,30 @@ pub(super) struct Sessions {
     pending: BTreeMap<Token, Pending>,
 }
 
-/// What is known of the session that two nodes have.
+/// What is known of a session that a node has from a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Existing {
     direction: Direction,
-    host: IpAddr,
     is_alive: bool,
 }
 
-/// Whether a new session between two nodes takes the place of the one that they have.
+/// Whether a new session takes the place of one that the same node has from the same host.
 fn replaces(own: NodeId, new: &Identity, existing: Existing) -> bool {
-    // Whoever merely learnt a node's id, from any other host, must not be able to push it out; a node that this one
-    // dialled itself is known to be where it says.
-    let same_host = new.address.ip() == existing.host;
     match (new.direction, existing.direction) {
-        (Direction::Inbound, _) if !same_host => false,
         // A node that lost its connection comes back before this side has noticed.
         (Direction::Inbound, Direction::Inbound) => !existing.is_alive,
-        (Direction::Inbound, Direction::Outbound) => !gives_way(new.node_id, own),
-        (Direction::Outbound, Direction::Inbound) => !same_host || !gives_way(own, new.node_id),
+        (Direction::Inbound, Direction::Outbound) => !existing.is_alive && !gives_way(new.node_id, own),
+        // The two nodes dial each other.
+        (Direction::Outbound, Direction::Inbound) => !gives_way(own, new.node_id),
         (Direction::Outbound, Direction::Outbound) => false,
     }
+}
+
+/// Whether these two are sessions with one node. Whoever is told a node's id can name it, but from no host but its own:
+/// so an impostor elsewhere, dialled or dialling, neither pushes that node out nor keeps it out. A node that is met at
+/// two hosts has two sessions, which do no harm.
+fn is_same(one: &Identity, other: &Identity) -> bool {
+    one.node_id == other.node_id && one.address.ip() == other.address.ip()
 }
 
 impl Sessions {
@@ -79,32 +83,69 @@ impl Sessions {
         Self { secret, next: 0, live: BTreeMap::new(), tokens: BTreeMap::new(), pending: BTreeMap::new() }
     }
 
-    /// Whether there is room for this session; ends the one that it replaces, or whose place it takes.
+    /// Whether this session may begin: no other one of the two nodes is against it, and there is room, or somebody leaves
+    /// for it. The one that it would replace goes on until [`Sessions::enter`].
     pub(super) fn admit(&mut self, own: NodeId, new: &Identity, now: Duration) -> Result<(), Refusal> {
         self.pending.retain(|_, pending| pending.until > now);
-        let live = self.live.values().find(|session| session.who.node_id == new.node_id && !session.end.is_cancelled());
-        if let Some(session) = live {
-            let is_alive = now.saturating_sub(session.heard_at()) < ALIVE;
-            let existing = Existing { direction: session.who.direction, host: session.who.address.ip(), is_alive };
-            if !replaces(own, new, existing) {
-                return Err(Refusal::Duplicate);
-            }
-            session.end.cancel();
-        }
-        let waiting = self.pending.iter().find(|(_, pending)| pending.who.node_id == new.node_id);
-        if let Some((token, pending)) = waiting {
-            let (direction, host) = (pending.who.direction, pending.who.address.ip());
-            if !replaces(own, new, Existing { direction, host, is_alive: true }) {
-                return Err(Refusal::Duplicate);
-            }
-            let token = *token;
-            self.pending.remove(&token);
-        }
+        self.replaced_by(own, new, now)?;
         match new.direction {
             // Strangers must not be able to keep this node from beginning its own.
             Direction::Outbound => Ok(()),
-            Direction::Inbound => self.make_room(new.address.ip()),
+            Direction::Inbound => self.make_room(new),
         }
+    }
+
+    /// Enters a session, and ends the one that it replaces.
+    pub(super) fn enter(
+        &mut self,
+        own: NodeId,
+        session: Arc<Session>,
+        token: Option<Token>,
+        now: Duration,
+    ) -> Result<(), Refusal> {
+        // Asked once more: meanwhile the same node may have called, or been called.
+        for place in self.replaced_by(own, &session.who, now)? {
+            self.end(place);
+        }
+        if let Some(token) = token {
+            self.tokens.insert(token, session.id);
+        }
+        self.live.insert(session.id, session);
+        Ok(())
+    }
+
+    /// What this session replaces.
+    fn replaced_by(&self, own: NodeId, new: &Identity, now: Duration) -> Result<Vec<Place>, Refusal> {
+        let live = self.live.values().filter(|session| is_same(&session.who, new) && !session.end.is_cancelled());
+        let live = live.map(|session| {
+            let is_alive = now.saturating_sub(session.heard_at()) < ALIVE;
+            (Place::Live(session.id), Existing { direction: session.who.direction, is_alive })
+        });
+        let waiting = self.pending.iter().filter(|(_, pending)| is_same(&pending.who, new) && pending.until > now);
+        let waiting = waiting.map(|(token, pending)| {
+            (Place::Pending(*token), Existing { direction: pending.who.direction, is_alive: true })
+        });
+        let replaced =
+            |(place, existing)| if replaces(own, new, existing) { Ok(place) } else { Err(Refusal::Duplicate) };
+        live.chain(waiting).map(replaced).collect()
+    }
+
+    fn end(&mut self, place: Place) {
+        match place {
+            Place::Pending(token) => drop(self.pending.remove(&token)),
+            Place::Live(id) => {
+                if let Some(session) = self.live.get(&id) {
+                    session.end.cancel();
+                }
+            }
+        }
+    }
+
+    /// Ends all that a node has here, sessions and handshakes; returns how many sessions those were.
+    pub(super) fn shut_out(&mut self, culprit: Culprit) -> usize {
+        self.pending.retain(|_, pending| pending.who.culprit() != culprit);
+        let sessions = self.live.values().filter(|session| session.who.culprit() == culprit);
+        sessions.map(|session| session.end.cancel()).count()
     }
 
     /// Sessions that others began and that go on.
@@ -113,30 +154,25 @@ impl Sessions {
         self.live.values().filter(is_inbound).filter(|session| !session.end.is_cancelled())
     }
 
-    fn make_room(&mut self, host: IpAddr) -> Result<(), Refusal> {
+    fn make_room(&mut self, new: &Identity) -> Result<(), Refusal> {
+        let host = new.address.ip();
         let hosts = self.inbound().map(|session| &session.who);
         let hosts = hosts.chain(self.pending.values().map(|pending| &pending.who));
-        let hosts: Vec<IpAddr> = hosts.map(|who| who.address.ip()).collect();
+        // What it replaces leaves its place to it.
+        let hosts: Vec<IpAddr> = hosts.filter(|who| !is_same(who, new)).map(|who| who.address.ip()).collect();
         let group = prefix(host);
         let same = hosts.iter().filter(|other| prefix(**other) == group).count();
         if !host.is_loopback() && same >= MAX_INBOUND_PER_PREFIX {
-            return Err(Refusal::Full(MAX_INBOUND_PER_PREFIX));
+            return Err(Refusal::FullForNetwork(MAX_INBOUND_PER_PREFIX));
         }
         if hosts.len() < MAX_INBOUND_SESSIONS {
             return Ok(());
         }
         let leaving = eviction::choose(self.candidates(), NetGroup::of(host), &self.secret);
-        match leaving.map(|candidate| candidate.key) {
-            None => return Err(Refusal::Full(MAX_INBOUND_SESSIONS)),
-            Some(Place::Pending(token)) => drop(self.pending.remove(&token)),
-            Some(Place::Live(id)) => {
-                if let Some(session) = self.live.get(&id) {
-                    // At debug level: a stranger decides how often this happens.
-                    tracing::debug!(peer = %session.who.address, newcomer = %host, "session ended, to make room");
-                    session.end.cancel();
-                }
-            }
-        }
+        let place = leaving.map(|candidate| candidate.key).ok_or(Refusal::Full(MAX_INBOUND_SESSIONS))?;
+        // At debug level: a stranger decides how often this happens.
+        tracing::debug!(newcomer = %host, ?place, "session or handshake ended, to make room");
+        self.end(place);
         Ok(())
     }
 
@@ -180,14 +216,6 @@ impl Sessions {
         SessionId::new(self.next)
     }
 
-    /// Enters a session.
-    pub(super) fn insert(&mut self, session: Arc<Session>, token: Option<Token>) {
-        if let Some(token) = token {
-            self.tokens.insert(token, session.id);
-        }
-        self.live.insert(session.id, session);
-    }
-
     /// A session has ended.
     pub(super) fn remove(&mut self, id: SessionId) {
         self.live.remove(&id);
@@ -204,11 +232,11 @@ impl Sessions {
         self.live.values()
     }
 
-    /// Whether there is a session with the node at this address, whoever began it.
-    pub(super) fn has(&self, address: SocketAddr) -> bool {
+    /// Whether there is a session with the node at this address, whoever began it, or may be at any moment.
+    pub(super) fn has(&self, address: SocketAddr, now: Duration) -> bool {
         let is_it = |who: &Identity| who.listens_at == Some(address);
-        self.live.values().any(|session| is_it(&session.who))
-            || self.pending.values().any(|pending| is_it(&pending.who))
+        let mut waiting = self.pending.values().filter(|pending| pending.until > now);
+        self.live.values().any(|session| is_it(&session.who)) || waiting.any(|pending| is_it(&pending.who))
     }
 
     /// Sessions that this node began.

@@ -1,14 +1,16 @@
 //! Who gets a session with whom.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use farthing::Network as Known;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{Node, alone, eventually, seeking};
 use crate::{
+    env::Env,
     peers::{
-        MemoryBookStore, PeersConfig, SyncState, client::DialError, handshake::Refusal, limits::SEND_DEADLINE, methods,
-        run,
+        MemoryBookStore, PeersConfig, SyncState, client::DialError, handshake::Refusal, keep, limits::SEND_DEADLINE,
+        methods, run,
     },
     server::MethodPolicy,
 };
@@ -122,4 +124,60 @@ fn only_who_follows_has_a_session_and_a_delivery_may_wait_as_long_as_its_dialler
     assert_eq!(policy("GetBlocks"), MethodPolicy::server_stream(4 * 1024));
     let block = usize::try_from(params.max_block_bytes).unwrap() + 1024;
     assert_eq!(policy("Deliver"), MethodPolicy::wait(block, SEND_DEADLINE));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kept_node_that_has_a_session_under_another_address_says_so_and_is_not_forgotten() {
+    let (node, other) = (Node::start(alone()).await, Node::start(alone()).await);
+    node.connect(&other).await;
+    // What is sent to this port goes to the other node.
+    let mut listener = Env::system().unwrap().net().listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let forwarded = listener.local_addr().unwrap();
+    let (env, behind) = (Env::system().unwrap(), other.address);
+    let mut forwarding = JoinSet::new();
+    forwarding.spawn(async move {
+        let mut cables = JoinSet::new();
+        while let Ok(near) = listener.accept().await {
+            let far = env.net().dial(&behind.ip().to_string(), behind.port()).await.unwrap();
+            let (mut near, mut far) = (near.into_io(), far.into_io());
+            cables.spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    node.network.connect(forwarded.to_string().parse().unwrap());
+    let error = |at: SocketAddr| {
+        let kept = node.network.kept_peers().into_iter().find(|kept| kept.target == at.to_string());
+        kept.unwrap().last_error
+    };
+    eventually("it is told", || error(forwarded) == Some(Refusal::Duplicate.to_string())).await;
+    assert_eq!((error(behind), node.network.peers().len()), (None, 1));
+    node.network.remove_peer(&other.target()).await.unwrap();
+    eventually("the session is that one now", || {
+        error(forwarded).is_none() && node.network.peers().iter().any(|peer| peer.address == forwarded)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kept_target_that_answers_with_the_own_id_is_kept_and_its_fault_shown() {
+    let node = Node::start(alone()).await;
+    node.network.connect(node.target());
+    eventually("it is told", || node.network.kept_peers()[0].last_error == Some(Refusal::Itself.to_string())).await;
+    assert_eq!(node.network.kept_peers()[0].target, node.target().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_strangers_do_does_not_make_a_node_ask_for_a_name_again() {
+    let (node, other) = (Node::start(alone()).await, Node::start(alone()).await);
+    other.connect(&node).await;
+    let target = format!("localhost:{}", other.address.port()).parse().unwrap();
+    let (inner, mut addresses) = (node.network.inner(), keep::Addresses::default());
+    let began = Instant::now();
+    // As often as a session begins or ends, or an address is learnt.
+    for _ in 0..1_000 {
+        addresses.update(inner, &target).await;
+        assert!(addresses.have_session(inner));
+    }
+    let most = 1 + began.elapsed().as_secs() / 5;
+    let asked = node.switch.resolved();
+    assert!(!asked.is_empty() && asked.len() as u64 <= most, "asked {} times", asked.len());
 }

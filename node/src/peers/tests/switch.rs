@@ -26,11 +26,12 @@ pub(super) struct Switch {
     /// Counts how often the cable was pulled; the cable is in while it is even.
     pulled: Arc<watch::Sender<u64>>,
     dialled: Arc<Mutex<Vec<SocketAddr>>>,
+    resolved: Arc<Mutex<Vec<String>>>,
 }
 
 impl Default for Switch {
     fn default() -> Self {
-        Self { pulled: Arc::new(watch::Sender::new(0)), dialled: Arc::default() }
+        Self { pulled: Arc::new(watch::Sender::new(0)), dialled: Arc::default(), resolved: Arc::default() }
     }
 }
 
@@ -46,6 +47,11 @@ impl Switch {
     /// Where connections were made to.
     pub(super) fn dialled(&self) -> Vec<SocketAddr> {
         lock(&self.dialled).clone()
+    }
+
+    /// Names that were resolved.
+    pub(super) fn resolved(&self) -> Vec<String> {
+        lock(&self.resolved).clone()
     }
 
     fn is_out(&self) -> bool {
@@ -79,6 +85,7 @@ impl Net for Switch {
     }
 
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        lock(&self.resolved).push(host.to_owned());
         SystemNet.resolve(host, port)
     }
 }
