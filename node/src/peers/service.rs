@@ -95,9 +95,10 @@ impl PeerServer {
         let theirs = Hello::from_wire(request.hello)?;
         let ours = inner.hello();
         let who = Identity::new(Direction::Inbound, address, &theirs);
-        if let Some(reason) = inner.ban_of(who.culprit()) {
-            return Err(Refusal::Banned(reason));
-        }
+        let (now, wall) = (inner.elapsed(), inner.env.clock().now());
+        // Held to the end: a ban that comes meanwhile finds the handshake and takes it away.
+        let mut state = lock(&inner.state);
+        state.check_ban(who.culprit(), wall)?;
         check(&ours, &theirs)?;
         if request.probe {
             // It takes nobody's place, so it needs none.
@@ -105,8 +106,6 @@ impl PeerServer {
         }
         let token = inner.env.random().array();
         let tip = Tip { height: theirs.height, work: theirs.work, id: theirs.tip, headers: Vec::new() };
-        let now = inner.elapsed();
-        let mut state = lock(&inner.state);
         state.sessions.admit(inner.node_id, &who, now)?;
         state.sessions.await_follow(token, who, tip, now);
         Ok((ours, Bytes::copy_from_slice(&token)))
