@@ -152,6 +152,10 @@ pub(super) const SEED_DEADLINE: Duration = Duration::from_secs(10);
 pub(super) const MAX_BANS: usize = 4_096;
 /// Nodes that a session is kept with, when the operator adds one to a running node.
 pub(super) const MAX_KEPT: usize = 128;
+/// Addresses at which this node met itself.
+pub(super) const MAX_OWN_ADDRESSES: usize = 64;
+/// For so long it is not dialled there.
+pub(super) const OWN_ADDRESS_TIME: Duration = Duration::from_secs(60 * 60);
 /// Peers whose misdeeds are remembered.
 pub(super) const MAX_SCORES: usize = 4_096;
 /// How often addresses are exchanged on a lasting session.

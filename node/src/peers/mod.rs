@@ -29,6 +29,7 @@ mod network;
 mod operator;
 mod outbound;
 mod patience;
+mod own;
 mod progress;
 mod remote;
 mod repair;

@@ -29,6 +29,7 @@ use super::{
     limits::{ANSWER_DEADLINE, CLAIM_DEADLINE},
     outbound,
     patience::Patience,
+    own::OwnAddresses,
     progress, repair,
     room::Room,
     saved, seeds,
@@ -151,7 +152,7 @@ pub(super) struct State {
     /// Whom this node returns to first after a restart.
     pub(super) anchors: Anchors,
     /// Addresses that turned out to be this node's own.
-    pub(super) own: BTreeSet<SocketAddr>,
+    pub(super) own: OwnAddresses,
     /// Addresses that are not to be dialled before a time, by the steady clock.
     pub(super) resting: BTreeMap<SocketAddr, Duration>,
 }
@@ -182,7 +183,7 @@ impl Network {
             dialling: BTreeSet::new(),
             probing: None,
             anchors: Anchors::default(),
-            own: BTreeSet::new(),
+            own: OwnAddresses::default(),
             resting: BTreeMap::new(),
         };
         let relay = Relay::new(config.compact_relay);
@@ -402,9 +403,9 @@ impl Inner {
 
     /// Puts an address that somebody told of into the book.
     pub(super) fn learn(&self, seen: SeenAddress, source: NetGroup) {
-        let now = self.env.clock().now();
+        let (now, elapsed) = (self.env.clock().now(), self.elapsed());
         let mut state = lock(&self.state);
-        if !state.own.contains(&seen.address) && state.book.learn(seen, source, now) == super::book::Learned::New {
+        if !state.own.has(seen.address, elapsed) && state.book.learn(seen, source, now) == super::book::Learned::New {
             drop(state);
             self.changed.notify_waiters();
         }

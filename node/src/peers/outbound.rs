@@ -53,7 +53,7 @@ impl State {
         !self.sessions.has(address, now)
             && !self.dialling.contains(&address)
             && self.probing != Some(address)
-            && !self.own.contains(&address)
+            && !self.own.has(address, now)
             && self.resting.get(&address).is_none_or(|until| *until <= now)
             && self.standing.ban(&Culprit::at(address), wall).is_none()
     }
@@ -105,7 +105,7 @@ async fn add(inner: &Arc<Inner>, target: &HostPort) {
     let mut chosen = None;
     for address in addresses.into_iter().take(MAX_ADDED) {
         let mut state = lock(&inner.state);
-        if !state.own.contains(&address) {
+        if !state.own.has(address, now) {
             let seen = SeenAddress { address, last_seen: wall };
             state.book.learn(seen, Source::Operator, wall);
         }

@@ -136,7 +136,7 @@ pub(super) async fn probe(inner: &Arc<Inner>, address: SocketAddr) -> Result<(),
 fn note_refusal(inner: &Inner, address: SocketAddr, refusal: &Refusal) {
     let mut state = lock(&inner.state);
     if *refusal == Refusal::Itself {
-        state.own.insert(address);
+        state.own.note(address, inner.elapsed());
     }
     if refusal.is_lasting() {
         state.book.forget(address);

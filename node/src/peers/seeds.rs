@@ -70,7 +70,7 @@ async fn ask(inner: &Inner, seed: &HostPort) {
     {
         let mut state = lock(&inner.state);
         for address in addresses.into_iter().take(MAX_SEED_ADDRESSES) {
-            let is_own = state.own.contains(&address);
+            let is_own = state.own.has(address, inner.elapsed());
             if !is_own && state.book.learn(SeenAddress { address, last_seen }, Source::Seed, now) == Learned::New {
                 learned += 1;
             }
