@@ -115,6 +115,10 @@ impl Standing {
         self.scores.remove(&culprit);
         let length = u64::try_from(BAN_TIME.as_millis()).unwrap_or(u64::MAX);
         let ban = Ban { until: now.saturating_add(length), reason: misdeed.to_string().chars().take(200).collect() };
+        // One that lasts longer, such as an operator's, stays with its reason.
+        if let Some(longer) = self.ban(&culprit, now).filter(|longer| longer.until > ban.until) {
+            return Verdict::Banned(longer.clone());
+        }
         self.make_room_for_ban(now);
         self.bans.insert(culprit, ban.clone());
         self.changed = true;
