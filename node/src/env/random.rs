@@ -59,6 +59,18 @@ impl dyn Random + '_ {
             items.swap(last, other);
         }
     }
+
+    /// Leaves so many of the items, any with the same chance. Draws once, however many there are.
+    pub fn pick_some<T>(&self, items: &mut Vec<T>, most: usize) {
+        let stream = SeededRandom(Mutex::new(ChaCha20Rng::from_seed(self.array())));
+        let stream: &dyn Random = &stream;
+        for at in 0..most.min(items.len()) {
+            let rest = items.len() - at;
+            let other = usize::try_from(stream.below(rest as u64)).expect("below a length");
+            items.swap(at, at + other);
+        }
+        items.truncate(most);
+    }
 }
 
 /// The system's randomness.
@@ -91,6 +103,8 @@ impl Random for SeededRandom {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -112,6 +126,36 @@ mod tests {
         assert_eq!(random.below(0), 0);
         assert_eq!(random.below(1), 0);
         assert!((0..100).map(|_| random.fraction()).all(|fraction| (0.0..1.0).contains(&fraction)));
+    }
+
+    /// Counts how often it is drawn from.
+    #[derive(Debug)]
+    struct Counted(SeededRandom, AtomicUsize);
+
+    impl Random for Counted {
+        fn fill(&self, buffer: &mut [u8]) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.fill(buffer);
+        }
+    }
+
+    #[test]
+    fn a_pick_of_some_takes_each_about_equally_often_and_none_twice_and_draws_once() {
+        let random = Counted(SeededRandom::new(7), AtomicUsize::new(0));
+        let mut counts = [0_u32; 20];
+        for _ in 0..2_000 {
+            let mut items: Vec<usize> = (0..20).collect();
+            (&random as &dyn Random).pick_some(&mut items, 5);
+            items.sort_unstable();
+            items.dedup();
+            assert_eq!(items.len(), 5);
+            items.into_iter().for_each(|item| counts[item] += 1);
+        }
+        assert!(counts.iter().all(|count| (420..580).contains(count)), "{counts:?}");
+        assert_eq!(random.1.load(Ordering::Relaxed), 2_000);
+        let mut few = vec![1, 2];
+        (&random as &dyn Random).pick_some(&mut few, 5);
+        assert_eq!(few.len(), 2);
     }
 
     #[test]

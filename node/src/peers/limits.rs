@@ -160,5 +160,7 @@ pub(super) const OWN_ADDRESS_TIME: Duration = Duration::from_secs(60 * 60);
 pub(super) const MAX_SCORES: usize = 4_096;
 /// How often addresses are exchanged on a lasting session.
 pub(super) const EXCHANGE_INTERVAL: Duration = Duration::from_secs(180);
+/// For so long everybody is told the same addresses, where there are more than an exchange has room for.
+pub(super) const SAME_ADDRESSES_TIME: Duration = Duration::from_secs(600);
 /// How often the book and the bans are written.
 pub(super) const SAVE_INTERVAL: Duration = Duration::from_secs(10);

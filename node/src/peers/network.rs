@@ -22,6 +22,7 @@ use super::{
     compact::{Relay, RelayCounts},
     config::PeersConfig,
     convert::Tip,
+    exchange::Told,
     feelers,
     handshake::{Hello, Refusal, own_hello},
     hub,
@@ -153,6 +154,8 @@ pub(super) struct State {
     pub(super) anchors: Anchors,
     /// Addresses that turned out to be this node's own.
     pub(super) own: OwnAddresses,
+    /// What other nodes are told of the book.
+    pub(super) told: Told,
     /// Addresses that are not to be dialled before a time, by the steady clock.
     pub(super) resting: BTreeMap<SocketAddr, Duration>,
 }
@@ -184,6 +187,7 @@ impl Network {
             probing: None,
             anchors: Anchors::default(),
             own: OwnAddresses::default(),
+            told: Told::default(),
             resting: BTreeMap::new(),
         };
         let relay = Relay::new(config.compact_relay);

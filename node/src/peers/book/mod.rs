@@ -283,8 +283,7 @@ impl Book {
         let fresh = entries.filter(|(_, entry)| entry.failures == 0 && !entry.is_stale(now));
         let mut sample: Vec<SeenAddress> =
             fresh.map(|(address, entry)| SeenAddress { address: *address, last_seen: entry.last_seen }).collect();
-        random.shuffle(&mut sample);
-        sample.truncate(most);
+        random.pick_some(&mut sample, most);
         sample
     }
 
