@@ -127,6 +127,20 @@ async fn a_node_serves_on_the_ports_it_announced_and_stops_cleanly_on_sigterm_an
     }
 }
 
+#[test]
+fn the_command_that_stops_a_node_does_not_keep_it_from_ending() {
+    let directory = directory();
+    let path = directory.path().join("ready.json");
+    let node = Process::node(directory.path(), &path);
+    ready(&path);
+    let data_dir = directory.path().to_str().expect("UTF-8");
+    let (code, out, _) = Process::start(&["stop", "--data-dir", data_dir]).output();
+    assert_eq!(code, Some(0), "{out}");
+    let (code, _, log) = node.output();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains(CUT), "its connection was closed, not cut at the deadline: {log}");
+}
+
 #[tokio::test]
 async fn an_open_stream_does_not_keep_a_node_from_stopping_in_time() {
     let directory = directory();

@@ -30,7 +30,7 @@ pub(super) async fn ask(env: &Env, data_dir: &Path, wish: &Wish) -> Result<Repor
     let process = connection.process();
     let client = client(connection, data_dir).await?;
     match wish {
-        Wish::Stop => stop(client, process).await,
+        Wish::Stop => stop(env, client, process).await,
         Wish::Mine { count, to } => {
             let request = wire::MineBlocksRequest { count: *count, to_address: to.clone().unwrap_or_default() };
             let mut client = client;
@@ -72,12 +72,19 @@ async fn quick(mut client: AdminServiceClient<Channel>, wish: &Wish) -> Result<R
 }
 
 /// Asks the node to stop, and waits for the end of its process.
-async fn stop(mut client: AdminServiceClient<Channel>, process: Option<u32>) -> Result<Report, ControlError> {
+async fn stop(
+    env: &Env,
+    mut client: AdminServiceClient<Channel>,
+    process: Option<u32>,
+) -> Result<Report, ControlError> {
     // Before it is asked, or the number could be another process's by then.
     let watch = process.map(|process| (process, ProcessWatch::new(process)));
     answer(client.stop_node(wire::StopNodeRequest {})).await?;
+    // The node waits for this connection to close before it ends. So nothing is asked on it any more, and the waiting has
+    // a thread of its own, which leaves this one to close it.
+    drop(client);
     match watch {
-        Some((process, Ok(watch))) => match watch.wait(ENDS_WITHIN) {
+        Some((process, Ok(watch))) => match env.compute().run_blocking(move || watch.wait(ENDS_WITHIN)).await {
             Ok(true) => Ok(report::stopped(Some(process), true)),
             Ok(false) => Err(ControlError::StillRunning { process, after: ENDS_WITHIN }),
             Err(_) => Ok(report::stopped(Some(process), false)),
