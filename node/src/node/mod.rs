@@ -3,6 +3,7 @@
 mod admin_socket;
 mod error;
 mod progress;
+mod saved_book;
 mod surroundings;
 
 use std::{
@@ -23,7 +24,7 @@ use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 pub(crate) use self::admin_socket::locate;
 pub use self::error::StartError;
 pub(crate) use self::progress::Shown;
-use self::surroundings::{SavedBook, Surroundings};
+use self::{saved_book::SavedBook, surroundings::Surroundings};
 use crate::{
     admin,
     chain::{self, Chain, ChainView},
@@ -123,7 +124,7 @@ impl Node {
             chain: chain.clone(),
             mempool: mempool.clone(),
             tasks: tasks.clone(),
-            store: Arc::new(SavedBook::new(Arc::clone(&store))),
+            store: Arc::new(saved_book(config, &env, &store).await),
         };
         let miner = start_miner(config, &env, &chain, &mempool, tasks)?;
         if shows_panels(config.panels) {
@@ -337,6 +338,12 @@ async fn open(config: &Config, env: &Env) -> Result<Opened, StartError> {
             Ok(Opened { store, view, candidates, journal: Arc::new(journal) })
         })
         .await
+}
+
+/// Reads the address book and the bans, off the async threads.
+async fn saved_book(config: &Config, env: &Env, index: &Arc<dyn Store>) -> SavedBook {
+    let (disk, dir, index) = (Arc::clone(env.disk()), config.data_dir.clone(), Arc::clone(index));
+    env.compute().run_blocking(move || SavedBook::open(disk, &dir, &*index)).await
 }
 
 fn chain_settings(config: &Config) -> chain::Settings {

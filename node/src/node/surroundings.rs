@@ -1,13 +1,10 @@
-//! Small bridges between parts that must not know one another.
-
-use std::sync::Arc;
+//! What the public API tells about the network, without knowing it.
 
 use tokio::sync::watch;
 
 use crate::{
     network_view::{NetworkView, PeerSummary, SyncProgress},
-    peers::{BookStore, BookStoreError, Network, Shelf},
-    store::{KeyValue, Store, StoreError},
+    peers::Network,
 };
 
 /// What the public API tells about the network.
@@ -44,37 +41,5 @@ impl NetworkView for Surroundings {
 
     fn is_mining(&self) -> bool {
         self.mining
-    }
-}
-
-/// The address book and the bans, in the store's small trees.
-#[derive(Debug)]
-pub(super) struct SavedBook(Arc<dyn Store>);
-
-impl SavedBook {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Self(store)
-    }
-
-    fn shelf(&self, shelf: Shelf) -> Result<Arc<dyn KeyValue>, StoreError> {
-        self.0.key_value(match shelf {
-            Shelf::Addresses => "peer addresses",
-            Shelf::Bans => "peer bans",
-            Shelf::Notes => "peer notes",
-        })
-    }
-}
-
-impl BookStore for SavedBook {
-    fn load(&self, shelf: Shelf) -> Result<Vec<(Vec<u8>, Vec<u8>)>, BookStoreError> {
-        Ok(self.shelf(shelf)?.entries()?)
-    }
-
-    fn put(&self, shelf: Shelf, key: &[u8], value: &[u8]) -> Result<(), BookStoreError> {
-        Ok(self.shelf(shelf)?.put(key, value)?)
-    }
-
-    fn remove(&self, shelf: Shelf, key: &[u8]) -> Result<(), BookStoreError> {
-        Ok(self.shelf(shelf)?.remove(key)?)
     }
 }

@@ -17,14 +17,15 @@ pub(super) struct Anchors {
     open: BTreeMap<SessionId, SocketAddr>,
     /// Whom it would have returned to before the last session ended.
     before: Vec<SocketAddr>,
-    written: Vec<SocketAddr>,
+    /// What was written last; nothing if that is not known.
+    written: Option<Vec<SocketAddr>>,
 }
 
 impl Anchors {
     /// Takes up those of an earlier run.
     pub(super) fn restore(&mut self, record: &[u8]) -> Result<(), DecodeError> {
         self.before = from_record(record)?;
-        self.written.clone_from(&self.before);
+        self.written = Some(self.before.clone());
         Ok(())
     }
 
@@ -61,11 +62,16 @@ impl Anchors {
     /// The record to write, if it differs from what was written last.
     pub(super) fn take_changed(&mut self) -> Option<Vec<u8>> {
         let list = self.list();
-        (list != self.written).then(|| {
+        (Some(&list) != self.written.as_ref()).then(|| {
             let record = to_record(&list);
-            self.written = list;
+            self.written = Some(list);
             record
         })
+    }
+
+    /// The record was not written.
+    pub(super) fn put_back(&mut self) {
+        self.written = None;
     }
 }
 
@@ -133,6 +139,8 @@ mod tests {
         anchors.begin(id(2), "[2001:db8::1]:7".parse().unwrap());
         let record = anchors.take_changed().unwrap();
         assert_eq!(anchors.take_changed(), None);
+        anchors.put_back();
+        assert_eq!(anchors.take_changed().as_ref(), Some(&record), "it was not written");
         let mut next = Anchors::default();
         next.restore(&record).unwrap();
         assert_eq!((next.list(), next.take_changed()), (anchors.list(), None));

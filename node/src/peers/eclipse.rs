@@ -227,7 +227,8 @@ impl<'a> Victim<'a> {
         self.steady = Duration::ZERO;
         if !self.records.is_empty() {
             self.book = Book::new(false, self.salt);
-            self.book.restore(self.records.clone(), self.now);
+            self.book.restore(self.records.clone());
+            self.book.expire(self.now);
         }
         self.longest = Anchors::default();
         if let Some(record) = self.anchors.as_ref().filter(|_| setting.anchors)

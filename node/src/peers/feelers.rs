@@ -27,7 +27,6 @@ fn choose(inner: &Inner) -> Option<SocketAddr> {
     let (now, wall) = (inner.elapsed(), inner.env.clock().now());
     let mut state = lock(&inner.state);
     let state = &mut *state;
-    state.book.expire(wall);
     // Whom there is a session with need not be asked.
     let contested = state.book.contested().filter(|address| state.sessions.has(*address, now));
     let contested: Vec<SocketAddr> = contested.collect();

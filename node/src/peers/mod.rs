@@ -50,7 +50,7 @@ mod wants;
 #[cfg(test)]
 mod tests;
 
-pub use book::{BookStore, BookStoreError, MemoryBookStore, Record, Shelf};
+pub use book::{BookStore, BookStoreError, Change, MemoryBookStore, Record, Shelf};
 pub use compact::RelayCounts;
 pub use config::{OUTBOUND_TARGET, PeersConfig};
 pub use handshake::NodeId;

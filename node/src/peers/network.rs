@@ -94,6 +94,8 @@ pub enum SyncState {
 /// relayed. It is so until fewer than [`SYNCED_WITHIN`] are missing.
 const SYNCING_FROM: u64 = 24;
 const SYNCED_WITHIN: u64 = 3;
+/// How far from the tip's time the clock is believed when it comes to dropping what is old.
+const MAX_EXPIRY_AHEAD_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Access to the network. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -351,6 +353,13 @@ impl Inner {
 
     pub(super) fn elapsed(&self) -> Duration {
         self.env.clock().elapsed()
+    }
+
+    /// The time by which what is old is dropped for good: the wall clock's, but no more than a day beyond the tip's. A
+    /// clock that is once far ahead then costs no addresses and no bans.
+    pub(super) fn expiry_time(&self) -> TimeMs {
+        let tip = self.chain.view().tip.header().time;
+        self.env.clock().now().min(tip.saturating_add(MAX_EXPIRY_AHEAD_MS))
     }
 
     /// Who this node is and where it stands now.

@@ -9,7 +9,7 @@ use farthing::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    book::{Book, BookStoreError, Salt, Shelf},
+    book::{Book, BookStoreError, Change, Salt, Shelf},
     limits::SAVE_INTERVAL,
     network::Inner,
     session::lock,
@@ -33,7 +33,7 @@ pub(super) async fn load(inner: &Arc<Inner>) {
             Some(salt) => salt,
             // The first start, or one that lost it: what is in the book is sorted anew.
             None => {
-                store.put(Shelf::Notes, SALT, &fresh)?;
+                store.write(vec![(Shelf::Notes, SALT.to_vec(), Some(fresh.to_vec()))])?;
                 fresh
             }
         };
@@ -50,11 +50,10 @@ pub(super) async fn load(inner: &Arc<Inner>) {
         let culprit: Culprit = std::str::from_utf8(key).ok()?.parse().ok()?;
         Some((culprit, ban_from_record(record).ok()?))
     });
-    let now = inner.env.clock().now();
     let mut state = lock(&inner.state);
-    state.standing.restore(bans, now);
+    state.standing.restore(bans);
     state.book = Book::new(inner.config.private_addresses, salt);
-    let dropped = state.book.restore(addresses, now);
+    let dropped = state.book.restore(addresses);
     if let Some(Err(error)) = anchors.map(|record| state.anchors.restore(&record)) {
         tracing::debug!(%error, "whom the last run was with longest cannot be read");
     }
@@ -79,41 +78,43 @@ pub(super) fn start(inner: &Arc<Inner>) {
 /// Writes what has changed since it was last written.
 pub(super) async fn write(inner: &Arc<Inner>) {
     let _turn = inner.saving.lock().await;
-    let now = inner.env.clock().now();
+    let now = inner.expiry_time();
     let (addresses, anchors, bans) = {
         let mut state = lock(&inner.state);
-        let addresses = state.book.take_changes();
-        let anchors = state.anchors.take_changed();
-        let bans = state.standing.take_changed().then(|| {
-            let bans = state.standing.bans(now);
-            bans.map(|(culprit, ban)| (culprit.to_string().into_bytes(), ban_to_record(ban))).collect::<Vec<_>>()
-        });
-        (addresses, anchors, bans)
+        state.book.expire(now);
+        state.standing.expire(now);
+        (state.book.take_changes(), state.anchors.take_changed(), state.standing.take_changed())
     };
     if addresses.is_empty() && anchors.is_none() && bans.is_none() {
         return;
     }
+    let keys: Vec<Vec<u8>> = addresses.iter().map(|(key, _)| key.clone()).collect();
+    let (has_anchors, has_bans) = (anchors.is_some(), bans.is_some());
     let store = Arc::clone(&inner.store);
     let written = inner.env.compute().run_blocking(move || -> Result<(), BookStoreError> {
-        for (key, record) in addresses {
-            match record {
-                Some(record) => store.put(Shelf::Addresses, &key, &record)?,
-                None => store.remove(Shelf::Addresses, &key)?,
-            }
+        let mut changes: Vec<Change> =
+            addresses.into_iter().map(|(key, record)| (Shelf::Addresses, key, record)).collect();
+        changes.extend(anchors.map(|anchors| (Shelf::Notes, ANCHORS.to_vec(), Some(anchors))));
+        if let Some(bans) = bans {
+            // Those on the disk that are none any longer, and then those that are.
+            changes.extend(store.load(Shelf::Bans)?.into_iter().map(|(key, _)| (Shelf::Bans, key, None)));
+            let record = |(culprit, ban): (Culprit, Ban)| {
+                (Shelf::Bans, culprit.to_string().into_bytes(), Some(ban_to_record(&ban)))
+            };
+            changes.extend(bans.into_iter().map(record));
         }
-        if let Some(anchors) = anchors {
-            store.put(Shelf::Notes, ANCHORS, &anchors)?;
-        }
-        let Some(bans) = bans else { return Ok(()) };
-        for (key, _) in store.load(Shelf::Bans)? {
-            if !bans.iter().any(|(kept, _)| *kept == key) {
-                store.remove(Shelf::Bans, &key)?;
-            }
-        }
-        bans.iter().try_for_each(|(key, record)| store.put(Shelf::Bans, key, record))
+        store.write(changes)
     });
     if let Err(error) = written.await {
-        tracing::warn!(%error, "the address book cannot be written");
+        tracing::warn!(%error, "the address book cannot be written; it is tried again");
+        let mut state = lock(&inner.state);
+        state.book.put_back(keys);
+        if has_anchors {
+            state.anchors.put_back();
+        }
+        if has_bans {
+            state.standing.put_back();
+        }
     }
 }
 

@@ -97,10 +97,15 @@ struct Score {
 
 impl Standing {
     /// Takes up bans of an earlier run.
-    pub(super) fn restore(&mut self, bans: impl IntoIterator<Item = (Culprit, Ban)>, now: TimeMs) {
-        for (culprit, ban) in bans.into_iter().filter(|(_, ban)| ban.until > now).take(MAX_BANS) {
-            self.bans.insert(culprit, ban);
-        }
+    pub(super) fn restore(&mut self, bans: impl IntoIterator<Item = (Culprit, Ban)>) {
+        self.bans.extend(bans.into_iter().take(MAX_BANS));
+    }
+
+    /// Drops bans that ended before a time.
+    pub(super) fn expire(&mut self, now: TimeMs) {
+        let before = self.bans.len();
+        self.bans.retain(|_, ban| ban.until > now);
+        self.changed |= self.bans.len() != before;
     }
 
     /// Counts a misdeed. `now` is the wall clock's, `elapsed` the steady clock's time.
@@ -162,9 +167,15 @@ impl Standing {
         self.scores.iter().map(move |(culprit, score)| (culprit, score.at(elapsed))).filter(|(_, points)| *points > 0)
     }
 
-    /// Whether there are new bans since this was last asked.
-    pub(super) fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
+    /// All bans, if they changed since this was last asked; those that ended and are not dropped yet are among them.
+    pub(super) fn take_changed(&mut self) -> Option<Vec<(Culprit, Ban)>> {
+        let all = || self.bans.iter().map(|(culprit, ban)| (*culprit, ban.clone())).collect();
+        std::mem::take(&mut self.changed).then(all)
+    }
+
+    /// They were not written.
+    pub(super) const fn put_back(&mut self) {
+        self.changed = true;
     }
 
     fn make_room_for_score(&mut self, elapsed: Duration) {
@@ -223,9 +234,12 @@ mod tests {
         assert_eq!(ban.reason, "sent an invalid transaction: bad signature");
         assert_eq!(standing.ban(&bad, NOW), Some(&ban));
         assert_eq!(standing.ban(&bad, ban.until), None);
-        assert!(standing.take_changed() && !standing.take_changed());
+        let written = standing.take_changed().unwrap();
+        assert!(standing.take_changed().is_none());
+        standing.put_back();
+        assert_eq!(standing.take_changed().as_ref(), Some(&written), "what was not written is written the next time");
         let mut next_run = Standing::default();
-        next_run.restore([(bad, ban.clone())], NOW);
+        next_run.restore(written);
         assert_eq!(next_run.ban(&bad, NOW), Some(&ban));
     }
 
@@ -239,12 +253,42 @@ mod tests {
             let ban = Ban { until, reason: reason.to_owned() };
             standing.impose(host, ban.clone(), NOW);
             assert_eq!(standing.ban(&host, NOW), Some(&ban));
-            assert!(standing.take_changed());
+            assert!(standing.take_changed().is_some());
         }
         assert_eq!(standing.points(&host, Duration::ZERO), 0, "paid for by the ban");
-        assert!(standing.pardon(&host, NOW) && standing.take_changed());
+        assert!(standing.pardon(&host, NOW) && standing.take_changed().is_some());
         assert!(standing.ban(&host, NOW).is_none());
-        assert!(!standing.pardon(&host, NOW) && !standing.take_changed());
+        assert!(!standing.pardon(&host, NOW) && standing.take_changed().is_none());
+    }
+
+    #[test]
+    fn a_ban_that_a_wrong_clock_let_lapse_is_in_force_again_when_the_clock_is_right() {
+        let mut standing = Standing::default();
+        let host = culprit("192.0.2.1");
+        standing.impose(host, Ban { until: NOW.saturating_add(10), reason: String::new() }, NOW);
+        let ahead = NOW.saturating_add(1_000);
+        assert!(standing.ban(&host, ahead).is_none());
+        assert_eq!(standing.take_changed().unwrap().len(), 1, "it stays on the disk");
+        standing.expire(NOW);
+        assert!(standing.ban(&host, NOW).is_some());
+        standing.expire(ahead);
+        assert!(standing.ban(&host, NOW).is_none());
+        assert_eq!(standing.take_changed(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_misdeed_does_not_shorten_a_ban_nor_change_its_reason() {
+        let mut standing = Standing::default();
+        let host = culprit("192.0.2.1");
+        let invalid = Misdeed::InvalidBlock("wrong root".to_owned());
+        let year = Ban { until: NOW.saturating_add(31_536_000_000), reason: "the operator's words".to_owned() };
+        standing.impose(host, year.clone(), NOW);
+        assert_eq!(standing.blame(host, &invalid, NOW, Duration::ZERO), Verdict::Banned(year.clone()));
+        assert_eq!(standing.ban(&host, NOW), Some(&year));
+        // A shorter one gives way.
+        standing.impose(host, Ban { until: NOW.saturating_add(1), ..year }, NOW);
+        standing.blame(host, &invalid, NOW, Duration::ZERO);
+        assert_eq!(standing.ban(&host, NOW).unwrap().reason, "sent an invalid block: wrong root");
     }
 
     #[test]

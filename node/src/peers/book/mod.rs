@@ -16,7 +16,7 @@ use std::{
 
 use farthing::TimeMs;
 
-pub use self::store::{BookStore, BookStoreError, MemoryBookStore, Record, Shelf};
+pub use self::store::{BookStore, BookStoreError, Change, MemoryBookStore, Record, Shelf};
 use self::{buckets::Buckets, contest::Contests, entry::Entry};
 pub(super) use self::{
     buckets::{Salt, Table},
@@ -77,9 +77,9 @@ impl Book {
         self.len
     }
 
-    /// Takes up the records of an earlier run, also of the version before; those that cannot be read, that are stale or
-    /// that have no room are dropped, here and in the store. Returns how many were.
-    pub(super) fn restore(&mut self, records: impl IntoIterator<Item = Record>, now: TimeMs) -> usize {
+    /// Takes up the records of an earlier run, also of the version before; those that cannot be read or that have no
+    /// room are dropped, here and in the store. Returns how many were.
+    pub(super) fn restore(&mut self, records: impl IntoIterator<Item = Record>) -> usize {
         let mut dropped = 0;
         for (key, record) in records {
             let Some(address) = entry::address_of(&key) else {
@@ -88,9 +88,7 @@ impl Book {
                 continue;
             };
             let kept = match Entry::from_record(&record) {
-                Ok((entry, is_current))
-                    if self.is_allowed(address) && !entry.is_stale(now) && self.entry(address).is_none() =>
-                {
+                Ok((entry, is_current)) if self.is_allowed(address) && self.entry(address).is_none() => {
                     // A table that is full sends the others back to hearsay.
                     let as_new = entry.clone().in_table(Table::New);
                     (self.insert(address, entry) || self.insert(address, as_new)) && is_current
@@ -207,11 +205,11 @@ impl Book {
         }
     }
 
-    /// Drops what nobody saw alive for a long time.
+    /// Drops hearsay of what nobody saw alive for a long time. Where this node has been it may be again.
     pub(super) fn expire(&mut self, now: TimeMs) {
-        let all = self.groups.values().flatten();
+        let hearsay = self.groups.values().flatten().filter(|(_, entry)| entry.table == Table::New);
         let stale: Vec<SocketAddr> =
-            all.filter(|(_, entry)| entry.is_stale(now)).map(|(address, _)| *address).collect();
+            hearsay.filter(|(_, entry)| entry.is_stale(now)).map(|(address, _)| *address).collect();
         for address in stale {
             self.forget(address);
         }
@@ -294,6 +292,17 @@ impl Book {
         let mut changes: Vec<_> = changed.iter().map(|address| (entry::key(*address), record(address))).collect();
         changes.extend(std::mem::take(&mut self.unreadable).into_iter().map(|key| (key, None)));
         changes
+    }
+
+    /// These changes were not written: they are to be taken again.
+    pub(super) fn put_back(&mut self, keys: impl IntoIterator<Item = Vec<u8>>) {
+        for key in keys {
+            match entry::address_of(&key) {
+                // In another spelling it is one of those that could not be read.
+                Some(address) if entry::key(address) == key => drop(self.changed.insert(address)),
+                _ => self.unreadable.push(key),
+            }
+        }
     }
 
     #[cfg(test)]

@@ -21,11 +21,14 @@ pub enum Shelf {
 /// A key and its value.
 pub type Record = (Vec<u8>, Vec<u8>);
 
+/// What a key of a shelf has from now on; nothing if its record is removed.
+pub type Change = (Shelf, Vec<u8>, Option<Vec<u8>>);
+
 /// The store failed. The network runs on without it.
 pub type BookStoreError = Box<dyn Error + Send + Sync>;
 
-/// A small store of keys and values. Its calls may block; they are made off the async threads. A loss costs only
-/// the search for peers, so nothing needs to be durable at once.
+/// A small store of keys and values. Its calls may block; they are made off the async threads. What [`BookStore::write`] has
+/// written is there in the next run.
 pub trait BookStore: fmt::Debug + Send + Sync + 'static {
     /// All records of a shelf.
     ///
@@ -33,17 +36,12 @@ pub trait BookStore: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read.
     fn load(&self, shelf: Shelf) -> Result<Vec<Record>, BookStoreError>;
 
-    /// Writes a record.
+    /// Writes changes, all or, after an error, none that survives this run. What an error kept from the disk is there for
+    /// [`BookStore::load`] all the same.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn put(&self, shelf: Shelf, key: &[u8], value: &[u8]) -> Result<(), BookStoreError>;
-
-    /// Removes a record, if there is one.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    fn remove(&self, shelf: Shelf, key: &[u8]) -> Result<(), BookStoreError>;
+    fn write(&self, changes: Vec<Change>) -> Result<(), BookStoreError>;
 }
 
 type Shelves = BTreeMap<Shelf, BTreeMap<Vec<u8>, Vec<u8>>>;
@@ -65,13 +63,15 @@ impl BookStore for MemoryBookStore {
         Ok(self.shelves().entry(shelf).or_default().clone().into_iter().collect())
     }
 
-    fn put(&self, shelf: Shelf, key: &[u8], value: &[u8]) -> Result<(), BookStoreError> {
-        self.shelves().entry(shelf).or_default().insert(key.to_vec(), value.to_vec());
-        Ok(())
-    }
-
-    fn remove(&self, shelf: Shelf, key: &[u8]) -> Result<(), BookStoreError> {
-        self.shelves().entry(shelf).or_default().remove(key);
+    fn write(&self, changes: Vec<Change>) -> Result<(), BookStoreError> {
+        let mut shelves = self.shelves();
+        for (shelf, key, value) in changes {
+            let records = shelves.entry(shelf).or_default();
+            match value {
+                Some(value) => records.insert(key, value),
+                None => records.remove(&key),
+            };
+        }
         Ok(())
     }
 }

@@ -272,12 +272,8 @@ fn claims_on_places_are_bounded() {
 }
 
 fn write(book: &mut Book, store: &MemoryBookStore) {
-    for (key, record) in book.take_changes() {
-        match record {
-            Some(record) => store.put(Shelf::Addresses, &key, &record).unwrap(),
-            None => store.remove(Shelf::Addresses, &key).unwrap(),
-        }
-    }
+    let changes = book.take_changes().into_iter().map(|(key, record)| (Shelf::Addresses, key, record));
+    store.write(changes.collect()).unwrap();
 }
 
 #[test]
@@ -291,19 +287,23 @@ fn what_was_written_is_there_in_the_next_run_and_what_cannot_be_read_is_gone_in_
     first.forget(v4(127, 0, 0, 1, 1));
     write(&mut first, &store);
     assert!(first.take_changes().is_empty());
-    store.put(Shelf::Addresses, b"127.0.0.1:9", b"damaged").unwrap();
-    store.put(Shelf::Addresses, b"no address", b"damaged").unwrap();
+    let damaged = |key: &[u8]| (Shelf::Addresses, key.to_vec(), Some(b"damaged".to_vec()));
+    store.write(vec![damaged(b"127.0.0.1:9"), damaged(b"no address")]).unwrap();
     let mut next = book(true);
-    assert_eq!(next.restore(store.load(Shelf::Addresses).unwrap(), NOW), 2);
+    assert_eq!(next.restore(store.load(Shelf::Addresses).unwrap()), 2);
     assert_eq!(next.len(), 4);
     assert!(tried(&next, v4(127, 0, 0, 5, 1)));
     write(&mut next, &store);
     let mut after = book(true);
-    assert_eq!(after.restore(store.load(Shelf::Addresses).unwrap(), NOW), 0);
+    assert_eq!(after.restore(store.load(Shelf::Addresses).unwrap()), 0);
     assert_eq!(after.len(), 4);
     assert!(after.take_changes().is_empty(), "nothing to write again");
-    let much_later = NOW.saturating_add(40 * DAY_MS);
-    assert_eq!(book(true).restore(store.load(Shelf::Addresses).unwrap(), much_later), 4);
+    // However long ago that was: the clock may be wrong, and whom it was with is worth a try.
+    let mut much_later = book(true);
+    assert_eq!(much_later.restore(store.load(Shelf::Addresses).unwrap()), 0);
+    much_later.expire(NOW.saturating_add(40 * DAY_MS));
+    assert_eq!(much_later.len(), 1);
+    assert!(tried(&much_later, v4(127, 0, 0, 5, 1)));
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_book_of_the_version_before_is_taken_over() {
     };
     let mut book = book(false);
     let records = vec![(b"8.8.8.8:1".to_vec(), record(1)), (b"9.9.9.9:1".to_vec(), record(0))];
-    assert_eq!(book.restore(records, NOW), 0);
+    assert_eq!(book.restore(records), 0);
     assert!(tried(&book, v4(8, 8, 8, 8, 1)) && !tried(&book, v4(9, 9, 9, 9, 1)));
     assert_eq!(book.take_changes().len(), 2, "they are written anew");
 }

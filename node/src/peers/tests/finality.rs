@@ -5,12 +5,15 @@ use std::{num::NonZeroU64, sync::Arc};
 use farthing::{Height, Network as Known};
 
 use super::{Node, alone, eventually};
-use crate::{chain::Settings, peers::SyncState};
+use crate::{
+    chain::Settings,
+    peers::{MemoryBookStore, SyncState},
+};
 
 /// A node on which blocks with so many others on top are final.
 async fn with_depth(depth: u64) -> Node {
     let settings = Settings { finality_depth: NonZeroU64::new(depth), ..Settings::default() };
-    Node::with(Known::Dev, alone(), Arc::default(), settings).await
+    Node::with(Known::Dev, alone(), Arc::new(MemoryBookStore::default()), settings).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,7 +17,7 @@ use farthing::{Height, Network as Known, Params, SignedTransaction};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::switch::Switch;
-use super::{MemoryBookStore, Network, PeersConfig, PeersDeps, methods};
+use super::{BookStore, MemoryBookStore, Network, PeersConfig, PeersDeps, methods};
 use crate::{
     chain::{self, Accepted, Chain, ChainView, Origin},
     config::HostPort,
@@ -60,7 +60,7 @@ impl Node {
         Self::with(network, config, store, chain::Settings::default()).await
     }
 
-    async fn with(network: Known, config: PeersConfig, store: Arc<MemoryBookStore>, settings: chain::Settings) -> Self {
+    async fn with(network: Known, config: PeersConfig, store: Arc<dyn BookStore>, settings: chain::Settings) -> Self {
         let params: Arc<Params> = Arc::new(network.params().clone());
         let switch = Switch::default();
         let env = Env::system().unwrap().with_net(switch.clone());

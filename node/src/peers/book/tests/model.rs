@@ -99,7 +99,7 @@ proptest! {
                     };
                     let before = contents(&book);
                     book = super::book(true);
-                    prop_assert_eq!(book.restore(store.load(Shelf::Addresses).unwrap(), NOW), 0);
+                    prop_assert_eq!(book.restore(store.load(Shelf::Addresses).unwrap()), 0);
                     prop_assert_eq!(contents(&book), before, "a restart loses nobody");
                 }
             }
