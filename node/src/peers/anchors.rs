@@ -34,6 +34,11 @@ impl Anchors {
         self.open.insert(session, address);
     }
 
+    /// Whether this is such a session.
+    pub(super) fn is_of_own_choice(&self, session: SessionId) -> bool {
+        self.open.contains_key(&session)
+    }
+
     /// It ended, while this node runs on.
     pub(super) fn end(&mut self, session: SessionId) {
         if self.open.contains_key(&session) {

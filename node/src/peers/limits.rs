@@ -162,5 +162,14 @@ pub(super) const MAX_SCORES: usize = 4_096;
 pub(super) const EXCHANGE_INTERVAL: Duration = Duration::from_secs(180);
 /// For so long everybody is told the same addresses, where there are more than an exchange has room for.
 pub(super) const SAME_ADDRESSES_TIME: Duration = Duration::from_secs(600);
+/// How often the peers of this node's choice are looked at.
+pub(super) const LAGGARDS_INTERVAL: Duration = Duration::from_secs(30);
+/// For so long one of them may stay behind what this node had at its beginning.
+pub(super) const BEHIND_TIME: Duration = Duration::from_secs(20 * 60);
+/// One more is asked when no block came for so many times the target, and for so long.
+pub(super) const STALE_TARGETS: u64 = 30;
+pub(super) const STALE_TIME: Duration = Duration::from_secs(10 * 60);
+/// So long it has to bring something before one of them has to leave.
+pub(super) const PROVING_TIME: Duration = Duration::from_secs(60);
 /// How often the book and the bans are written.
 pub(super) const SAVE_INTERVAL: Duration = Duration::from_secs(10);

@@ -23,6 +23,7 @@ mod handshake;
 mod hub;
 mod keep;
 mod known;
+mod laggards;
 mod limits;
 mod merits;
 mod network;

@@ -27,6 +27,7 @@ use super::{
     handshake::{Hello, Refusal, own_hello},
     hub,
     keep::{self, KeptPeers},
+    laggards,
     limits::{ANSWER_DEADLINE, CLAIM_DEADLINE},
     outbound,
     patience::Patience,
@@ -154,6 +155,8 @@ pub(super) struct State {
     pub(super) probing: Option<SocketAddr>,
     /// Whom this node returns to first after a restart.
     pub(super) anchors: Anchors,
+    /// Whether this node wants a session more than usual.
+    pub(super) one_more: bool,
     /// Addresses that turned out to be this node's own.
     pub(super) own: OwnAddresses,
     /// What other nodes are told of the book.
@@ -188,6 +191,7 @@ impl Network {
             dialling: BTreeSet::new(),
             probing: None,
             anchors: Anchors::default(),
+            one_more: false,
             own: OwnAddresses::default(),
             told: Told::default(),
             resting: BTreeMap::new(),
@@ -227,6 +231,9 @@ impl Network {
         progress::start(&inner);
         if inner.config.discovery {
             outbound::start(&inner);
+            if inner.config.outbound_target > 0 {
+                laggards::start(&inner);
+            }
             feelers::start(&inner);
             seeds::start(&inner);
         }

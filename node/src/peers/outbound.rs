@@ -142,7 +142,8 @@ fn choose(inner: &Inner) -> Option<SocketAddr> {
     let (now, wall) = (inner.elapsed(), inner.env.clock().now());
     let mut state = lock(&inner.state);
     let state = &mut *state;
-    if state.sessions.outbound() + state.dialling.len() >= wanted(inner) {
+    let wanted = wanted(inner) + usize::from(state.one_more);
+    if state.sessions.outbound() + state.dialling.len() >= wanted {
         return None;
     }
     let outbound = state.sessions.all().filter(|session| session.who.direction == Direction::Outbound);

@@ -1,20 +1,33 @@
 //! How a node finds others: what it keeps over a restart, whom it probes, what the operator allows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use farthing::Network as Known;
+use farthing::{Height, Network as Known, TimeMs, Work};
+use tokio_util::sync::CancellationToken;
 
 use super::{Node, PATIENCE, alone, eventually, seeking};
 use crate::{
     env::Env,
     peers::{
-        BookStore as _, MemoryBookStore, NodeId, PeersConfig, Shelf,
+        BookStore, BookStoreError, Change, MemoryBookStore, NodeId, PeersConfig, Record, Shelf,
+        blame::Misdeed,
         book::{SeenAddress, Source},
         client,
+        convert::Tip,
         handshake::own_hello,
-        limits::NEARLY_EMPTY_BOOK,
-        seeds,
-        session::lock,
+        laggards,
+        limits::{BEHIND_TIME, NEARLY_EMPTY_BOOK, PROVING_TIME, STALE_TIME},
+        remote::{Caller, Remote},
+        saved, seeds,
+        session::{Direction, Identity, Session, lock},
+        standing::Ban,
     },
     testing::dev,
 };
@@ -49,7 +62,7 @@ async fn the_peers_of_the_last_run_are_dialled_first_in_the_next_one() {
     first.stop().await;
     // Whatever became of the address book, nobody tells the second run of anybody.
     for (key, _) in store.load(Shelf::Addresses).unwrap() {
-        store.remove(Shelf::Addresses, &key).unwrap();
+        store.write(vec![(Shelf::Addresses, key, None)]).unwrap();
     }
     let second = Node::of(Known::Dev, seeking(), Arc::clone(&store)).await;
     for friend in &friends {
@@ -59,6 +72,145 @@ async fn the_peers_of_the_last_run_are_dialled_first_in_the_next_one() {
     let notes = store.load(Shelf::Notes).unwrap();
     let keys: Vec<&[u8]> = notes.iter().map(|(key, _)| key.as_slice()).collect();
     assert_eq!(keys, [b"anchors".as_slice(), b"salt".as_slice()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_returns_to_whom_the_operator_removed_or_banned_or_who_misbehaved_to_the_end() {
+    for deed in 0..3 {
+        let friend = Node::start(alone()).await;
+        let node = Node::start(seeking()).await;
+        node.hears_of(&friend);
+        node.meets(&friend).await;
+        let inner = node.network.inner();
+        let anchors = || lock(&inner.state).anchors.list();
+        assert_eq!(anchors(), [friend.address]);
+        let session = Arc::clone(lock(&inner.state).sessions.all().next().unwrap());
+        match deed {
+            0 => drop(node.network.remove_peer(&friend.target()).await.unwrap()),
+            1 => drop(node.network.ban(&friend.address.to_string(), Duration::from_secs(60), "").await.unwrap()),
+            _ => {
+                // What it sent is found out after it has left.
+                inner.forget(&session);
+                assert_eq!(anchors(), [friend.address]);
+                inner.blame(&session, &Misdeed::InvalidBlock("wrong root".to_owned()));
+            }
+        }
+        assert_eq!(anchors(), [], "deed {deed}");
+    }
+}
+
+/// A session of the node's own choice with somebody who says nothing from here on.
+fn mute_peer(node: &Node, last: u8) -> Arc<Session> {
+    let inner = node.network.inner();
+    let address = SocketAddr::from(([192, 0, 2, last], 1));
+    let who =
+        Identity::new(Direction::Outbound, address, &own_hello(&dev(), NodeId::from_bytes([last; 16]), String::new()));
+    let tip = Tip { height: Height::GENESIS, work: Work::ZERO, id: *dev().genesis_id(), headers: Vec::new() };
+    let (stream, _) = tokio::sync::mpsc::channel(1);
+    let remote = Remote::Caller(Caller::new(stream));
+    let mut state = lock(&inner.state);
+    let (id, end) = (state.sessions.next_id(), CancellationToken::new());
+    let session = Arc::new(Session::new(id, who, remote, tip, end, inner.waiting.share()));
+    session.heard(inner.elapsed());
+    state.sessions.enter(inner.node_id, Arc::clone(&session), None, inner.elapsed()).unwrap();
+    state.anchors.begin(id, address);
+    session
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mute_peer_of_the_nodes_choice_gives_way_and_is_left_alone_for_a_while() {
+    let node = Node::start(alone()).await;
+    let (inner, mut watch) = (node.network.inner(), laggards::Watch::default());
+    let mute = mute_peer(&node, 1);
+    let kept = mute_peer(&node, 2);
+    lock(&inner.state).anchors.refuse(|address| address == kept.who.address);
+    node.mine(1, 1).await;
+    let now = inner.elapsed();
+    laggards::look(inner, &mut watch, now);
+    assert!(!mute.end.is_cancelled());
+    laggards::look(inner, &mut watch, now + BEHIND_TIME);
+    assert!(mute.end.is_cancelled() && !kept.end.is_cancelled());
+    let wall = inner.env.clock().now();
+    let state = lock(&inner.state);
+    assert!(!state.is_free(mute.who.address, now + BEHIND_TIME, wall) && state.anchors.list().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_no_block_comes_one_more_peer_is_asked_and_the_one_that_brought_least_leaves_for_it() {
+    let node = Node::start(alone()).await;
+    let (inner, mut watch) = (node.network.inner(), laggards::Watch::default());
+    let peers: Vec<_> = (1..=9).map(|last| mute_peer(&node, last)).collect();
+    let left = || peers.iter().filter(|peer| !peer.end.is_cancelled()).count();
+    let now = inner.elapsed() + PROVING_TIME;
+    laggards::look(inner, &mut watch, now);
+    assert_eq!((left(), lock(&inner.state).one_more), (9, false), "what was begun otherwise is nobody's loss");
+    // One more brought a block; of the others the youngest has proved least.
+    peers[8].merits.gave_block(now);
+    laggards::look(inner, &mut watch, now + STALE_TIME);
+    assert_eq!((left(), lock(&inner.state).one_more), (8, false));
+    assert!(peers[7].end.is_cancelled());
+}
+
+/// A store whose disk is full.
+#[derive(Debug, Default)]
+struct FullStore {
+    real: MemoryBookStore,
+    full: AtomicBool,
+}
+
+impl BookStore for FullStore {
+    fn load(&self, shelf: Shelf) -> Result<Vec<Record>, BookStoreError> {
+        self.real.load(shelf)
+    }
+
+    fn write(&self, changes: Vec<Change>) -> Result<(), BookStoreError> {
+        if self.full.load(Ordering::Relaxed) { Err("no space left".into()) } else { self.real.write(changes) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_written_is_written_once_there_is_room() {
+    let friend = Node::start(alone()).await;
+    let store = Arc::new(FullStore::default());
+    let book = Arc::<FullStore>::clone(&store);
+    let node = Node::with(Known::Dev, seeking(), book, crate::chain::Settings::default()).await;
+    store.full.store(true, Ordering::Relaxed);
+    node.hears_of(&friend);
+    node.meets(&friend).await;
+    node.network.ban("192.0.2.1", Duration::from_secs(60), "").await.unwrap();
+    let records = |shelf| store.load(shelf).unwrap().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    assert_eq!((records(Shelf::Bans).len(), records(Shelf::Addresses).len()), (0, 0));
+    store.full.store(false, Ordering::Relaxed);
+    // Nothing changes any more.
+    saved::write(node.network.inner()).await;
+    assert_eq!(records(Shelf::Bans), [b"192.0.2.1"]);
+    assert_eq!(records(Shelf::Addresses), [friend.address.to_string().into_bytes()]);
+    assert_eq!(records(Shelf::Notes), [b"anchors".to_vec(), b"salt".to_vec()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_far_ahead_of_the_tip_costs_neither_addresses_nor_bans() {
+    let store = Arc::new(MemoryBookStore::default());
+    // Its tip is genesis, so its clock is weeks ahead of that.
+    let node = Node::of(Known::Dev, alone(), Arc::clone(&store)).await;
+    let inner = node.network.inner();
+    let wall = inner.env.clock().now();
+    let ago = |days: u64| TimeMs::new(wall.get() - days * 24 * 60 * 60 * 1_000);
+    {
+        let mut state = lock(&inner.state);
+        let seen = SeenAddress { address: SocketAddr::from(([192, 0, 2, 1], 1)), last_seen: ago(40) };
+        state.book.learn(seen, Source::Seed, ago(40));
+        let ban = Ban { until: ago(1), reason: String::new() };
+        state.standing.impose("192.0.2.2".parse().unwrap(), ban, ago(2));
+    }
+    saved::write(inner).await;
+    assert_eq!(lock(&inner.state).book.len(), 1);
+    assert_eq!(store.load(Shelf::Bans).unwrap().len(), 1);
+    assert!(node.network.bans().is_empty(), "by the clock it is over");
+    let next = Node::of(Known::Dev, alone(), store).await;
+    let state = lock(&next.network.inner().state);
+    assert_eq!(state.book.len(), 1);
+    assert!(state.standing.ban(&"192.0.2.2".parse().unwrap(), ago(2)).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
