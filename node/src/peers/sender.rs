@@ -36,9 +36,7 @@ async fn announce(inner: &Inner, session: &Session) -> Result<(), PullError> {
     let (mut tips, mut ties) = (inner.tips.subscribe(), inner.ties.subscribe());
     // The hello told of the tip as it was then.
     tips.mark_changed();
-    if ties.borrow().is_some() {
-        ties.mark_changed();
-    }
+    ties.mark_changed();
     let mut flush_at: Option<Instant> = None;
     let mut ping_at = Instant::now() + PING_INTERVAL;
     loop {
@@ -49,7 +47,9 @@ async fn announce(inner: &Inner, session: &Session) -> Result<(), PullError> {
             }
             News::Tie => {
                 let tie = ties.borrow_and_update().clone();
-                if let Some(tie) = tie {
+                let work = inner.chain.view().tip.total_work();
+                // Once decided it is no news.
+                if let Some(tie) = tie.filter(|tie| tie.work == work) {
                     announce_tip(inner, session, &tie).await?;
                 }
             }
@@ -103,7 +103,7 @@ async fn next(
 
 /// Announces a tip, unless the peer announced it itself: nothing is echoed.
 async fn announce_tip(inner: &Inner, session: &Session, tip: &Tip) -> Result<(), PullError> {
-    if session.tip().id == tip.id {
+    if session.announced(tip.id) {
         return Ok(());
     }
     let compact = compact::push(inner, session, tip.id).await;

@@ -86,8 +86,10 @@ pub(super) struct Session {
     pub(super) remote: Remote,
     /// Cancelled when the session is to end.
     pub(super) end: CancellationToken,
-    /// The peer's tip as it last announced it.
+    /// The first tip with the most work of those that the peer announced.
     tip: watch::Sender<Arc<Tip>>,
+    /// The one that it announced last.
+    last_tip: Mutex<BlockId>,
     /// Tips that were not looked at yet.
     tips: Mutex<VecDeque<Arc<Tip>>>,
     tips_ready: Notify,
@@ -141,6 +143,7 @@ impl Session {
             remote,
             end,
             tip: watch::Sender::new(Arc::clone(&tip)),
+            last_tip: Mutex::new(tip.id),
             tips: Mutex::new(VecDeque::from([tip])),
             tips_ready: Notify::new(),
             known: Mutex::new(Known::new(MAX_KNOWN_WIRE_IDS)),
@@ -165,6 +168,11 @@ impl Session {
         Arc::clone(&self.tip.borrow())
     }
 
+    /// Whether the peer announced this one just now.
+    pub(super) fn announced(&self, tip: BlockId) -> bool {
+        self.tip.borrow().id == tip || *lock(&self.last_tip) == tip
+    }
+
     /// The peer announced a tip, or a branch with as much work beside it.
     pub(super) fn take_tip(&self, tip: Tip) {
         let tip = Arc::new(tip);
@@ -175,7 +183,15 @@ impl Session {
         }
         tips.push_back(Arc::clone(&tip));
         drop(tips);
-        self.tip.send_replace(tip);
+        *lock(&self.last_tip) = tip.id;
+        // A branch with as much work beside it is not where the peer is.
+        self.tip.send_if_modified(|known| {
+            let is_better = tip.work > known.work;
+            if is_better {
+                *known = tip;
+            }
+            is_better
+        });
         self.tips_ready.notify_one();
     }
 

@@ -143,3 +143,31 @@ fn a_tie_that_is_announced_behind_a_tip_does_not_hide_it() {
     }
     assert_eq!(session.announced_tips().len(), MAX_WAITING_TIPS);
 }
+
+#[test]
+fn what_there_is_no_room_for_to_wait_is_asked_for_again() {
+    let session = session();
+    while session.may_wait() {}
+    assert!(session.wants_pool_again());
+    session.asks_for_pool();
+    session.waited(1);
+    assert!(session.may_wait() && !session.wants_pool_again());
+}
+
+#[test]
+fn a_tie_is_not_where_a_peer_is_and_is_not_echoed_either() {
+    let session = session();
+    let tip = |height, work, id: u8| Tip {
+        height: Height::new(height),
+        work: Work::new(work),
+        id: BlockId::from_bytes([id; 32]),
+        headers: Vec::new(),
+    };
+    session.take_tip(tip(7, 70, 1));
+    session.take_tip(tip(6, 70, 2));
+    assert_eq!(session.tip().height, Height::new(7));
+    assert!([1, 2].iter().all(|id| session.announced(BlockId::from_bytes([*id; 32]))));
+    session.take_tip(tip(8, 80, 3));
+    assert_eq!(session.tip().height, Height::new(8));
+    assert!(!session.announced(BlockId::from_bytes([1; 32])));
+}

@@ -54,6 +54,19 @@ impl Hostile {
         tokio::time::timeout(super::PATIENCE, wants).await.unwrap()
     }
 
+    /// The next tip that the node tells.
+    async fn told(&mut self) -> wire::Tip {
+        let tips = async {
+            loop {
+                let event = self.stream.next().await.unwrap().unwrap();
+                if let Some(wire::follow_response::Event::Tip(tip)) = event.event {
+                    return tip;
+                }
+            }
+        };
+        tokio::time::timeout(super::PATIENCE, tips).await.unwrap()
+    }
+
     pub(super) async fn announce(&self, tip: &Tip) -> Result<(), CallError> {
         self.client.announce(Some(tip.to_wire()), None).await
     }
@@ -92,6 +105,20 @@ async fn a_header_without_work_bans_its_sender_and_an_honest_peer_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_from_before_a_ban_cannot_be_followed_during_it() {
+    let node = Node::start(alone()).await;
+    let env = Env::system().unwrap();
+    let (mut calls, _) = client::connect(&env, "127.0.0.1", node.address.port()).await.unwrap();
+    let (_, token) = client::shake_hands(&mut calls, &hello(1)).await.unwrap();
+    let another = Hostile::meet(&node, hello(2)).await.unwrap();
+    node.network.ban("127.0.0.1:1", std::time::Duration::from_secs(3_600), "").await.unwrap();
+    let followed = Client::new(calls, token, 4 << 20).follow().await.map(drop);
+    assert_eq!(code(followed), Code::Unauthenticated);
+    eventually("nor is any session left", || node.network.peers().is_empty()).await;
+    drop(another);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mutated_body_bans_its_sender_and_the_real_one_is_taken_from_another() {
     let (node, honest) = (Node::start(alone()).await, Node::start(alone()).await);
     honest.mine(1, 1).await;
@@ -108,6 +135,24 @@ async fn a_mutated_body_bans_its_sender_and_the_real_one_is_taken_from_another()
     honest.connect(&node).await;
     node.agrees_with(&honest).await;
     assert_eq!(node.height(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tie_that_is_decided_is_no_news_to_whoever_comes_later() {
+    let node = Node::start(alone()).await;
+    let inner = node.network.inner();
+    node.mine(1, 1).await;
+    let beside = mine(&dev(), &crate::chain::ChainView::genesis(&dev()), Vec::new(), 2).header;
+    let work = node.chain.view().tip.total_work();
+    inner.ties.send_replace(Some(std::sync::Arc::new(Tip { work, ..tip(beside, 1, 0) })));
+    let mut while_it_stands = Hostile::meet(&node, hello(1)).await.unwrap();
+    assert_eq!([while_it_stands.told().await.height, while_it_stands.told().await.height], [1, 1]);
+    node.mine(1, 1).await;
+    eventually("it is announced", || inner.tips.borrow().height == Height::new(2)).await;
+    let mut later = Hostile::meet(&node, Hello { listen_port: Some(2), ..hello(2) }).await.unwrap();
+    assert_eq!(later.told().await.height, 2);
+    node.mine(1, 1).await;
+    assert_eq!(later.told().await.height, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
