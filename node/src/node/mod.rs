@@ -51,7 +51,7 @@ pub struct Node {
     admin: Option<PathBuf>,
     data_dir: PathBuf,
     env: Env,
-    lock: DiskLock,
+    lock: Arc<DiskLock>,
     store: Arc<dyn Store>,
     chain: Chain,
     mempool: Mempool,
@@ -72,7 +72,7 @@ impl Node {
     /// # Errors
     /// See [`StartError`]; nothing keeps running then.
     pub async fn start(config: Config, env: Env) -> Result<Self, StartError> {
-        let lock = lock(&config, &env)?;
+        let lock = Arc::new(lock(&config, &env)?);
         if let Some(path) = &config.ready_file {
             ready::clear(&**env.disk(), path).map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
         }
@@ -83,12 +83,14 @@ impl Node {
         };
         let opened = open(&config, &env).await?;
         let tasks = Tasks::new();
-        match Self::assemble(&config, env, listeners, opened, lock, &tasks).await {
+        match Self::assemble(&config, env, listeners, opened, Arc::clone(&lock), &tasks).await {
             Ok(node) => Ok(node),
             Err(error) => {
                 tasks.stop();
                 // What stopped it is the error at hand; how the rest ended adds nothing.
                 let _ = tasks.supervise().await;
+                // Held until nothing of this node can write any more.
+                drop(lock);
                 Err(error)
             }
         }
@@ -100,7 +102,7 @@ impl Node {
         env: Env,
         listeners: Listeners,
         opened: Opened,
-        lock: DiskLock,
+        lock: Arc<DiskLock>,
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
         let Listeners { rpc: (rpc_listener, rpc), p2p: (p2p_listener, p2p), admin: admin_socket } = listeners;
