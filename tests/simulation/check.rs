@@ -16,6 +16,11 @@ const LONG_AFTER: TimeMs = TimeMs::new(2_000_000_000_000);
 /// How far a block may be ahead of a node's clock.
 const MOST_AHEAD_MS: u64 = 60_000;
 
+/// A network is quick below this time between two blocks of one miner.
+const QUICK_MS: u64 = 1_000;
+/// On a quick network, blocks below a tip that may still be undone.
+const UNSETTLED: u64 = 10;
+
 /// Whether all nodes are of one mind, and every transfer was taken by somebody and is accounted for everywhere.
 pub(crate) fn settled(hosts: &Hosts, least_height: u64) -> Result<(), String> {
     let mut nodes = Vec::new();
@@ -28,7 +33,9 @@ pub(crate) fn settled(hosts: &Hosts, least_height: u64) -> Result<(), String> {
     let in_time: Vec<usize> = (0..tips.len()).filter(|at| !is_ahead(*at)).collect();
     let common = in_time.first().map(|at| tips[*at]).ok_or("every node is on a branch of the future")?;
     hosts.trace.borrow_mut().most("nodes left on a branch of the future", (tips.len() - in_time.len()) as u64);
-    if in_time.iter().any(|at| tips[*at].id() != common.id()) {
+    if hosts.params.target_spacing_ms < QUICK_MS {
+        follow_one_chain(&nodes, &in_time)?;
+    } else if in_time.iter().any(|at| tips[*at].id() != common.id()) {
         let shown = |at: usize, tip: &farthing_consensus::HeaderContext| {
             let behind = tip.time().get().saturating_sub(nodes_time(hosts, at).get());
             let peers = nodes[at].network.peers().len();
@@ -50,6 +57,26 @@ pub(crate) fn settled(hosts: &Hosts, least_height: u64) -> Result<(), String> {
         for (at, node) in nodes.iter().enumerate() {
             accounted_for(node, id).map_err(|why| format!("transfer {id}, taken by node {by}: node {at} {why}"))?;
         }
+    }
+    for (id, by) in &ledger.contested {
+        accounted_for(&nodes[*by], id).map_err(|why| format!("transfer {id}, taken by node {by}: it {why}"))?;
+    }
+    Ok(())
+}
+
+/// Where blocks come faster than they travel no two nodes need ever be at the same tip: they are on one chain if all
+/// have the same block a little way below the lowest tip, and no tip is much higher.
+fn follow_one_chain(nodes: &[Handles], in_time: &[usize]) -> Result<(), String> {
+    let heights = in_time.iter().map(|at| nodes[*at].chain.view().tip.height().get());
+    let (lowest, highest) = (heights.clone().min().unwrap_or_default(), heights.max().unwrap_or_default());
+    if highest - lowest > UNSETTLED {
+        return Err(format!("tips are between {lowest} and {highest}"));
+    }
+    let settled = Height::new(lowest.saturating_sub(UNSETTLED));
+    let blocks = in_time.iter().map(|at| now(nodes[*at].chain.best_at(settled)).map_err(|error| error.to_string()));
+    let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
+    if blocks.iter().any(|block| *block != blocks[0]) {
+        return Err(format!("tips are between {lowest} and {highest}, and blocks differ at {settled}: {blocks:?}"));
     }
     Ok(())
 }

@@ -67,6 +67,8 @@ pub(crate) struct Host {
     /// The process on it is about to die: nothing that it does counts any more.
     dying: Cell<bool>,
     dies: Notify,
+    /// The drive is failing: the node may.
+    drive_fails: Cell<bool>,
     /// Work of the best tip that it ever showed.
     best: Cell<Work>,
 }
@@ -93,6 +95,7 @@ impl Hosts {
             running: RefCell::default(),
             dying: Cell::new(false),
             dies: Notify::new(),
+            drive_fails: Cell::new(false),
             best: Cell::new(Work::ZERO),
         };
         Self {
@@ -138,6 +141,11 @@ impl Hosts {
         self.nodes[at].dying.set(true);
         self.nodes[at].dies.notify_one();
         self.went_down(at);
+    }
+
+    /// Whether a node may fail because its drive does.
+    pub(crate) fn set_drive_fails(&self, at: usize, fails: bool) {
+        self.nodes[at].drive_fails.set(fails);
     }
 
     /// Forgets what ran on a machine.
@@ -270,6 +278,9 @@ async fn run_node(hosts: &Rc<Hosts>, at: usize, net: SimNet) {
             hosts.went_down(at);
             match outcome {
                 Ok(()) => hosts.note(at, format_args!("stopped")),
+                Err(failure) if hosts.nodes[at].drive_fails.get() => {
+                    hosts.note(at, format_args!("gives up: {}", tasks::Chain(&failure)));
+                }
                 Err(failure) => hosts.fail(format!("node {at} failed: {}", tasks::Chain(&failure))),
             }
         }

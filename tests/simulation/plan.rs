@@ -54,6 +54,8 @@ pub(crate) struct Order {
     pub(crate) to: usize,
     /// Which node is asked first.
     pub(crate) node: usize,
+    /// The node that is given another transfer of the same nonce at the same time, if the payer cheats.
+    pub(crate) rival: Option<usize>,
 }
 
 /// Latency of a link, one way.
@@ -70,6 +72,12 @@ pub(crate) enum Event {
     Kill(usize),
     /// The machine loses power; what was not synced may be lost, and nobody is told.
     PowerCut(usize, Survivors),
+    /// The drive fails at a change to come, in the middle of whatever the node writes then, and power with it.
+    TornWrite { node: usize, nth: u64, survivors: Survivors },
+    /// Something else fills the disk but for so many bytes.
+    DiskFull { node: usize, spare: u64 },
+    /// There is room again.
+    DiskFreed(usize),
     /// The operator stops the node.
     Stop(usize),
     /// It is started again.
@@ -144,7 +152,11 @@ impl Plan {
             events: Vec::new(),
             heals_at,
             latency,
-            spacing: Duration::from_secs(dice.between(3, 8) as u64),
+            spacing: match dice.below(8) {
+                // Long branches: what is undone is then told of by its end only.
+                0 => Duration::from_millis(dice.between(300, 600) as u64),
+                _ => Duration::from_secs(dice.between(3, 8) as u64),
+            },
             least_height: 1,
         };
         plan.add_trouble(&mut dice);
@@ -171,10 +183,11 @@ impl Plan {
         let mut down_until = vec![Duration::ZERO; count];
         for cut in 0..dice.between(number / 2, number * 3 / 2) {
             let at = dice.time(QUIET, self.heals_at);
-            match dice.below(10) {
-                0..=3 => self.add_stop(dice, at, &mut down_until),
-                4..=6 => self.add_cut(dice, at, cut),
-                7 | 8 => self.add_delay(dice, at),
+            match dice.below(12) {
+                0..=4 => self.add_stop(dice, at, &mut down_until),
+                5..=7 => self.add_cut(dice, at, cut),
+                8 | 9 => self.add_delay(dice, at),
+                10 => self.add_full_disk(dice, at),
                 _ => {
                     let (node, skew_ms) = (dice.below(count), skew(dice));
                     self.events.push((at, Event::Clock { node, skew_ms }));
@@ -185,11 +198,11 @@ impl Plan {
 
     fn add_stop(&mut self, dice: &mut Dice, at: Duration, down_until: &mut [Duration]) {
         let node = dice.below(self.nodes.len());
-        let how = match dice.below(6) {
+        let survivors = [Survivors::OnlySynced, Survivors::Prefix, Survivors::AnySectors][dice.below(3)];
+        let how = match dice.below(8) {
             0 | 1 => Event::Kill(node),
-            2 => Event::PowerCut(node, Survivors::OnlySynced),
-            3 => Event::PowerCut(node, Survivors::Prefix),
-            4 => Event::PowerCut(node, Survivors::AnySectors),
+            2..=4 => Event::PowerCut(node, survivors),
+            5 | 6 => Event::TornWrite { node, nth: dice.between(1, 40) as u64, survivors },
             _ => Event::Stop(node),
         };
         let until = at + dice.time(Duration::from_millis(100), Duration::from_secs(15));
@@ -211,6 +224,15 @@ impl Plan {
             self.events.push((at, Event::Cut { cut: 2 * cut + 1, from: outside, to: inside }));
             self.events.push((until, Event::Mend { cut: 2 * cut + 1 }));
         }
+    }
+
+    fn add_full_disk(&mut self, dice: &mut Dice, at: Duration) {
+        let node = dice.below(self.nodes.len());
+        let until = (at + dice.time(Duration::from_secs(1), Duration::from_secs(15))).min(self.heals_at);
+        // Around what the log, and what the mempool's journal, leave free for others; and none at all.
+        let room = [0, 32 << 20, 64 << 20][dice.below(3)];
+        let spare = room + dice.between(0, 20_000) as u64;
+        self.events.extend([(at, Event::DiskFull { node, spare }), (until, Event::DiskFreed(node))]);
     }
 
     fn add_delay(&mut self, dice: &mut Dice, at: Duration) {
@@ -264,7 +286,8 @@ fn orders(dice: &mut Dice, nodes: usize, until: Duration) -> Vec<Order> {
         .map(|_| {
             let from = dice.below(4);
             let node = if dice.one_in(3) { dice.below(nodes) } else { from % nodes };
-            Order { at: dice.time(Duration::from_secs(2), until), from, to: dice.below(7), node }
+            let rival = dice.one_in(6).then(|| dice.below(nodes));
+            Order { at: dice.time(Duration::from_secs(2), until), from, to: dice.below(7), node, rival }
         })
         .collect();
     orders.sort_by_key(|order| order.at);

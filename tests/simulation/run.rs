@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
+    path::Path,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -11,6 +12,10 @@ use std::{
 use farthing::{
     Mites, Network, Params, TimeMs,
     params::{Allocation, ParamsFields},
+};
+use farthing_node::env::{
+    Disk as _,
+    disk::{Fault, FaultError, FaultOp, Survivors},
 };
 use turmoil::Sim;
 
@@ -96,6 +101,8 @@ struct Simulated {
     hosts: Rc<Hosts>,
     /// Events that have happened.
     happened: usize,
+    /// Drives that fail once so many changes were tried.
+    failing: Vec<(usize, u64, Survivors)>,
     /// Killed in this step.
     dying: Vec<usize>,
     /// To be started as soon as they have stopped.
@@ -138,6 +145,7 @@ impl Simulated {
             sim,
             hosts: Rc::clone(hosts),
             happened: 0,
+            failing: Vec::new(),
             dying: Vec::new(),
             to_start: Vec::new(),
             steps: 0,
@@ -156,6 +164,13 @@ impl Simulated {
         self.hosts.time.set(self.sim.elapsed());
         for node in std::mem::take(&mut self.dying) {
             self.sim.crash(self.hosts.address(node));
+        }
+        let failed = |(node, at, _): &(usize, u64, _)| self.hosts.host(*node).disk.changes() >= *at;
+        let (failed, failing) = std::mem::take(&mut self.failing).into_iter().partition(failed);
+        self.failing = failing;
+        for (node, _, survivors) in Vec::<(usize, u64, Survivors)>::from(failed) {
+            self.hosts.trace.borrow_mut().count("drives failed while writing");
+            self.cut_power(node, survivors);
         }
         let (down, stopping) = std::mem::take(&mut self.to_start).into_iter().partition(|node| self.is_down(*node));
         self.to_start = stopping;
@@ -195,32 +210,46 @@ impl Simulated {
         while let Some((at, event)) = plan.events.get(self.happened).filter(|(at, _)| *at <= now) {
             debug_assert!(*at <= now);
             self.happened += 1;
-            self.happen(event, plan);
+            self.happen(event);
         }
         if !self.healed && now >= plan.heals_at {
             self.heal(plan);
         }
     }
 
-    fn happen(&mut self, event: &Event, plan: &Plan) {
+    fn happen(&mut self, event: &Event) {
         let hosts = Rc::clone(&self.hosts);
         match event {
             Event::Kill(node) if self.is_up(*node) => {
                 hosts.note(*node, format_args!("killed"));
                 hosts.trace.borrow_mut().count("kills");
+                self.failing.retain(|(failing, ..)| failing != node);
                 hosts.host(*node).disk.kill();
                 hosts.die(*node);
                 self.dying.push(*node);
             }
             Event::PowerCut(node, survivors) if self.is_up(*node) => {
-                hosts.note(*node, format_args!("loses power, {survivors:?} survive"));
                 hosts.trace.borrow_mut().count("power cuts");
-                let everybody: Vec<usize> = (0..=hosts.len()).filter(|other| other != node).collect();
-                self.cuts.insert(Cut::Power(*node, true), (vec![*node], everybody.clone()));
-                self.cuts.insert(Cut::Power(*node, false), (everybody, vec![*node]));
-                self.rewire();
-                hosts.host(*node).disk.crash(*survivors, plan.seed ^ self.steps);
-                self.crash(*node);
+                self.cut_power(*node, *survivors);
+            }
+            Event::TornWrite { node, nth, survivors } if self.is_up(*node) => {
+                let disk = &hosts.host(*node).disk;
+                hosts.note(*node, format_args!("its drive will fail at change {nth}"));
+                hosts.set_drive_fails(*node, true);
+                self.failing.push((*node, disk.changes() + nth, *survivors));
+                disk.inject(Fault { op: FaultOp::AnyChange, nth: *nth, error: FaultError::Io, lasting: true });
+            }
+            Event::DiskFull { node, spare } => {
+                let disk = &hosts.host(*node).disk;
+                disk.set_capacity(u64::MAX);
+                let used = disk.free_space(Path::new("/")).map_or(0, |free| u64::MAX - free);
+                hosts.note(*node, format_args!("its disk is full but for {spare} bytes"));
+                hosts.trace.borrow_mut().count("full disks");
+                disk.set_capacity(used + spare);
+            }
+            Event::DiskFreed(node) => {
+                hosts.note(*node, format_args!("its disk has room again"));
+                hosts.host(*node).disk.set_capacity(u64::MAX);
             }
             Event::Stop(node) => {
                 if let Some(handles) = hosts.handles(*node) {
@@ -229,8 +258,15 @@ impl Simulated {
                     handles.tasks.stop();
                 }
             }
-            Event::Start(node) => self.to_start.push(*node),
-            Event::Kill(_) | Event::PowerCut(..) => {}
+            Event::Start(node) => {
+                // A drive that had nothing to write did not fail.
+                self.spare_drive(*node);
+                let stands = hosts.handles(*node).is_some_and(|handles| !handles.tasks.token().is_cancelled());
+                if !stands && !self.to_start.contains(node) {
+                    self.to_start.push(*node);
+                }
+            }
+            Event::Kill(_) | Event::PowerCut(..) | Event::TornWrite { .. } => {}
             Event::Cut { cut, from, to } => {
                 hosts.note_world(format_args!("cut {cut}: {from:?} do not reach {to:?}"));
                 hosts.trace.borrow_mut().count("cuts, one way each");
@@ -270,6 +306,8 @@ impl Simulated {
         self.rewire();
         for a in 0..self.hosts.len() {
             self.hosts.host(a).clock.set_skew(0);
+            self.hosts.host(a).disk.set_capacity(u64::MAX);
+            self.spare_drive(a);
             for b in 0..a {
                 self.set_latency(a, b, plan.latency);
             }
@@ -287,6 +325,23 @@ impl Simulated {
         !self.is_up(node)
     }
 
+    fn cut_power(&mut self, node: usize, survivors: Survivors) {
+        self.hosts.note_world(format_args!("node {node} loses power, {survivors:?} survive"));
+        let everybody: Vec<usize> = (0..=self.hosts.len()).filter(|other| *other != node).collect();
+        self.cuts.insert(Cut::Power(node, true), (vec![node], everybody.clone()));
+        self.cuts.insert(Cut::Power(node, false), (everybody, vec![node]));
+        self.rewire();
+        self.failing.retain(|(failing, ..)| *failing != node);
+        self.hosts.host(node).disk.crash(survivors, self.steps);
+        self.crash(node);
+    }
+
+    fn spare_drive(&mut self, node: usize) {
+        self.failing.retain(|(failing, ..)| *failing != node);
+        self.hosts.host(node).disk.clear_faults();
+        self.hosts.set_drive_fails(node, false);
+    }
+
     fn crash(&mut self, node: usize) {
         // Handles first: with them goes the last that the test holds of the process.
         self.hosts.went_down(node);
@@ -296,6 +351,7 @@ impl Simulated {
     fn start(&mut self, node: usize) {
         self.hosts.note_world(format_args!("node {node} is started"));
         self.hosts.trace.borrow_mut().count("restarts");
+        self.hosts.set_drive_fails(node, false);
         self.cuts.remove(&Cut::Power(node, true));
         self.cuts.remove(&Cut::Power(node, false));
         self.rewire();

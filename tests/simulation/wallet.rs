@@ -11,6 +11,7 @@ use farthing_node::env::Net as _;
 use hyper_util::rt::TokioIo;
 use tokio::time::{sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
+use tonic_types::StatusExt as _;
 
 use crate::{
     hosts::{Hosts, RPC_PORT},
@@ -28,6 +29,8 @@ const PAUSE: Duration = Duration::from_millis(700);
 pub(crate) struct Ledger {
     /// Transfers that a node took, and which node.
     pub(crate) acknowledged: Vec<(TxId, usize)>,
+    /// Transfers with a rival of the same nonce: only the node that took one need know what became of it.
+    pub(crate) contested: Vec<(TxId, usize)>,
     /// Transfers still to be submitted.
     pub(crate) open: usize,
 }
@@ -47,23 +50,55 @@ pub(crate) async fn run(hosts: Rc<Hosts>, orders: Vec<Order>) -> turmoil::Result
 async fn pay(hosts: Rc<Hosts>, payer: usize, orders: Vec<Order>) {
     let dice = RefCell::new(Dice::new(hosts.seed ^ (0xca11 + payer as u64)));
     let key = keys::all().nth(payer).expect("one of four");
-    for (nonce, order) in orders.into_iter().enumerate() {
+    for (nonce, order) in (0_u64..).zip(orders) {
         sleep(order.at.saturating_sub(hosts.time.now())).await;
         let to = keys::all().nth(order.to).map_or(Address::from_bytes([order.to as u8; 32]), |key| key.address());
-        let signed = key.pay(&hosts.params, nonce as u64, to, 1);
-        let id = signed.transaction().id(hosts.params.genesis_id());
+        let (signed, rival) = (key.pay(&hosts.params, nonce, to, 1), key.pay(&hosts.params, nonce, to, 2));
+        let ids = [&signed, &rival].map(|signed| signed.transaction().id(hosts.params.genesis_id()));
+        if let Some(node) = order.rival
+            && submit(&hosts, node, rival.to_canonical()).await.is_ok()
+        {
+            took(&hosts, payer, node, nonce, ids[1]);
+            hosts.ledger.borrow_mut().contested.push((ids[1], node));
+        }
         let mut node = order.node;
-        while let Err(refusal) = submit(&hosts, node, signed.to_canonical()).await {
-            hosts.note_world(format_args!("payer {payer}: node {node} does not take transfer {nonce}: {refusal}"));
-            hosts.trace.borrow_mut().count("submissions refused or unanswered");
+        let taken = loop {
+            match submit(&hosts, node, signed.to_canonical()).await {
+                Ok(()) => break true,
+                // Its rival was mined before.
+                Err(Refused { nonce_is_used: true, .. }) if order.rival.is_some() => break false,
+                Err(Refused { why, .. }) => {
+                    hosts.note_world(format_args!("payer {payer}: node {node} does not take transfer {nonce}: {why}"));
+                    hosts.trace.borrow_mut().count("submissions refused or unanswered");
+                }
+            }
             sleep(PAUSE).await;
             node = dice.borrow_mut().below(hosts.len());
+        };
+        if taken {
+            took(&hosts, payer, node, nonce, ids[0]);
+            let mut ledger = hosts.ledger.borrow_mut();
+            if order.rival.is_some() { &mut ledger.contested } else { &mut ledger.acknowledged }.push((ids[0], node));
         }
-        hosts.note_world(format_args!("payer {payer}: node {node} took transfer {nonce}, {}", short(&id)));
-        hosts.trace.borrow_mut().count("transfers acknowledged");
-        let mut ledger = hosts.ledger.borrow_mut();
-        ledger.acknowledged.push((id, node));
-        ledger.open -= 1;
+        hosts.ledger.borrow_mut().open -= 1;
+    }
+}
+
+fn took(hosts: &Hosts, payer: usize, node: usize, nonce: u64, id: TxId) {
+    hosts.note_world(format_args!("payer {payer}: node {node} took transfer {nonce}, {}", short(&id)));
+    hosts.trace.borrow_mut().count("transfers acknowledged");
+}
+
+/// Why a node does not take a transfer.
+struct Refused {
+    why: String,
+    /// Another transfer of this nonce was mined.
+    nonce_is_used: bool,
+}
+
+impl Refused {
+    fn unheard(why: impl ToString) -> Self {
+        Self { why: why.to_string(), nonce_is_used: false }
     }
 }
 
@@ -72,15 +107,18 @@ pub(crate) fn short(id: &impl ToString) -> String {
     id.to_string().chars().take(8).collect()
 }
 
-async fn submit(hosts: &Hosts, node: usize, transaction: Vec<u8>) -> Result<(), String> {
+async fn submit(hosts: &Hosts, node: usize, transaction: Vec<u8>) -> Result<(), Refused> {
     let asked = async {
-        let channel = connect(hosts, node).await?;
+        let channel = connect(hosts, node).await.map_err(Refused::unheard)?;
         let form = v1::submit_transaction_request::Form::TransactionBytes(transaction.into());
         let request = v1::SubmitTransactionRequest { form: Some(form) };
         let answer = LedgerServiceClient::new(channel).submit_transaction(request).await;
-        answer.map(|_| ()).map_err(|status| format!("{}: {}", status.code(), status.message()))
+        answer.map(|_| ()).map_err(|status| Refused {
+            why: format!("{:?}: {}", status.code(), status.message()),
+            nonce_is_used: status.get_error_details().error_info().is_some_and(|info| info.reason == "NONCE_TOO_LOW"),
+        })
     };
-    timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err("no answer".to_owned()))
+    timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(Refused::unheard("no answer")))
 }
 
 async fn connect(hosts: &Hosts, node: usize) -> Result<Channel, String> {
