@@ -55,7 +55,11 @@ pub(crate) fn settled(hosts: &Hosts, least_height: u64) -> Result<(), String> {
     }
     for (id, by) in &ledger.acknowledged {
         for (at, node) in nodes.iter().enumerate() {
-            accounted_for(node, id).map_err(|why| format!("transfer {id}, taken by node {by}: node {at} {why}"))?;
+            let kept = accounted_for(node, id);
+            let mined = kept.map_err(|why| format!("transfer {id}, taken by node {by}: node {at} {why}"))?;
+            if !mined && in_time.contains(&at) {
+                return Err(format!("transfer {id}, taken by node {by}, is not mined on the chain of node {at}"));
+            }
         }
     }
     for (id, by) in &ledger.contested {
@@ -85,12 +89,12 @@ fn nodes_time(hosts: &Hosts, at: usize) -> TimeMs {
     farthing_node::env::Clock::now(&hosts.host(at).clock)
 }
 
-/// Mined, pending, or gone for a reason that is remembered.
-fn accounted_for(node: &Handles, id: &TxId) -> Result<(), String> {
+/// Mined, which is true, or pending, or gone for a reason that is remembered.
+fn accounted_for(node: &Handles, id: &TxId) -> Result<bool, String> {
     match now(node.chain.locate(*id)).map_err(|error| error.to_string())? {
-        Some(_) => Ok(()),
+        Some(_) => Ok(true),
         None => match node.mempool.status(id) {
-            Some(PoolStatus::Pending | PoolStatus::Dropped { .. }) => Ok(()),
+            Some(PoolStatus::Pending | PoolStatus::Dropped { .. }) => Ok(false),
             Some(PoolStatus::Queued) => Err("keeps it waiting for an earlier one".to_owned()),
             None => Err("does not know it".to_owned()),
         },

@@ -15,6 +15,7 @@ mod many;
 mod plan;
 mod run;
 mod seeds;
+mod shapes;
 mod topologies;
 mod trace;
 mod wallet;

@@ -41,7 +41,6 @@ pub(crate) fn run_seed(seed: u64, chaos: Duration, print: bool) -> Outcome {
         failures: vec![format!("panicked: {}", panic_message(&*panic))],
         last_lines: Vec::new(),
         simulated: Duration::ZERO,
-        took: Duration::ZERO,
     })
 }
 
@@ -77,11 +76,31 @@ pub(crate) fn run_seeds(seeds: Range<u64>, threads: usize, tell: impl Fn(&Outcom
     summary
 }
 
+/// Events without which a simulation proves nothing.
+const WANTED: [&str; 9] = [
+    "kills",
+    "power cuts",
+    "drives failed while writing",
+    "full disks",
+    "stops",
+    "cuts, one way each",
+    "changes of latency",
+    "jumps of a clock",
+    "reorganisations",
+];
+
+impl Summary {
+    /// Events that happened in fewer than one run of five.
+    pub(crate) fn scarce(&self) -> Vec<&'static str> {
+        WANTED.into_iter().filter(|what| self.counts.of(what) < self.runs / 5).collect()
+    }
+}
+
 /// What a failed run has to say, and how to see it again.
 pub(crate) fn report(outcome: &Outcome) -> String {
     let (seed, failures, lines) = (outcome.seed, outcome.failures.join("\n"), outcome.last_lines.join("\n"));
     format!(
         "seed {seed} failed:\n{failures}\nthe end of its trace:\n{lines}\nto see all of it:\n    \
-         cargo run --release --example simulate -- --seed {seed} --trace"
+         cargo run --example simulate -- --seed {seed} --trace"
     )
 }

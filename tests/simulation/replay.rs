@@ -15,15 +15,20 @@ mod keys;
 mod many;
 mod plan;
 mod run;
+mod shapes;
 mod trace;
 mod wallet;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
 
 use many::{CHAOS, report, run_seed, run_seeds};
 use run::Outcome;
+use shapes::{Shape, carry};
 
 /// Runs simulations of whole nodes by seed.
 #[derive(Parser)]
@@ -43,6 +48,9 @@ struct Arguments {
     /// Threads for many seeds
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Carry bursts of blocks over sixteen nodes in several shapes, and tell how long a hop takes
+    #[arg(long)]
+    shapes: bool,
     /// One long run: so many simulated minutes of trouble
     #[arg(long, value_name = "MINUTES")]
     soak: Option<u64>,
@@ -53,14 +61,34 @@ fn main() -> ExitCode {
     if let Some(filter) = &arguments.log {
         tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
     }
+    if arguments.shapes {
+        return all_shapes(arguments.trace);
+    }
     if let Some(seeds) = arguments.seeds {
         return many_seeds(&arguments, seeds);
     }
     let chaos = arguments.soak.map_or(CHAOS, |minutes| Duration::from_secs(60 * minutes));
+    let began = Instant::now();
     let outcome = run_seed(arguments.seed, chaos, arguments.trace);
     print!("{}", outcome.counts);
-    println!("{:?} simulated in {:?}; trace {}", outcome.simulated, outcome.took, outcome.digest);
+    println!("{:?} simulated in {:?}; trace {}", outcome.simulated, began.elapsed(), outcome.digest);
     verdict(std::slice::from_ref(&outcome))
+}
+
+fn all_shapes(print: bool) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for shape in [Shape::Line, Shape::Ring, Shape::Star, Shape::Random] {
+        for (how, pause) in [("a second apart", Duration::from_secs(1)), ("at once", Duration::ZERO)] {
+            match carry(shape, pause, print) {
+                Ok(hops) => println!("{shape:?}, blocks {how}: {hops}"),
+                Err(why) => {
+                    eprintln!("{shape:?}, blocks {how}: {why}");
+                    code = ExitCode::FAILURE;
+                }
+            }
+        }
+    }
+    code
 }
 
 fn many_seeds(arguments: &Arguments, seeds: u64) -> ExitCode {
@@ -71,6 +99,9 @@ fn many_seeds(arguments: &Arguments, seeds: u64) -> ExitCode {
     });
     print!("{}", summary.counts);
     println!("{} runs, {:?} of simulated time in {:?}", summary.runs, summary.simulated, summary.took);
+    if !summary.scarce().is_empty() {
+        println!("there were hardly any {}", summary.scarce().join(", "));
+    }
     verdict(&summary.failed)
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::Path,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use farthing::{
@@ -51,7 +51,6 @@ pub(crate) struct Outcome {
     /// The end of the trace.
     pub(crate) last_lines: Vec<String>,
     pub(crate) simulated: Duration,
-    pub(crate) took: Duration,
 }
 
 /// A network like dev, in which a miner finds a block in the mean every `spacing`.
@@ -72,7 +71,6 @@ pub(crate) fn params(spacing: Duration) -> Arc<Params> {
 
 /// Runs a plan to its end, or to the first property that does not hold. Gives what was seen of the nodes as well.
 pub(crate) fn run(plan: &Plan, print: bool) -> (Outcome, Rc<Hosts>) {
-    let began = Instant::now();
     let trace = Trace::new(KEPT_LINES, print);
     let hosts = Rc::new(Hosts::new(plan, params(plan.spacing), trace));
     let mut world = Simulated::new(plan, &hosts);
@@ -89,7 +87,6 @@ pub(crate) fn run(plan: &Plan, print: bool) -> (Outcome, Rc<Hosts>) {
         failures: hosts.failures(),
         last_lines: trace.lines().map(str::to_owned).collect(),
         simulated: hosts.time.now(),
-        took: began.elapsed(),
     };
     drop(trace);
     (outcome, hosts)

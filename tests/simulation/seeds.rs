@@ -46,9 +46,5 @@ fn whatever_goes_wrong_every_node_keeps_its_promises() {
     let failed: Vec<String> = summary.failed.iter().map(report).collect();
     assert!(failed.is_empty(), "{} of {} runs failed\n{}", failed.len(), summary.runs, failed.join("\n\n"));
     // A simulation in which nothing goes wrong proves nothing.
-    for what in
-        ["kills", "power cuts", "cuts, one way each", "reorganisations", "jumps of a clock", "restarts", "stops"]
-    {
-        assert!(summary.counts.of(what) >= summary.runs / 4, "there were hardly any {what}");
-    }
+    assert_eq!(summary.scarce(), [""; 0]);
 }
