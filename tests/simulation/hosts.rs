@@ -120,6 +120,11 @@ impl Hosts {
         &self.nodes[at]
     }
 
+    /// Bytes on all simulated disks.
+    pub(crate) fn bytes_on_disks(&self) -> u64 {
+        self.nodes.iter().map(|host| host.disk.used()).sum()
+    }
+
     /// The address of a node's machine: each in a network of its own, as the limits per network expect.
     #[expect(clippy::unused_self, reason = "reads as the other questions do")]
     pub(crate) fn address(&self, at: usize) -> IpAddr {

@@ -12,6 +12,7 @@ mod hosts;
 #[path = "../harness/keys.rs"]
 mod keys;
 mod many;
+mod memory;
 mod plan;
 mod run;
 mod seeds;

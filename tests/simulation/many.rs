@@ -13,13 +13,14 @@ use std::{
 use farthing_node::tasks::panic_message;
 
 use crate::{
+    memory::Memory,
     plan::Plan,
-    run::{Outcome, run},
+    run::{Outcome, run, run_watching},
     trace::Counts,
 };
 
 /// How long things go wrong in the run of a seed.
-pub(crate) const CHAOS: Duration = Duration::from_secs(45);
+const CHAOS: Duration = Duration::from_secs(45);
 
 /// What came of many seeds.
 #[derive(Debug, Default)]
@@ -32,8 +33,8 @@ pub(crate) struct Summary {
 }
 
 /// Runs the plan of a seed. A panic is a failure as any other.
-pub(crate) fn run_seed(seed: u64, chaos: Duration, print: bool) -> Outcome {
-    let plan = Plan::of(seed, chaos);
+pub(crate) fn run_seed(seed: u64, print: bool) -> Outcome {
+    let plan = Plan::of(seed, CHAOS);
     catch_unwind(AssertUnwindSafe(|| run(&plan, print).0)).unwrap_or_else(|panic| Outcome {
         seed,
         digest: "panicked".to_owned(),
@@ -42,6 +43,11 @@ pub(crate) fn run_seed(seed: u64, chaos: Duration, print: bool) -> Outcome {
         last_lines: Vec::new(),
         simulated: Duration::ZERO,
     })
+}
+
+/// One long run, with an eye on its memory.
+pub(crate) fn soak(seed: u64, trouble: Duration, print: bool) -> Outcome {
+    run_watching(&Plan::of(seed, trouble), print, Some(Memory::default())).0
 }
 
 /// Runs all seeds of a range, so many at a time; tells of each as it ends.
@@ -54,7 +60,7 @@ pub(crate) fn run_seeds(seeds: Range<u64>, threads: usize, tell: impl Fn(&Outcom
             if seed >= seeds.end {
                 return;
             }
-            let outcome = run_seed(seed, CHAOS, false);
+            let outcome = run_seed(seed, false);
             tell(&outcome);
             let mut summary = summary.lock().expect("nobody panics with it");
             summary.runs += 1;

@@ -282,7 +282,8 @@ fn skew(dice: &mut Dice) -> i64 {
 }
 
 fn orders(dice: &mut Dice, nodes: usize, until: Duration) -> Vec<Order> {
-    let mut orders: Vec<Order> = (0..dice.between(12, 24))
+    let runs = usize::try_from(until.as_secs()).unwrap_or(usize::MAX).div_ceil(60);
+    let mut orders: Vec<Order> = (0..runs * dice.between(12, 24))
         .map(|_| {
             let from = dice.below(4);
             let node = if dice.one_in(3) { dice.below(nodes) } else { from % nodes };

@@ -13,6 +13,7 @@ mod hosts;
 #[path = "../harness/keys.rs"]
 mod keys;
 mod many;
+mod memory;
 mod plan;
 mod run;
 mod shapes;
@@ -26,7 +27,7 @@ use std::{
 
 use clap::Parser;
 
-use many::{CHAOS, report, run_seed, run_seeds};
+use many::{report, run_seed, run_seeds, soak};
 use run::Outcome;
 use shapes::{Shape, carry};
 
@@ -67,9 +68,11 @@ fn main() -> ExitCode {
     if let Some(seeds) = arguments.seeds {
         return many_seeds(&arguments, seeds);
     }
-    let chaos = arguments.soak.map_or(CHAOS, |minutes| Duration::from_secs(60 * minutes));
     let began = Instant::now();
-    let outcome = run_seed(arguments.seed, chaos, arguments.trace);
+    let outcome = match arguments.soak {
+        Some(minutes) => soak(arguments.seed, Duration::from_secs(60 * minutes), arguments.trace),
+        None => run_seed(arguments.seed, arguments.trace),
+    };
     print!("{}", outcome.counts);
     println!("{:?} simulated in {:?}; trace {}", outcome.simulated, began.elapsed(), outcome.digest);
     verdict(std::slice::from_ref(&outcome))

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
-    path::Path,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -13,16 +12,14 @@ use farthing::{
     Mites, Network, Params, TimeMs,
     params::{Allocation, ParamsFields},
 };
-use farthing_node::env::{
-    Disk as _,
-    disk::{Fault, FaultError, FaultOp, Survivors},
-};
+use farthing_node::env::disk::{Fault, FaultError, FaultOp, Survivors};
 use turmoil::Sim;
 
 use crate::{
     check,
     hosts::{Hosts, software},
     keys,
+    memory::Memory,
     plan::{Event, Latency, Plan},
     trace::{Counts, Trace},
     wallet,
@@ -71,12 +68,20 @@ pub(crate) fn params(spacing: Duration) -> Arc<Params> {
 
 /// Runs a plan to its end, or to the first property that does not hold. Gives what was seen of the nodes as well.
 pub(crate) fn run(plan: &Plan, print: bool) -> (Outcome, Rc<Hosts>) {
+    run_watching(plan, print, None)
+}
+
+/// As [`run`], with an eye on the memory of this process.
+pub(crate) fn run_watching(plan: &Plan, print: bool, mut memory: Option<Memory>) -> (Outcome, Rc<Hosts>) {
     let trace = Trace::new(KEPT_LINES, print);
     let hosts = Rc::new(Hosts::new(plan, params(plan.spacing), trace));
     let mut world = Simulated::new(plan, &hosts);
     while !world.is_over(plan) {
         world.make_happen(plan);
         world.step();
+        if let Some(memory) = &mut memory {
+            memory.look(&hosts);
+        }
     }
     world.finish();
     let trace = hosts.trace.borrow();
@@ -238,11 +243,9 @@ impl Simulated {
             }
             Event::DiskFull { node, spare } => {
                 let disk = &hosts.host(*node).disk;
-                disk.set_capacity(u64::MAX);
-                let used = disk.free_space(Path::new("/")).map_or(0, |free| u64::MAX - free);
                 hosts.note(*node, format_args!("its disk is full but for {spare} bytes"));
                 hosts.trace.borrow_mut().count("full disks");
-                disk.set_capacity(used + spare);
+                disk.set_capacity(disk.used() + spare);
             }
             Event::DiskFreed(node) => {
                 hosts.note(*node, format_args!("its disk has room again"));

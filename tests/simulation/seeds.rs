@@ -1,8 +1,8 @@
 //! Random trouble, one seed after the other.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
-use crate::many::{CHAOS, report, run_seed, run_seeds};
+use crate::many::{report, run_seed, run_seeds, soak};
 
 /// Names the seed that a process of [`print_the_trace_of_a_seed`] runs.
 const SEED_VARIABLE: &str = "FARTHING_SIMULATION_SEED";
@@ -10,7 +10,7 @@ const DIGEST: &str = "digest: ";
 
 #[test]
 fn a_seed_gives_the_same_trace_again_and_another_one_another() {
-    let [first, second, other] = [11, 11, 12].map(|seed| run_seed(seed, CHAOS, false));
+    let [first, second, other] = [11, 11, 12].map(|seed| run_seed(seed, false));
     assert_eq!(first.digest, second.digest);
     assert_eq!(first.counts, second.counts);
     assert_ne!(first.digest, other.digest);
@@ -18,7 +18,7 @@ fn a_seed_gives_the_same_trace_again_and_another_one_another() {
 
 #[test]
 fn a_seed_gives_the_same_trace_in_another_process() {
-    let here = run_seed(13, CHAOS, false).digest;
+    let here = run_seed(13, false).digest;
     let this = std::env::current_exe().expect("a test knows where it is");
     let arguments = ["--exact", "seeds::print_the_trace_of_a_seed", "--ignored", "--nocapture"];
     let output = Command::new(this).args(arguments).env(SEED_VARIABLE, "13").output().expect("it can run itself");
@@ -31,7 +31,7 @@ fn a_seed_gives_the_same_trace_in_another_process() {
 #[ignore = "the other process of the test above"]
 fn print_the_trace_of_a_seed() {
     let seed = std::env::var(SEED_VARIABLE).expect("the seed").parse().expect("a number");
-    println!("\n{DIGEST}{}", run_seed(seed, CHAOS, false).digest);
+    println!("\n{DIGEST}{}", run_seed(seed, false).digest);
 }
 
 /// Other seeds with `FARTHING_SIMULATION_FIRST`, another number of them with `FARTHING_SIMULATION_SEEDS`.
@@ -47,4 +47,10 @@ fn whatever_goes_wrong_every_node_keeps_its_promises() {
     assert!(failed.is_empty(), "{} of {} runs failed\n{}", failed.len(), summary.runs, failed.join("\n\n"));
     // A simulation in which nothing goes wrong proves nothing.
     assert_eq!(summary.scarce(), [""; 0]);
+}
+
+#[test]
+fn ten_minutes_of_trouble_leave_nothing_behind_in_memory() {
+    let outcome = soak(1, Duration::from_secs(10 * 60), false);
+    assert!(outcome.failures.is_empty(), "{}", report(&outcome));
 }

@@ -115,6 +115,28 @@ async fn a_block_from_the_future_is_taken_when_its_time_comes() {
 }
 
 #[tokio::test]
+async fn a_block_from_the_future_is_taken_in_time_however_busy_the_chain_is() {
+    let test = TestChain::start();
+    let genesis = dev().genesis().clone();
+    let mut block = mine(&dev(), &test.chain.view(), Vec::new(), 1);
+    block.header.time = test.now().saturating_add(61_000);
+    let rejection = take(&test, &solve(block)).await.unwrap_err();
+    assert!(matches!(rejection, BlockRejection::FromFuture { .. }), "{rejection}");
+    test.clock.advance(std::time::Duration::from_secs(2));
+    let mut commands = tokio::time::interval(std::time::Duration::from_millis(200));
+    let keep_busy = async {
+        loop {
+            commands.tick().await;
+            assert_eq!(take(&test, &genesis).await.unwrap(), Accepted::AlreadyKnown);
+        }
+    };
+    tokio::select! {
+        () = test.height_reaches(1) => {}
+        () = keep_busy => {}
+    }
+}
+
+#[tokio::test]
 async fn a_block_without_its_parent_names_what_is_missing() {
     let test = TestChain::start();
     let other = TestChain::start();

@@ -191,3 +191,18 @@ fn a_flipped_bit_is_seen_by_readers_and_survives() {
     disk.crash(Survivors::OnlySynced, 0);
     assert_eq!(contents(&disk, "/a"), b"acc");
 }
+
+#[test]
+fn a_killed_process_loses_its_handles_and_locks_and_a_later_power_cut_what_it_had_not_synced() {
+    let disk = MemDisk::new();
+    let file = synced_file(&disk, "/a", b"kept");
+    file.append(b" written").unwrap();
+    let _lock = disk.try_lock(Path::new("/lock")).unwrap();
+    disk.kill();
+    assert!(file.append(b" by the dead").is_err());
+    assert_eq!(contents(&disk, "/a"), b"kept written");
+    drop(disk.try_lock(Path::new("/lock")).unwrap());
+    assert_eq!(disk.used(), 12);
+    disk.crash(Survivors::OnlySynced, 0);
+    assert_eq!(contents(&disk, "/a"), b"kept");
+}

@@ -157,6 +157,11 @@ impl MemDisk {
         self.lock().changes
     }
 
+    /// Bytes that the files take now.
+    pub fn used(&self) -> u64 {
+        self.lock().image.used()
+    }
+
     /// Limits the bytes that files can take in all.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().capacity = bytes;

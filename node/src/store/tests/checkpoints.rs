@@ -4,8 +4,11 @@
 
 use super::*;
 use crate::{
-    env::{Disk as _, RealDisk},
-    store::checkpoint::{self, Policy},
+    env::{Compute, Disk as _, RealDisk},
+    store::{
+        LogPlace,
+        checkpoint::{self, Policy},
+    },
 };
 
 fn eager() -> StoreOptions {
@@ -20,28 +23,45 @@ fn eager() -> StoreOptions {
 }
 
 /// Commits blocks as the chain does, places of keys included, with a thread that writes checkpoints.
-fn run_with_checkpoints(store: &DiskStore, recovered: &Recovered, blocks: &[Grown]) {
+fn run_with_checkpoints(store: &DiskStore, blocks: &[Grown]) {
     std::thread::scope(|scope| {
         scope.spawn(|| store.write_checkpoints());
         // A thread that had not begun when the store is closed would write nothing.
         while !store.checkpoints.get().unwrap().is_running() {
             std::thread::yield_now();
         }
-        let mut before = recovered.view.clone();
         let mut place_of_key = None;
         for block in blocks {
-            let place = store.commit(block.commit()).unwrap()[0];
-            let mut view = block.view.clone();
-            if place_of_key.is_none() {
-                place_of_key = place.of_transaction(&block.block, 0);
-            }
-            view.set_key_place(&ALICE.address(), place_of_key.unwrap());
-            store.maybe_checkpoint(&Arc::new(view.clone()));
-            before = view;
+            commit_and_offer(store, block, &mut place_of_key);
         }
-        assert_eq!(before.tip.height(), blocks[blocks.len() - 1].context.height());
         store.close().unwrap();
     });
+}
+
+/// Commits and offers one block, whose first transaction may carry a key.
+fn commit_and_offer(store: &DiskStore, block: &Grown, place_of_key: &mut Option<LogPlace>) {
+    let place = store.commit(block.commit()).unwrap()[0];
+    let place_of_key = *place_of_key.get_or_insert(place.of_transaction(&block.block, 0).unwrap());
+    let mut view = block.view.clone();
+    view.set_key_place(&ALICE.address(), place_of_key);
+    store.maybe_checkpoint(&Arc::new(view));
+}
+
+#[test]
+fn without_threads_whoever_offers_a_snapshot_writes_it_and_whoever_closes_the_last() {
+    let blocks = chain(&dev(), &ChainView::genesis(&dev()), 5, 1);
+    let disk = MemDisk::new();
+    let in_place = env(&disk).with_compute(Compute::inline());
+    let (store, _) = DiskStore::open(dev(), &in_place, Path::new(DATA), eager(), &|_| {}).unwrap();
+    let mut place_of_key = None;
+    let mut newest = Vec::new();
+    for block in &blocks {
+        commit_and_offer(&store, block, &mut place_of_key);
+        newest.push(checkpoints(&disk).first().map(|name| name.height().get()));
+    }
+    assert_eq!(newest, [None, Some(2), Some(2), Some(4), Some(4)]);
+    store.close().unwrap();
+    assert_eq!(checkpoints(&disk)[0].height().get(), 5);
 }
 
 fn checkpoints(disk: &MemDisk) -> Vec<checkpoint::CheckpointName> {
@@ -64,8 +84,8 @@ fn replayed(disk: &MemDisk) -> (Vec<u64>, Arc<DiskStore>, Recovered) {
 fn a_start_begins_at_the_newest_checkpoint_and_ends_as_without_any() {
     let blocks = chain(&dev(), &ChainView::genesis(&dev()), 7, 1);
     let disk = MemDisk::new();
-    let (store, recovered) = open_with(&disk, eager()).unwrap();
-    run_with_checkpoints(&store, &recovered, &blocks);
+    let (store, _) = open_with(&disk, eager()).unwrap();
+    run_with_checkpoints(&store, &blocks);
     drop(store);
     let newest = checkpoints(&disk)[0].height().get();
     assert!(newest >= 2);
@@ -88,8 +108,8 @@ fn a_start_begins_at_the_newest_checkpoint_and_ends_as_without_any() {
 fn a_damaged_checkpoint_is_passed_over_and_an_unfinished_one_removed() {
     let blocks = chain(&dev(), &ChainView::genesis(&dev()), 6, 1);
     let disk = MemDisk::new();
-    let (store, recovered) = open_with(&disk, eager()).unwrap();
-    run_with_checkpoints(&store, &recovered, &blocks);
+    let (store, _) = open_with(&disk, eager()).unwrap();
+    run_with_checkpoints(&store, &blocks);
     drop(store);
     for name in checkpoints(&disk) {
         disk.corrupt(&Path::new("/data/checkpoints").join(name.to_string()), 300, 1).unwrap();
@@ -108,8 +128,8 @@ fn a_checkpoint_of_a_branch_that_was_left_is_not_begun_from() {
     let genesis = ChainView::genesis(&dev());
     let (old, new) = (chain(&dev(), &genesis, 3, 1), chain(&dev(), &genesis, 4, 2));
     let disk = MemDisk::new();
-    let (store, recovered) = open_with(&disk, eager()).unwrap();
-    run_with_checkpoints(&store, &recovered, &old);
+    let (store, _) = open_with(&disk, eager()).unwrap();
+    run_with_checkpoints(&store, &old);
     drop(store);
     assert!(!checkpoints(&disk).is_empty());
     let (store, _) = open_with(&disk, eager()).unwrap();
@@ -139,7 +159,7 @@ fn verify_reads_everything_and_changes_nothing_and_reindex_rebuilds() {
     let options = StoreOptions { index: IndexPlace::Sled, ..eager() };
     let (store, recovered) = DiskStore::open(dev(), &env, directory.path(), options, &none).unwrap();
     let blocks = chain(&dev(), &recovered.view, 6, 1);
-    run_with_checkpoints(&store, &recovered, &blocks);
+    run_with_checkpoints(&store, &blocks);
     drop(store);
     let report = crate::store::verify(dev(), &env, directory.path(), &none).unwrap();
     assert!(report.is_good() && report.checkpoints > 0, "{report}");

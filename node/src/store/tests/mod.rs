@@ -13,7 +13,7 @@ use farthing_consensus::{HeaderContext, check_block};
 
 use super::{BestChange, Commit, DiskStore, Effects, IndexPlace, NewBlock, Recovered, Store, StoreError, StoreOptions};
 use crate::{
-    env::{Compute, Env, ManualClock, MemDisk, SeededRandom},
+    env::{Env, ManualClock, MemDisk, SeededRandom},
     ledger::ChainView,
     testing::{ALICE, dev, mine},
 };
@@ -94,7 +94,7 @@ pub(super) fn env(disk: &MemDisk) -> Env {
     let clock = ManualClock::new(dev().genesis_time);
     let random = SeededRandom::new(7);
     let env = Env::system().unwrap().with_clock(clock).with_random(random);
-    env.with_disk(disk.clone()).with_compute(Compute::inline())
+    env.with_disk(disk.clone())
 }
 
 pub(super) fn open_with(disk: &MemDisk, options: StoreOptions) -> Result<(Arc<DiskStore>, Recovered), StoreError> {
