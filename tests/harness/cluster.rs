@@ -50,8 +50,8 @@ impl Cluster {
         let fabric = Fabric::new(links.clone());
         fabric.set_all(quality);
         let mut nodes: Vec<Node> = Vec::new();
-        let clocks = (0..count).map(|_| SkewedClock::default()).collect::<Vec<_>>();
-        for at in 0..count {
+        let clocks: Vec<SkewedClock> = std::iter::repeat_with(SkewedClock::default).take(count).collect();
+        for (at, clock) in clocks.iter().enumerate() {
             let folder = folders.path().join(format!("node{at}"));
             let known = (0..at).filter(|before| links(at, *before));
             let mut config = Config::on_loopback(Arc::clone(&params), folder);
@@ -59,7 +59,7 @@ impl Cluster {
                 .map(|before| nodes[before].p2p_address().to_string().parse().expect("an address is host and port"))
                 .collect();
             let env = Env::system().expect("threads").with_net(fabric.net_of(at));
-            let env = env.with_random(SeededRandom::new(0xfa57 + at as u64)).with_clock(clocks[at].clone());
+            let env = env.with_random(SeededRandom::new(0xfa57 + at as u64)).with_clock(clock.clone());
             nodes.push(Node::start(config, env).await.unwrap_or_else(|error| panic!("node {at}: {error}")));
         }
         Self { params, fabric, nodes, clocks, _folders: folders }
