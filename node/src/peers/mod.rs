@@ -10,6 +10,7 @@ mod bodies;
 mod book;
 mod claims;
 mod client;
+mod clock_doubts;
 mod compact;
 mod config;
 mod convert;

@@ -19,6 +19,7 @@ use super::{
     bodies::{self, Bodies},
     book::{Book, BookStore, NetGroup, Salt, SeenAddress},
     claims::Claims,
+    clock_doubts::ClockDoubts,
     compact::{Relay, RelayCounts},
     config::PeersConfig,
     convert::Tip,
@@ -125,6 +126,7 @@ pub(super) struct Inner {
     pub(super) blocks: Mutex<Claims<farthing::BlockId, SessionId>>,
     pub(super) transactions: Mutex<Claims<farthing::WireId, SessionId>>,
     pub(super) relay: Relay,
+    pub(super) clock_doubts: ClockDoubts,
     /// How long headers and bodies are waited for.
     pub(super) patience: Patience,
     /// Room for announced transactions that wait to be looked at.
@@ -214,6 +216,7 @@ impl Network {
             blocks: Mutex::new(Claims::new(ANSWER_DEADLINE)),
             transactions: Mutex::new(Claims::new(CLAIM_DEADLINE)),
             relay,
+            clock_doubts: ClockDoubts::default(),
             patience: Patience::default(),
             waiting: Room::default(),
             bodies: Bodies::new(max_block_bytes),

@@ -191,7 +191,10 @@ async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Resul
             Ok(Accepting::Yes(Target { last: accepted.last, is_part: accepted.is_full }))
         }
         Err(HeaderRejection::Orphan { .. }) => Ok(Accepting::Detached),
-        Err(HeaderRejection::Invalid { error, .. }) if error.is_temporary() => Ok(Accepting::NotYet),
+        Err(HeaderRejection::Invalid { error, .. }) if error.is_temporary() => {
+            inner.clock_doubts.note(inner.elapsed(), session.who.address, &error);
+            Ok(Accepting::NotYet)
+        }
         Err(error @ (HeaderRejection::Invalid { .. } | HeaderRejection::KnownInvalid { .. })) => {
             Err(Misdeed::InvalidHeader(error.to_string()).into())
         }
