@@ -125,8 +125,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Offers a state for a checkpoint. Returns at once; if one is due it is written in the background.
     fn maybe_checkpoint(&self, view: &Arc<ChainView>);
 
-    /// A small named set of keys and values beside the chain: address book, bans. Not derived from the log: it is lost
-    /// when the index has to be rebuilt.
+    /// A small named set of keys and values in the index: where an earlier version kept address book and bans. Not derived
+    /// from the log: it is lost when the index has to be rebuilt, so nothing is to be kept in it any more.
     ///
     /// # Errors
     /// When the index fails.
