@@ -11,6 +11,7 @@ pub mod account;
 pub mod address;
 pub mod amount;
 pub mod block;
+pub mod checkpoint;
 pub mod codec;
 pub mod hash;
 pub mod header;
