@@ -2,12 +2,13 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
 use farthing::{
-    Address, Block, BlockId, Height, Params, PublicKey, TxId,
+    Address, Block, BlockId, Hash, Height, Params, PublicKey, TxId,
     codec::{Canonical as _, Reader},
     range::RangeNode,
 };
@@ -15,18 +16,21 @@ use farthing_consensus::HeaderContext;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BestChange, Commit, Effects, KeyAndValue, KeyValue, LogPlace, Store, StoreError,
+    Base, BeginError, Beginning, BestChange, Commit, Effects, KeyAndValue, KeyValue, LogPlace, Store, StoreError,
     cache::ByteCache,
-    checkpoint::{Checkpointer, Snapshot},
+    checkpoint::{Checkpointer, Offer, Pieces, Snapshot},
     index::{
         BlockEntry, ChainState, DAMAGED_BLOCK, DAMAGED_EFFECTS, Index, KnownBlock, Op, Step, Tree, damaged_key,
         height_key, side_key,
     },
     log::{Kind, Log, NewRecord, Poison},
-    memory::key_in_transaction,
+    memory::key_in,
     range_file::RangeFile,
 };
-use crate::ledger::{ChainView, range_leaf};
+use crate::{
+    env::Disk,
+    ledger::{ChainView, range_leaf},
+};
 
 /// Bytes of blocks that are kept in memory, counted by their canonical size.
 const BLOCK_CACHE: usize = 16 << 20;
@@ -52,6 +56,14 @@ pub struct DiskStore {
     pub(super) checkpoints: OnceLock<Checkpointer>,
     /// There are no threads: whoever brings work does it.
     pub(super) in_place: bool,
+    /// Where the chain begins, if not with genesis.
+    pub(super) base: RwLock<Option<Arc<Base>>>,
+    /// Checkpoints that peers can have.
+    pub(super) offers: Mutex<Vec<Arc<Pieces>>>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) data_dir: PathBuf,
+    /// Bytes that must stay free on the disk.
+    pub(super) reserve_bytes: u64,
 }
 
 /// Fresh caches.
@@ -90,6 +102,10 @@ impl DiskStore {
 
     pub(super) fn lock_state(&self) -> MutexGuard<'_, ChainState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_base(&self, base: Base) {
+        *self.base.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(base));
     }
 
     pub(super) fn entry_of(&self, id: &BlockId) -> Result<Option<BlockEntry>, StoreError> {
@@ -169,7 +185,7 @@ impl DiskStore {
     fn healed(&self, place: LogPlace) -> Result<LogPlace, StoreError> {
         let corrupt = |reason: &str| StoreError::CorruptKey { place, reason: reason.to_owned() };
         let (id, first) = self.log.block_around(place).ok_or_else(|| corrupt("no readable block stands there"))?;
-        let now = self.entry_of(&id)?.ok_or(StoreError::UnknownBlock(id))?.block;
+        let now = self.entry_of(&id)?.and_then(|entry| entry.block).ok_or(StoreError::UnknownBlock(id))?;
         if now == first {
             // Either the record is damaged, which is noted so that it is fetched again, or no such key was ever there.
             self.log.read(Kind::Block, &id, first).map_err(|error| self.note_damage(error, DAMAGED_BLOCK))?;
@@ -272,12 +288,14 @@ fn step_of(records: &[NewRecord], works: Vec<Option<farthing::Work>>, places: &[
             (Kind::Block, Some(total_work)) => {
                 let header = farthing::Header::decode(&mut Reader::new(&record.contents))
                     .map_err(|source| StoreError::Decode { what: "a header", source })?;
-                let entry = BlockEntry { header, height: record.height, total_work, block: *place, effects: None };
+                let entry =
+                    BlockEntry { header, height: record.height, total_work, block: Some(*place), effects: None };
                 step.blocks.push((record.id, entry));
             }
             (Kind::Block | Kind::Replacement, _) => step.replaced.push((record.id, *place)),
             (Kind::Effects, _) => step.effects.push((record.id, *place)),
             (Kind::Tip, _) => step.tip = Some(record.id),
+            (Kind::Keys | Kind::Base, _) => {}
         }
     }
     Ok(step)
@@ -314,20 +332,17 @@ impl Store for DiskStore {
         }
         self.append(&mut state, parts)?;
         drop(state);
-        let places = commit
-            .blocks
-            .iter()
-            .map(|block| self.entry_of(&block.id)?.map(|entry| entry.block).ok_or(StoreError::UnknownBlock(block.id)));
+        let places = commit.blocks.iter().map(|block| self.place(&block.id)?.ok_or(StoreError::UnknownBlock(block.id)));
         places.collect()
     }
 
     fn block(&self, id: &BlockId) -> Result<Option<Arc<Block>>, StoreError> {
         // The entry first: the cache may hold a block whose commit failed.
-        self.entry_of(id)?.map(|entry| self.read_block(id, entry.block)).transpose()
+        self.place(id)?.map(|place| self.read_block(id, place)).transpose()
     }
 
     fn place(&self, id: &BlockId) -> Result<Option<LogPlace>, StoreError> {
-        Ok(self.entry_of(id)?.map(|entry| entry.block))
+        Ok(self.entry_of(id)?.and_then(|entry| entry.block))
     }
 
     fn effects(&self, id: &BlockId) -> Result<Option<Arc<Effects>>, StoreError> {
@@ -348,6 +363,18 @@ impl Store for DiskStore {
         Ok(self.entry_of(id)?.map(|entry| entry.context()))
     }
 
+    fn has_body(&self, id: &BlockId) -> Result<bool, StoreError> {
+        Ok(self.place(id)?.is_some())
+    }
+
+    fn base(&self) -> Option<Arc<Base>> {
+        self.base.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn begin_at(&self, beginning: Beginning) -> Result<ChainView, BeginError> {
+        self.begin(beginning)
+    }
+
     fn best_at(&self, height: Height) -> Result<Option<BlockId>, StoreError> {
         let value = self.index.get(Tree::Heights, &height_key(height))?;
         let damaged = || StoreError::IndexDamaged(format!("height {height} does not hold a block id"));
@@ -364,7 +391,7 @@ impl Store for DiskStore {
     }
 
     fn key_at(&self, place: &LogPlace, address: &Address) -> Result<PublicKey, StoreError> {
-        let read = |at: &LogPlace| key_in_transaction(&self.log.read_transaction(*at)?, at, address);
+        let read = |at: &LogPlace| key_in(&self.log.read_transaction(*at)?, at, address);
         match read(place) {
             Err(StoreError::CorruptKey { .. }) => read(&self.healed(*place)?),
             key => key,
@@ -404,7 +431,23 @@ impl Store for DiskStore {
         let record = NewRecord { kind: Kind::Replacement, height: entry.height, id, contents: block.to_canonical() };
         self.append(&mut state, vec![Part { record, work: None }])?;
         drop(state);
-        self.entry_of(&id)?.map(|entry| entry.block).ok_or(StoreError::UnknownBlock(id))
+        self.place(&id)?.ok_or(StoreError::UnknownBlock(id))
+    }
+
+    fn prepare_offers(&self) -> Result<(), StoreError> {
+        self.prepare()
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        self.offered()
+    }
+
+    fn offered_hashes(&self, block: &BlockId, digest: &Hash) -> Option<Vec<Hash>> {
+        self.pieces_of(block, digest).map(|pieces| pieces.hashes().to_vec())
+    }
+
+    fn offered_piece(&self, block: &BlockId, digest: &Hash, index: u64) -> Option<Vec<u8>> {
+        self.piece_of(block, digest, index)
     }
 
     fn maybe_checkpoint(&self, view: &Arc<ChainView>) {

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use farthing::{BlockId, Height, codec::DecodeError};
 use farthing_consensus::BlockError;
 
-use super::{log::Kind, types::LogPlace};
+use super::{checkpoint::CheckpointError, log::Kind, types::LogPlace};
 pub(crate) use crate::env::disk::is_no_space;
 
 /// Why the store could not do what it was asked.
@@ -94,6 +94,19 @@ pub enum StoreError {
         /// Its genesis.
         genesis: BlockId,
     },
+    /// What the chain begins with is not as it was written, and cannot be had from the blocks.
+    #[error(
+        "the chain begins with a checkpoint, and {path} is not as it was written: {reason}; restore it, or remove the data directory and start again"
+    )]
+    BaseLost {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The checkpoint that the chain was to begin with could not be written.
+    #[error("the checkpoint to begin with cannot be kept")]
+    Beginning(#[source] Box<CheckpointError>),
     /// The caller named a block that the store does not hold.
     #[error("block {0} is not in the store")]
     UnknownBlock(BlockId),
@@ -123,6 +136,9 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What to do about a chain that has lost its beginning.
+    pub(crate) const BEGIN_AGAIN: &str = "remove the data directory and start again";
+
     /// True if the same call will succeed once there is room: stop accepting, keep serving reads.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::DiskFull { .. })

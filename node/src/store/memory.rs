@@ -6,14 +6,18 @@ use std::{
 };
 
 use farthing::{
-    Address, Block, BlockId, Height, Params, PublicKey, Sender, SignedTransaction, TxId,
+    Address, Block, BlockId, Hash, Height, Params, PublicKey, Sender, SignedTransaction, TxId,
+    checkpoint::CheckpointAccount,
     codec::{Canonical as _, Reader},
-    range::{RangeNode, node_count},
+    range::{RangeNode, RangePeaks, node_count},
 };
 use farthing_consensus::HeaderContext;
 
-use super::{Commit, Effects, KeyAndValue, KeyValue, LogPlace, NewBlock, Recovered, Store, StoreError};
-use crate::ledger::ChainView;
+use super::{
+    Base, BeginError, Beginning, Commit, Effects, HeaderFile, KeyAndValue, KeyValue, LogPlace, NewBlock, Recovered,
+    Store, StoreError, checkpoint::Offer,
+};
+use crate::ledger::{ChainView, range_leaf};
 
 /// Keeps everything in memory.
 #[derive(Debug)]
@@ -32,19 +36,25 @@ struct State {
     side: BTreeSet<(Height, BlockId)>,
     range: Vec<RangeNode>,
     named: BTreeMap<String, Arc<MemoryKeyValue>>,
+    base: Option<Arc<Base>>,
+    /// Keys that came with what the chain begins with.
+    base_keys: HashMap<Address, PublicKey>,
     closed: bool,
 }
 
 #[derive(Debug)]
 struct Stored {
-    block: Arc<Block>,
+    /// None below the block that the chain begins with, and for it. So is the place.
+    block: Option<Arc<Block>>,
     context: HeaderContext,
-    place: LogPlace,
+    place: Option<LogPlace>,
     effects: Option<Arc<Effects>>,
 }
 
 /// Offset at which the twin says that a block's bytes begin.
 const FIRST_OFFSET: u32 = 1;
+/// Where the twin says that keys stand which came with what the chain begins with.
+const BASE_KEYS: u32 = u32::MAX;
 
 impl MemoryStore {
     /// A store that holds the network's genesis.
@@ -71,20 +81,43 @@ impl MemoryStore {
 
 impl State {
     fn insert(&mut self, new: NewBlock) -> LogPlace {
-        if let Some(stored) = self.blocks.get(&new.id) {
-            return stored.place;
+        if let Some(place) = self.blocks.get(&new.id).and_then(|stored| stored.place) {
+            return place;
         }
         let segment = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
         let place = LogPlace::new(segment, FIRST_OFFSET).expect("the first offset is not 0");
         let context = HeaderContext::from_stored(new.block.header, new.height, new.total_work);
         self.order.push(new.id);
         self.side.insert((new.height, new.id));
-        self.blocks.insert(new.id, Stored { block: new.block, context, place, effects: None });
+        let stored = Stored { block: Some(new.block), context, place: Some(place), effects: None };
+        self.blocks.insert(new.id, stored);
         place
     }
 
     fn known(&self, id: &BlockId) -> Result<&Stored, StoreError> {
         self.blocks.get(id).ok_or(StoreError::UnknownBlock(*id))
+    }
+
+    fn body(&self, id: &BlockId) -> Result<(Arc<Block>, Height), StoreError> {
+        let stored = self.known(id)?;
+        let block = stored.block.clone().ok_or(StoreError::UnknownBlock(*id))?;
+        Ok((block, stored.context.height()))
+    }
+
+    /// Puts headers without bodies on genesis, and the range over them.
+    fn put_base(&mut self, headers: &HeaderFile) -> Result<(), StoreError> {
+        let mut range = RangePeaks::default();
+        let overflow = |error: farthing::range::RangeOverflow| StoreError::BadChange(error.to_string());
+        self.range = range.append(range_leaf(headers.parent())).map_err(overflow)?;
+        headers.each_above(Height::GENESIS, &mut |contexts| {
+            for context in contexts {
+                self.range.extend(range.append(range_leaf(context)).map_err(overflow)?);
+                let stored = Stored { block: None, context: *context, place: None, effects: None };
+                self.blocks.insert(context.id(), stored);
+                self.best.push(context.id());
+            }
+            Ok(())
+        })
     }
 
     /// Whether a commit can be made as a whole: it is made as a whole or not at all.
@@ -116,8 +149,7 @@ impl State {
     }
 
     fn undo(&mut self, genesis: &BlockId, id: BlockId) -> Result<(), StoreError> {
-        let stored = self.known(&id)?;
-        let (block, height) = (Arc::clone(&stored.block), stored.context.height());
+        let (block, height) = self.body(&id)?;
         self.best.pop();
         self.side.insert((height, id));
         for transaction in &block.transactions {
@@ -127,8 +159,7 @@ impl State {
     }
 
     fn apply(&mut self, genesis: &BlockId, id: BlockId) -> Result<(), StoreError> {
-        let stored = self.known(&id)?;
-        let (block, height) = (Arc::clone(&stored.block), stored.context.height());
+        let (block, height) = self.body(&id)?;
         self.best.push(id);
         self.side.remove(&(height, id));
         for (transaction, index) in block.transactions.iter().zip(0..) {
@@ -162,11 +193,11 @@ impl Store for MemoryStore {
     }
 
     fn block(&self, id: &BlockId) -> Result<Option<Arc<Block>>, StoreError> {
-        Ok(self.lock().blocks.get(id).map(|stored| Arc::clone(&stored.block)))
+        Ok(self.lock().blocks.get(id).and_then(|stored| stored.block.clone()))
     }
 
     fn place(&self, id: &BlockId) -> Result<Option<LogPlace>, StoreError> {
-        Ok(self.lock().blocks.get(id).map(|stored| stored.place))
+        Ok(self.lock().blocks.get(id).and_then(|stored| stored.place))
     }
 
     fn effects(&self, id: &BlockId) -> Result<Option<Arc<Effects>>, StoreError> {
@@ -175,6 +206,36 @@ impl Store for MemoryStore {
 
     fn header(&self, id: &BlockId) -> Result<Option<HeaderContext>, StoreError> {
         Ok(self.lock().blocks.get(id).map(|stored| stored.context))
+    }
+
+    fn has_body(&self, id: &BlockId) -> Result<bool, StoreError> {
+        Ok(self.place(id)?.is_some())
+    }
+
+    fn base(&self) -> Option<Arc<Base>> {
+        self.lock().base.clone()
+    }
+
+    fn begin_at(&self, beginning: Beginning) -> Result<ChainView, BeginError> {
+        let mut state = self.lock();
+        if state.blocks.len() != 1 {
+            let height = state.best.len().saturating_sub(1) as u64;
+            return Err(BeginError::NotEmpty(Height::new(height)));
+        }
+        let before = beginning.range_before()?;
+        let mut keys = HashMap::new();
+        let accounts = beginning.accounts(&mut |accounts| {
+            let keep = |account: &CheckpointAccount| {
+                keys.insert(account.address, account.key.clone()?);
+                LogPlace::new(BASE_KEYS, FIRST_OFFSET)
+            };
+            Ok(accounts.iter().map(keep).collect())
+        })?;
+        let view = beginning.view(accounts, &before)?;
+        state.put_base(&beginning.headers)?;
+        state.base_keys = keys;
+        state.base = Some(Arc::new(Base { tip: view.tip, coinbases: view.immature.iter().cloned().collect() }));
+        Ok(view)
     }
 
     fn best_at(&self, height: Height) -> Result<Option<BlockId>, StoreError> {
@@ -188,8 +249,12 @@ impl Store for MemoryStore {
 
     fn key_at(&self, place: &LogPlace, address: &Address) -> Result<PublicKey, StoreError> {
         let state = self.lock();
+        if place.segment() == BASE_KEYS {
+            let missing = || StoreError::CorruptKey { place: *place, reason: format!("no key of {address}") };
+            return state.base_keys.get(address).cloned().ok_or_else(missing);
+        }
         let id = usize::try_from(place.segment()).ok().and_then(|segment| state.order.get(segment));
-        let block = id.and_then(|id| state.blocks.get(id)).map(|stored| Arc::clone(&stored.block));
+        let block = id.and_then(|id| state.blocks.get(id)).and_then(|stored| stored.block.clone());
         drop(state);
         let bytes = block.map(|block| block.to_canonical()).unwrap_or_default();
         let within = usize::try_from(place.offset() - FIRST_OFFSET).unwrap_or(usize::MAX);
@@ -230,7 +295,23 @@ impl Store for MemoryStore {
     }
 
     fn replace_block(&self, block: &Block) -> Result<LogPlace, StoreError> {
-        self.lock().known(&block.id()).map(|stored| stored.place)
+        self.lock().known(&block.id())?.place.ok_or(StoreError::UnknownBlock(block.id()))
+    }
+
+    fn prepare_offers(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        Vec::new()
+    }
+
+    fn offered_hashes(&self, _: &BlockId, _: &Hash) -> Option<Vec<Hash>> {
+        None
+    }
+
+    fn offered_piece(&self, _: &BlockId, _: &Hash, _: u64) -> Option<Vec<u8>> {
+        None
     }
 
     fn maybe_checkpoint(&self, _: &Arc<ChainView>) {}
@@ -250,8 +331,23 @@ impl Store for MemoryStore {
     }
 }
 
+/// Reads the key of an account where it first stood: in a transaction, or alone, as it came with the checkpoint that the
+/// chain begins with.
+pub(super) fn key_in(bytes: &[u8], place: &LogPlace, address: &Address) -> Result<PublicKey, StoreError> {
+    // DER begins with the type and the length behind it; a transaction begins with its version.
+    let [0x30, 0x82, high, low, ..] = *bytes else { return key_in_transaction(bytes, place, address) };
+    let corrupt = |reason: String| StoreError::CorruptKey { place: *place, reason };
+    let length = 4 + usize::from(u16::from_be_bytes([high, low]));
+    let key = PublicKey::from_spki(bytes.get(..length).unwrap_or(bytes)).map_err(|error| corrupt(error.to_string()))?;
+    if key.address() == *address {
+        Ok(key)
+    } else {
+        Err(corrupt(format!("the key of {} is there, expected that of {address}", key.address())))
+    }
+}
+
 /// Reads the key out of a transaction's canonical bytes and holds it against the address that it must have.
-pub(super) fn key_in_transaction(bytes: &[u8], place: &LogPlace, address: &Address) -> Result<PublicKey, StoreError> {
+fn key_in_transaction(bytes: &[u8], place: &LogPlace, address: &Address) -> Result<PublicKey, StoreError> {
     let corrupt = |reason: String| StoreError::CorruptKey { place: *place, reason };
     let transaction = SignedTransaction::decode(&mut Reader::new(bytes)).map_err(|error| corrupt(error.to_string()))?;
     match transaction.transaction().sender() {

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use farthing::{
-    Address, Block, BlockId, Height, PublicKey, TxId,
+    Address, Block, BlockId, Hash, Height, PublicKey, TxId,
     range::{RangeNode, RangePeaks},
 };
 use farthing_consensus::HeaderContext;
@@ -15,12 +15,14 @@ use crate::ledger::ChainView;
 
 pub mod checkpoint;
 
+mod base;
 mod cache;
 mod disk;
 mod error;
 mod index;
 mod log;
 mod memory;
+mod offers;
 mod offline;
 mod open;
 mod range_file;
@@ -30,6 +32,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use base::{BASE_HEADERS, Base, BeginError, Beginning, HeaderFile, Spool};
 pub use disk::DiskStore;
 pub use error::StoreError;
 pub use memory::MemoryStore;
@@ -67,7 +70,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Corrupt`] if its record is damaged.
     fn effects(&self, id: &BlockId) -> Result<Option<Arc<Effects>>, StoreError>;
 
-    /// The header of a stored block.
+    /// Whether the body of a block is here: not of those that the chain begins above.
+    ///
+    /// # Errors
+    /// When the index fails.
+    fn has_body(&self, id: &BlockId) -> Result<bool, StoreError>;
+
+    /// Where the chain begins, if not with genesis.
+    fn base(&self) -> Option<Arc<Base>>;
+
+    /// Begins the chain with a checkpoint, all of which is held against its header first. The chain must have nothing
+    /// but genesis. All of it is durable on return, or none of it is in force. Returns the ledger at its block.
+    ///
+    /// # Errors
+    /// See [`BeginError`].
+    fn begin_at(&self, beginning: Beginning) -> Result<ChainView, BeginError>;
+
+    /// The header of a block, its body here or not.
     ///
     /// # Errors
     /// When the index fails.
@@ -121,6 +140,21 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::UnknownBlock`] if no block of that id was ever stored; else as [`Store::commit`].
     fn replace_block(&self, block: &Block) -> Result<LogPlace, StoreError>;
+
+    /// Finds out which checkpoints there are for other nodes. May read them whole.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    fn prepare_offers(&self) -> Result<(), StoreError>;
+
+    /// The checkpoints that other nodes can have, as they were found last.
+    fn offers(&self) -> Vec<checkpoint::Offer>;
+
+    /// Hashes of the pieces of a checkpoint that is offered; none if it is not, or no longer.
+    fn offered_hashes(&self, block: &BlockId, digest: &Hash) -> Option<Vec<Hash>>;
+
+    /// A piece of a checkpoint that is offered; none if it is not, or no longer, or has no such piece.
+    fn offered_piece(&self, block: &BlockId, digest: &Hash, index: u64) -> Option<Vec<u8>>;
 
     /// Offers a state for a checkpoint. Returns at once; if one is due it is written in the background.
     fn maybe_checkpoint(&self, view: &Arc<ChainView>);

@@ -5,7 +5,8 @@ use std::{fmt, io, path::Path, sync::Arc};
 use farthing::{BlockId, Height, Params};
 
 use super::{
-    DiskStore, IndexPlace, Progress, Recovered, Store as _, StoreError, StoreOptions, checkpoint,
+    DiskStore, IndexPlace, Progress, Recovered, Store as _, StoreError, StoreOptions,
+    checkpoint::{self, CheckpointName},
     index::{ChainState, DAMAGED_EFFECTS, Tree},
     open::Opening,
     range_file::RangeFile,
@@ -107,7 +108,9 @@ pub fn verify(
         progress(Progress::Indexing { done, total });
         store.take_batch(&batch)
     })?;
-    let (view, tip) = execute_all(&store, &params, progress)?;
+    store.load_base()?;
+    let start = beginning(&store, disk.as_ref(), data_dir, &params)?;
+    let (view, tip) = execute_all(&store, start, progress)?;
     let damaged_effects = store.index.scan(Tree::Damaged, &[DAMAGED_EFFECTS])?;
     let damaged_effects = damaged_effects.iter().filter(|(key, _)| key.first() == Some(&DAMAGED_EFFECTS)).count();
     let (checkpoints, bad_checkpoints) = check_checkpoints(&store, disk.as_ref(), data_dir, &params)?;
@@ -166,13 +169,25 @@ fn lock(disk: &dyn Disk, data_dir: &Path) -> Result<DiskLock, StoreError> {
     })
 }
 
+/// The ledger that the chain begins with: that of genesis, or of the checkpoint that was taken in its place.
+fn beginning(store: &DiskStore, disk: &dyn Disk, data_dir: &Path, params: &Params) -> Result<ChainView, StoreError> {
+    let Some(base) = store.base() else { return Ok(ChainView::genesis(params)) };
+    let (directory, name) = (data_dir.join("checkpoints"), CheckpointName::of(&base.tip));
+    let loaded = checkpoint::load(disk, &directory, name, params, &|tip| tip.id() == base.tip.id());
+    let lost = |defect: checkpoint::Defect| StoreError::BaseLost {
+        path: directory.join(name.to_string()),
+        reason: defect.to_string(),
+    };
+    loaded.map(|loaded| loaded.view).map_err(lost)
+}
+
 /// Executes the best chain as far as it goes.
 fn execute_all(
     store: &DiskStore,
-    params: &Params,
+    start: ChainView,
     progress: &dyn Fn(Progress),
 ) -> Result<(ChainView, (BlockId, Height)), StoreError> {
-    let mut view = ChainView::genesis(params);
+    let mut view = start;
     let tip = store.lock_state().tip.unwrap_or((view.tip.id(), view.tip.height()));
     let mut missing = Vec::new();
     while view.tip.height() < tip.1 {

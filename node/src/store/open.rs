@@ -3,14 +3,15 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock, RwLock},
 };
 
 use farthing::{Height, Params};
 use farthing_consensus::HeaderContext;
 
 use super::{
-    BestChange, Commit, DiskStore, NewBlock, Recovered, Store as _, StoreError, checkpoint,
+    BestChange, Commit, DiskStore, NewBlock, Recovered, Store as _, StoreError,
+    checkpoint::{self, CheckpointName},
     disk::caches,
     index::{ChainState, Engine, Index, MemoryEngine, OpenError, SledEngine},
     log::{Log, LogOptions, LogPosition, NetworkName, Poison},
@@ -120,6 +121,7 @@ impl DiskStore {
         let opening = Opening { params, env, disk, data_dir, options, progress };
         let (store, rebuilt) = opening.index()?;
         opening.put_genesis(&store)?;
+        store.load_base()?;
         if rebuilt {
             store.rebuild_range()?;
         }
@@ -236,7 +238,15 @@ impl Opening<'_> {
         for (name, defect) in &search.rejected {
             tracing::warn!(checkpoint = %name, %defect, "a checkpoint is passed over");
         }
-        let start = search.found.map_or_else(|| ChainView::genesis(&self.params), |loaded| loaded.view);
+        let base = store.base().map(|base| CheckpointName::of(&base.tip));
+        let start = match (search.found, base) {
+            (Some(loaded), _) => loaded.view,
+            (None, None) => ChainView::genesis(&self.params),
+            (None, Some(name)) => {
+                let path = directory.join(name.to_string());
+                return Err(StoreError::BaseLost { path, reason: "no good checkpoint is left".to_owned() });
+            }
+        };
         let newest = start.tip;
         let recovered = store.recover(start, self.progress)?;
         let setup = checkpoint::Setup {
@@ -246,6 +256,7 @@ impl Opening<'_> {
             params: Arc::clone(&self.params),
             policy: self.options.checkpoints,
             newest,
+            base,
             rejected: search.rejected.iter().map(|(name, _)| *name).collect(),
         };
         store.checkpoints.get_or_init(|| checkpoint::Checkpointer::new(setup));
@@ -325,6 +336,11 @@ impl Opening<'_> {
             effects,
             checkpoints: OnceLock::new(),
             in_place: !self.env.compute().has_threads(),
+            base: RwLock::default(),
+            offers: Mutex::default(),
+            disk: Arc::clone(&self.disk),
+            data_dir: self.data_dir.to_owned(),
+            reserve_bytes: self.options.reserve_bytes,
         })
     }
 

@@ -11,6 +11,7 @@ use farthing_consensus::{HeaderContext, check_block};
 
 use super::{
     BestChange, Commit, DiskStore, Effects, Progress, Recovered, Store as _, StoreError,
+    base::BasePlace,
     index::{BlockEntry, DAMAGED_BLOCK, DAMAGED_EFFECTS, Step, Tree},
     log::{Kind, ScannedBatch, ScannedRecord},
 };
@@ -30,6 +31,10 @@ impl DiskStore {
                 offset = batch.start.offset,
                 "records of the block log are damaged; what is missing is fetched from peers"
             );
+        }
+        if let Some(record) = batch.records.iter().find(|record| record.header.kind == Kind::Base) {
+            let (height, id, place) = (record.header.height, record.header.id, record.place);
+            return self.take_base_again(&BasePlace { height, id, place }, batch.end);
         }
         let mut step = Step::default();
         let mut new = HashMap::new();
@@ -52,6 +57,7 @@ impl DiskStore {
             Kind::Effects if record.damaged => step.damaged.push((DAMAGED_EFFECTS, id, place)),
             Kind::Effects => step.effects.push((id, place)),
             Kind::Replacement if record.damaged => {}
+            Kind::Keys | Kind::Base => {}
             Kind::Replacement if self.entry_of(&id)?.is_some() => step.replaced.push((id, place)),
             Kind::Block | Kind::Replacement => match self.entry_from(record, new)? {
                 Some(entry) => {
@@ -88,7 +94,13 @@ impl DiskStore {
             self.entry_of(&header.previous)?.map(|parent| parent.total_work)
         };
         let total_work = below.and_then(|below| below.checked_add(work));
-        Ok(total_work.map(|total_work| BlockEntry { header, height, total_work, block: record.place, effects: None }))
+        Ok(total_work.map(|total_work| BlockEntry {
+            header,
+            height,
+            total_work,
+            block: Some(record.place),
+            effects: None,
+        }))
     }
 
     /// Makes the header range again from the headers of the best chain.

@@ -39,6 +39,11 @@ impl LogPlace {
         self.offset.get()
     }
 
+    /// The place so many bytes further on.
+    pub(crate) fn behind(self, bytes: usize) -> Option<Self> {
+        Self::new(self.segment, self.offset().checked_add(u32::try_from(bytes).ok()?)?)
+    }
+
     /// The same place in a copy: where the bytes at `from` stand again at `to`.
     pub(crate) fn in_copy(self, from: Self, to: Self) -> Option<Self> {
         Self::new(to.segment, self.offset().checked_sub(from.offset())?.checked_add(to.offset())?)

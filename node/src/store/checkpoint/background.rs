@@ -37,6 +37,8 @@ pub struct Setup {
     pub policy: Policy,
     /// The tip of the newest good checkpoint; genesis if there is none.
     pub newest: HeaderContext,
+    /// The one that the chain begins with, which always stays.
+    pub base: Option<CheckpointName>,
     /// Checkpoints found not to be good at the start: removed once there is a new one.
     pub rejected: Vec<CheckpointName>,
 }
@@ -54,6 +56,7 @@ struct State {
     /// The newest snapshot offered that is not yet written.
     latest: Option<Snapshot>,
     newest: HeaderContext,
+    base: Option<CheckpointName>,
     made: Duration,
     tried: Option<Duration>,
     /// How long the last one took.
@@ -70,6 +73,7 @@ impl Checkpointer {
         let state = State {
             latest: None,
             newest: setup.newest,
+            base: setup.base,
             made: setup.clock.elapsed(),
             tried: None,
             took: None,
@@ -77,6 +81,14 @@ impl Checkpointer {
             running: false,
         };
         Self { setup, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The chain begins with this checkpoint, which was written elsewhere.
+    pub(in crate::store) fn begins_with(&self, name: CheckpointName, tip: HeaderContext) {
+        let mut state = self.lock();
+        state.base = Some(name);
+        state.newest = tip;
+        state.made = self.setup.clock.elapsed();
     }
 
     /// Offers the newest snapshot; it takes the place of one that waits. Returns at once.
@@ -217,7 +229,9 @@ impl Checkpointer {
             let there = list(&**disk, directory)?;
             let good: Vec<_> =
                 there.iter().copied().filter(|name| *name == written || !rejected.contains(name)).collect();
-            let kept: BTreeSet<_> = policy.keep(&good, written);
+            let mut kept: BTreeSet<_> = policy.keep(&good, written);
+            // Whatever becomes of the others: nothing below it can be executed again.
+            kept.extend(self.lock().base);
             let gone: Vec<_> = there.iter().filter(|name| !kept.contains(name)).collect();
             for name in &gone {
                 disk.remove(&directory.join(name.to_string()))?;

@@ -163,3 +163,19 @@ impl ChunkReader {
         Ok(kind)
     }
 }
+
+/// Reads the payload of the chunk at a position, and where the next one begins; none if it is of another kind. Its
+/// checksum, which hangs on all chunks before it, is not looked at: the caller must know what it should have read.
+pub(super) fn read_chunk(file: &dyn DiskFile, at: u64, kind: Kind) -> Result<Option<(Vec<u8>, u64)>, Defect> {
+    let mut header = [0; CHUNK_HEADER];
+    file.read_exact_at(at, &mut header)?;
+    let [code, l0, l1, l2, l3, ..] = header;
+    let size = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    let found = Kind::from_code(code).filter(|_| size <= MAX_PAYLOAD).ok_or(Defect::Chunk(at))?;
+    if found != kind {
+        return Ok(None);
+    }
+    let mut payload = vec![0; size];
+    file.read_exact_at(at + CHUNK_HEADER as u64, &mut payload)?;
+    Ok(Some((payload, at + (CHUNK_HEADER + size) as u64)))
+}

@@ -100,7 +100,7 @@ pub fn load(
     Ok(Loaded { view: ChainView { tip, accounts, range, supply, immature }, synced_to, name })
 }
 
-fn open(disk: &dyn Disk, path: &Path, genesis: &BlockId) -> Result<ChunkReader, Defect> {
+pub(super) fn open(disk: &dyn Disk, path: &Path, genesis: &BlockId) -> Result<ChunkReader, Defect> {
     let file = disk.open_read(path)?;
     let expected = preamble(genesis);
     let mut found = vec![0; expected.len()];
@@ -211,15 +211,15 @@ impl Iterator for &mut Entries {
 }
 
 /// One account as it stands in the file.
-struct Record<'a> {
-    address: Address,
-    account: Account,
+pub(super) struct Record<'a> {
+    pub(super) address: Address,
+    pub(super) account: Account,
     meta: AccountMeta,
-    spki: &'a [u8],
+    pub(super) spki: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let address = Address::decode(reader)?;
         let account = Account::decode(reader)?;
         let meta = AccountMeta::decode(reader)?;

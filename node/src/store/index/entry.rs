@@ -14,13 +14,20 @@ pub(crate) struct BlockEntry {
     pub(crate) header: Header,
     pub(crate) height: Height,
     pub(crate) total_work: Work,
-    pub(crate) block: LogPlace,
+    /// None for those below the block that the chain begins with, and for it.
+    pub(crate) block: Option<LogPlace>,
     pub(crate) effects: Option<LogPlace>,
 }
 
 impl BlockEntry {
     pub(crate) fn new(block: &Block, height: Height, total_work: Work, place: LogPlace) -> Self {
-        Self { header: block.header, height, total_work, block: place, effects: None }
+        Self { header: block.header, height, total_work, block: Some(place), effects: None }
+    }
+
+    /// A header whose body is not here.
+    pub(crate) fn of_header(context: &HeaderContext) -> Self {
+        let (header, height, total_work) = (*context.header(), context.height(), context.total_work());
+        Self { header, height, total_work, block: None, effects: None }
     }
 
     pub(crate) fn context(&self) -> HeaderContext {
@@ -32,23 +39,22 @@ impl BlockEntry {
         self.header.encode(&mut out);
         self.height.encode(&mut out);
         out.extend_from_slice(&self.total_work.get().to_le_bytes());
-        LogPlace::encode_optional(Some(self.block), &mut out);
+        LogPlace::encode_optional(self.block, &mut out);
         LogPlace::encode_optional(self.effects, &mut out);
         out
     }
 
     pub(crate) fn decode(id: &BlockId, bytes: &[u8]) -> Result<Self, StoreError> {
-        let read = || -> Result<Option<Self>, DecodeError> {
+        let read = || -> Result<Self, DecodeError> {
             let mut reader = Reader::new(bytes);
             let header = Header::decode(&mut reader)?;
             let height = Height::decode(&mut reader)?;
             let total_work = Work::new(reader.u128("work")?);
-            let Some(block) = LogPlace::decode_optional(&mut reader)? else { return Ok(None) };
+            let block = LogPlace::decode_optional(&mut reader)?;
             let effects = LogPlace::decode_optional(&mut reader)?;
             reader.finish()?;
-            Ok(Some(Self { header, height, total_work, block, effects }))
+            Ok(Self { header, height, total_work, block, effects })
         };
-        let entry = read().ok().flatten();
-        entry.ok_or_else(|| StoreError::IndexDamaged(format!("the entry of block {id} does not decode")))
+        read().map_err(|_| StoreError::IndexDamaged(format!("the entry of block {id} does not decode")))
     }
 }

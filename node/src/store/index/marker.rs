@@ -5,10 +5,12 @@ use farthing::{
     codec::{DecodeError, Reader},
 };
 
-use crate::store::log::LogPosition;
+use crate::store::{LogPlace, base::BasePlace, log::LogPosition};
 
 /// Of this layout of the index; another one is rebuilt.
 const SCHEMA: u32 = 1;
+/// The same, and at the end where the chain begins.
+const SCHEMA_WITH_BASE: u32 = 2;
 /// The marker's key.
 pub(crate) const MARKER_KEY: &[u8] = b"marker";
 
@@ -40,12 +42,15 @@ pub(crate) struct Marker {
     pub(crate) clean: bool,
     /// The machine's boot: if it is another one now, power may have been cut.
     pub(crate) boot: [u8; 16],
+    /// Where the chain begins, if not with genesis.
+    pub(crate) base: Option<BasePlace>,
 }
 
 impl Marker {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);
-        out.extend_from_slice(&SCHEMA.to_le_bytes());
+        let schema = if self.base.is_some() { SCHEMA_WITH_BASE } else { SCHEMA };
+        out.extend_from_slice(&schema.to_le_bytes());
         out.extend_from_slice(&self.position.segment.to_le_bytes());
         out.extend_from_slice(&self.position.offset.to_le_bytes());
         out.extend_from_slice(&self.position.batch.to_le_bytes());
@@ -56,6 +61,11 @@ impl Marker {
         }
         out.extend_from_slice(&[self.transactions.into(), self.clean.into()]);
         out.extend_from_slice(&self.boot);
+        if let Some(BasePlace { height, id, place }) = self.base {
+            out.extend_from_slice(&height.get().to_le_bytes());
+            out.extend_from_slice(id.as_bytes());
+            LogPlace::encode_optional(Some(place), &mut out);
+        }
         out
     }
 
@@ -63,11 +73,12 @@ impl Marker {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let read = || -> Result<Option<Self>, DecodeError> {
             let mut reader = Reader::new(bytes);
-            if reader.u32("schema")? != SCHEMA {
+            let schema = reader.u32("schema")?;
+            if ![SCHEMA, SCHEMA_WITH_BASE].contains(&schema) {
                 return Ok(None);
             }
             let (segment, offset) = (reader.u32("segment")?, reader.u32("offset")?);
-            let marker = Self {
+            let mut marker = Self {
                 position: LogPosition { segment, offset, batch: reader.u64("batch")? },
                 tip: BlockId::from_bytes(reader.array("tip")?),
                 height: Height::new(reader.u64("height")?),
@@ -80,7 +91,14 @@ impl Marker {
                 transactions: reader.u8("with transactions")? != 0,
                 clean: reader.u8("clean")? != 0,
                 boot: reader.array("boot")?,
+                base: None,
             };
+            if schema == SCHEMA_WITH_BASE {
+                let height = Height::new(reader.u64("height of the beginning")?);
+                let id = BlockId::from_bytes(reader.array("beginning")?);
+                let Some(place) = LogPlace::decode_optional(&mut reader)? else { return Ok(None) };
+                marker.base = Some(BasePlace { height, id, place });
+            }
             reader.finish()?;
             Ok(Some(marker))
         };

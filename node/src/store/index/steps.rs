@@ -12,7 +12,7 @@ use super::{
     entry::BlockEntry,
     marker::{Counts, Marker},
 };
-use crate::store::{BestChange, LogPlace, StoreError, log::LogPosition};
+use crate::store::{BestChange, LogPlace, StoreError, base::BasePlace, log::LogPosition};
 
 /// What one batch of the log says.
 #[derive(Debug, Default)]
@@ -48,12 +48,14 @@ pub(crate) struct ChainState {
     pub(crate) counts: Counts,
     pub(crate) transactions: bool,
     pub(crate) boot: [u8; 16],
+    /// Where the chain begins, if not with genesis.
+    pub(crate) base: Option<BasePlace>,
 }
 
 impl ChainState {
     /// Before the log's first record.
     pub(crate) fn empty(transactions: bool, boot: [u8; 16]) -> Self {
-        Self { position: LogPosition::START, tip: None, counts: Counts::default(), transactions, boot }
+        Self { position: LogPosition::START, tip: None, counts: Counts::default(), transactions, boot, base: None }
     }
 
     /// Where a marker left off.
@@ -64,14 +66,15 @@ impl ChainState {
             counts: marker.counts,
             transactions: marker.transactions,
             boot,
+            base: marker.base,
         }
     }
 
     /// The marker of this state.
     pub(crate) fn marker(&self, clean: bool) -> Marker {
         let (tip, height) = self.tip.unwrap_or((BlockId::ZERO, Height::GENESIS));
-        let Self { position, counts, transactions, boot, .. } = *self;
-        Marker { position, tip, height, counts, transactions, clean, boot }
+        let Self { position, counts, transactions, boot, base, .. } = *self;
+        Marker { position, tip, height, counts, transactions, clean, boot, base }
     }
 
     /// The way from the tip to another block; none if a block on it is not known.
@@ -132,7 +135,7 @@ impl ChainState {
             changes.ops.push(set(Tree::Damaged, damaged_key(*kind, id), value));
         }
         for (id, place) in &step.replaced {
-            changes.modify(id, |entry| entry.block = *place)?;
+            changes.modify(id, |entry| entry.block = Some(*place))?;
             changes.ops.push(Op { tree: Tree::Damaged, key: damaged_key(DAMAGED_BLOCK, id), value: None });
             self.index_replaced(&mut changes, id, *place)?;
         }
@@ -181,8 +184,16 @@ impl ChainState {
         Ok(())
     }
 
-    fn transactions_of(&self, changes: &Changes<'_>, id: &BlockId, at: LogPlace) -> Result<Vec<TxId>, StoreError> {
-        if self.transactions { changes.known.transactions(id, at) } else { Ok(Vec::new()) }
+    fn transactions_of(
+        &self,
+        changes: &Changes<'_>,
+        id: &BlockId,
+        at: Option<LogPlace>,
+    ) -> Result<Vec<TxId>, StoreError> {
+        match at.filter(|_| self.transactions) {
+            Some(at) => changes.known.transactions(id, at),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// A block of the best chain that was damaged when the index was made lacks its transactions there.
@@ -197,7 +208,7 @@ impl ChainState {
         if entry.height > tip_height || on_best.map(|(at, _)| at) != Some(*id) {
             return Ok(());
         }
-        for (transaction, index) in self.transactions_of(changes, id, at)?.iter().zip(0..) {
+        for (transaction, index) in self.transactions_of(changes, id, Some(at))?.iter().zip(0..) {
             if !changes.known.is_indexed(transaction)? {
                 self.counts.transactions += 1;
             }

@@ -25,10 +25,14 @@ pub(crate) enum Kind {
     Tip,
     /// Another copy of a block whose first one is damaged.
     Replacement,
+    /// Keys of accounts that had sent before the block that the chain begins with.
+    Keys,
+    /// The chain begins here, with a checkpoint: coinbases that were not yet credited.
+    Base,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Block, Self::Effects, Self::Tip, Self::Replacement];
+    const ALL: [Self; 6] = [Self::Block, Self::Effects, Self::Tip, Self::Replacement, Self::Keys, Self::Base];
 
     fn code(self) -> u8 {
         match self {
@@ -36,6 +40,8 @@ impl Kind {
             Self::Effects => 2,
             Self::Tip => 3,
             Self::Replacement => 4,
+            Self::Keys => 5,
+            Self::Base => 6,
         }
     }
 
@@ -45,6 +51,8 @@ impl Kind {
             Self::Block | Self::Replacement => "block",
             Self::Effects => "effects",
             Self::Tip => "tip",
+            Self::Keys => "keys",
+            Self::Base => "beginning",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of the store as a whole, and what they share: a ledger that grows blocks and keeps them in a store.
 
+mod base;
 mod checkpoints;
 mod contract;
 mod crash;

@@ -30,6 +30,7 @@ fn bench_on(disk: MemDisk, policy: Policy, rejected: Vec<CheckpointName>) -> Ben
         params: Arc::clone(&params),
         policy,
         newest: HeaderContext::genesis(&params),
+        base: None,
         rejected,
     };
     Bench { disk, clock, params, checkpointer: Checkpointer::new(setup) }

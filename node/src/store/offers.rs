@@ -1,0 +1,70 @@
+//! Which checkpoints a node has for others, and their pieces.
+
+use std::sync::PoisonError;
+
+use farthing::{BlockId, Hash, Height, checkpoint::ProvenCoinbase, merkle::tx_path};
+
+use super::{
+    DiskStore, Store as _, StoreError,
+    checkpoint::{self, Offer, Pieces},
+};
+
+impl DiskStore {
+    /// Looks for checkpoints on the best chain, reads those that are new, and forgets those that are gone. One that cannot be
+    /// given, for it is damaged or begins this chain, is left out.
+    pub(super) fn prepare(&self) -> Result<(), StoreError> {
+        let directory = self.data_dir.join("checkpoints");
+        let listed = checkpoint::list(&*self.disk, &directory);
+        let mut listed = listed.map_err(StoreError::io("listing checkpoints", &directory))?;
+        listed.retain(|name| self.is_on_best_chain(*name));
+        let known: Vec<_> = {
+            let mut offers = self.lock_offers();
+            offers.retain(|pieces| listed.contains(&pieces.name()));
+            offers.iter().map(|pieces| pieces.name()).collect()
+        };
+        for name in listed.into_iter().filter(|name| !known.contains(name)) {
+            let prove = |height| self.prove_coinbase(height).ok().flatten();
+            match Pieces::of(&*self.disk, &directory, name, &self.params, &prove) {
+                Ok(Some(pieces)) => self.lock_offers().push(pieces.into()),
+                Ok(None) => tracing::debug!(checkpoint = %name, "not given to peers: its blocks are not here"),
+                Err(defect) => tracing::warn!(checkpoint = %name, %defect, "not given to peers"),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_on_best_chain(&self, name: checkpoint::CheckpointName) -> bool {
+        let context = self.best_at(name.height()).ok().flatten().and_then(|id| self.header(&id).ok().flatten());
+        context.is_some_and(|context| checkpoint::CheckpointName::of(&context) == name)
+    }
+
+    /// The coinbase of the best chain's block at a height, with its path; none if the block is not here.
+    fn prove_coinbase(&self, height: Height) -> Result<Option<ProvenCoinbase>, StoreError> {
+        let Some(id) = self.best_at(height)? else { return Ok(None) };
+        let Some(block) = self.block(&id)? else { return Ok(None) };
+        Ok(tx_path(&block.leaves(), 0).map(|path| ProvenCoinbase { coinbase: block.coinbase.clone(), path }))
+    }
+
+    pub(super) fn offered(&self) -> Vec<Offer> {
+        self.lock_offers().iter().map(|pieces| pieces.offer().clone()).collect()
+    }
+
+    pub(super) fn pieces_of(&self, block: &BlockId, digest: &Hash) -> Option<std::sync::Arc<Pieces>> {
+        let offers = self.lock_offers();
+        offers.iter().find(|pieces| pieces.offer().block == *block && pieces.offer().digest == *digest).cloned()
+    }
+
+    /// A piece that peers were offered; none if it is no longer here. What was damaged since is not offered again.
+    pub(super) fn piece_of(&self, block: &BlockId, digest: &Hash, index: u64) -> Option<Vec<u8>> {
+        let pieces = self.pieces_of(block, digest)?;
+        pieces.piece(index).unwrap_or_else(|defect| {
+            tracing::warn!(checkpoint = %pieces.name(), %defect, "no longer given to peers");
+            self.lock_offers().retain(|other| other.name() != pieces.name());
+            None
+        })
+    }
+
+    fn lock_offers(&self) -> std::sync::MutexGuard<'_, Vec<std::sync::Arc<Pieces>>> {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
