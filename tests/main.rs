@@ -3,6 +3,7 @@
 
 mod admin;
 mod byzantine;
+mod checkpoint;
 mod harness;
 mod kills;
 mod links;

@@ -16,6 +16,9 @@ pub trait NetworkView: fmt::Debug + Send + Sync {
     /// How far it has come with that; none while it is not fetching.
     fn sync_progress(&self) -> Option<SyncProgress>;
 
+    /// Height of the best header that was checked.
+    fn best_header_height(&self) -> Height;
+
     /// Whether this node mines.
     fn is_mining(&self) -> bool;
 }
@@ -23,7 +26,11 @@ pub trait NetworkView: fmt::Debug + Send + Sync {
 /// How far a node has come with fetching blocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SyncProgress {
-    /// Height of the tip.
+    /// What is being fetched.
+    pub phase: SyncPhase,
+    /// Pieces of the checkpoint that are here, and how many there are, while one is fetched.
+    pub pieces: Option<(u64, u64)>,
+    /// Height of the tip; of the best header, while a node that begins with a checkpoint fetches headers.
     pub height: Height,
     /// Height of the highest tip that a peer claims, or of the best header if that is higher.
     pub target: Height,
@@ -31,10 +38,24 @@ pub struct SyncProgress {
     pub blocks_per_second: Option<f64>,
 }
 
+/// What a node fetches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncPhase {
+    /// Headers, to begin with a checkpoint.
+    Headers,
+    /// The checkpoint.
+    Checkpoint,
+    /// Blocks.
+    Blocks,
+}
+
 impl SyncProgress {
     /// How much of the way is done, from 0 to 100.
     #[must_use]
     pub fn percent(&self) -> f64 {
+        if let Some((here, all)) = self.pieces {
+            return here as f64 / all.max(1) as f64 * 100.0;
+        }
         match self.target.get() {
             0 => 100.0,
             target => (self.height.get() as f64 / target as f64 * 100.0).min(100.0),

@@ -195,6 +195,29 @@ impl PeerService for Receiver {
         silence().await
     }
 
+    async fn get_checkpoints(
+        &self,
+        _: Request<wire::GetCheckpointsRequest>,
+    ) -> Result<Response<wire::GetCheckpointsResponse>, Status> {
+        silence().await
+    }
+
+    async fn get_checkpoint_hashes(
+        &self,
+        _: Request<wire::GetCheckpointHashesRequest>,
+    ) -> Result<Response<wire::GetCheckpointHashesResponse>, Status> {
+        silence().await
+    }
+
+    type GetCheckpointPiecesStream = Events<wire::GetCheckpointPiecesResponse>;
+
+    async fn get_checkpoint_pieces(
+        &self,
+        _: Request<wire::GetCheckpointPiecesRequest>,
+    ) -> Result<Response<Self::GetCheckpointPiecesStream>, Status> {
+        silence().await
+    }
+
     async fn exchange_peers(
         &self,
         _: Request<wire::ExchangePeersRequest>,

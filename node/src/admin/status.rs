@@ -44,5 +44,6 @@ pub(super) fn get(deps: &Deps) -> wire::GetStatusResponse {
         p2p_address: facts.p2p.to_string(),
         admin_socket: facts.socket.display().to_string(),
         process_id: process::id(),
+        lowest_block_height: deps.chain.lowest_body().get(),
     }
 }

@@ -24,7 +24,11 @@ use super::{
     rejection::{BlockRejection, ChainError, HeaderRejection},
     writer::Writer,
 };
-use crate::{env::Env, store::Store, tasks::Tasks};
+use crate::{
+    env::Env,
+    store::{Store, StoreError},
+    tasks::Tasks,
+};
 
 /// Commands that may wait; each holds a block at most.
 const COMMANDS: usize = 16;
@@ -78,6 +82,7 @@ pub fn start(
         headers: Mutex::new(HeaderTree::new(settings.waiting_headers)),
         keys: KeyCache::new(settings.keys),
         verified: VerifiedCache::new(settings.verified),
+        waits: watch::Sender::new(false),
     });
     let writer = Writer::new(Arc::clone(&shared), candidates);
     tasks.spawn("chain", run(writer, inbox, tasks.token().clone()));
@@ -142,6 +147,16 @@ async fn obey(writer: Writer, command: Command) -> Result<Writer, ChainError> {
                     let result = writer.take_headers(&headers, session);
                     let fault = match &result {
                         Err(HeaderRejection::Chain(error)) if error.is_fatal() => Some(error.clone()),
+                        _ => None,
+                    };
+                    let _ = answer.send(result);
+                    fault
+                }
+                Command::Begin(beginning, answer) => {
+                    let result = writer.begin_at(*beginning);
+                    // The cause stands in the store; it is said to whoever asked.
+                    let fault = match (&result, writer.shared.store.poisoned()) {
+                        (Err(_), Some(cause)) => Some(ChainError::from(StoreError::Poisoned(cause))),
                         _ => None,
                     };
                     let _ = answer.send(result);

@@ -84,7 +84,11 @@ impl Shared {
         // view was taken, the store answers from another branch, and it does not.
         let mut after = before.is_none().then_some(account.account);
         while let Some(height) = next.filter(|_| found.len() < limit) {
-            let (effect, context) = self.effect_at(address, height)?;
+            let (effect, context) = match self.effect_at(address, height) {
+                // What is above the beginning is told; the next page says why there is no more.
+                Err(ChainError::Pruned { .. }) if !found.is_empty() => break,
+                found => found?,
+            };
             let links = self.links(address, &effect, &context)?;
             let head = links.last().map(|link| (link.entry, link.history));
             if after.is_some_and(|account| head != Some((account.entries, account.history))) {
@@ -103,6 +107,9 @@ impl Shared {
 
     fn effect_at(&self, address: Address, height: Height) -> Result<(AccountEffect, HeaderContext), ChainError> {
         let lost = || ChainError::Inconsistent(format!("no effects on account {address} at height {height}"));
+        if let Some(base) = self.store.base().filter(|base| height <= base.tip.height()) {
+            return Err(ChainError::Pruned { height, lowest: base.lowest_body() });
+        }
         let id = self.store.best_at(height)?.ok_or_else(lost)?;
         let effects = self.store.effects(&id)?.ok_or_else(lost)?;
         let context = self.store.header(&id)?.ok_or_else(lost)?;
@@ -155,6 +162,9 @@ impl Shared {
         let Some(mined) = height.checked_sub(self.params.reward_delay).filter(|h| *h != Height::GENESIS) else {
             return Ok(None);
         };
+        if let Some(coinbase) = self.store.base().and_then(|base| base.coinbase_at(mined).cloned()) {
+            return Ok(Some(coinbase));
+        }
         let Some(id) = self.store.best_at(mined)? else { return Ok(None) };
         Ok(self.store.block(&id)?.map(|block| Arc::new(block.coinbase.clone())))
     }

@@ -112,7 +112,8 @@ impl TipChange {
     /// Whether more blocks left and joined than are kept in memory at once: the rest is to be read from the chain.
     #[must_use]
     pub fn is_deep(&self) -> bool {
-        self.depth().saturating_add(self.gained()) > MAX_KEPT
+        // A chain that begins with a checkpoint gains blocks that are nowhere.
+        self.depth().saturating_add(self.gained()) > MAX_KEPT || self.gained() > self.applied.len() as u64
     }
 }
 

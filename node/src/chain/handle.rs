@@ -15,7 +15,10 @@ use super::{
     missing::MissingBodies,
     rejection::{BlockRejection, ChainError, HeaderRejection},
 };
-use crate::{env::Env, store::Store};
+use crate::{
+    env::Env,
+    store::{Base, BeginError, Beginning, Store},
+};
 
 /// What the writer and all handles share.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Shared {
     pub(super) keys: KeyCache,
     pub(super) verified: VerifiedCache,
     pub(super) finality: Finality,
+    /// The chain waits for a checkpoint to begin with: nothing is mined on genesis meanwhile.
+    pub(super) waits: watch::Sender<bool>,
 }
 
 /// What the writer is asked to do.
@@ -36,6 +41,7 @@ pub(super) struct Shared {
 pub(super) enum Command {
     Block(Box<Block>, Origin, oneshot::Sender<Result<Accepted, BlockRejection>>),
     Headers(Vec<Header>, SessionId, oneshot::Sender<Result<HeadersAccepted, HeaderRejection>>),
+    Begin(Box<Beginning>, oneshot::Sender<Result<(), BeginError>>),
 }
 
 /// Access to the chain. Cheap to clone.
@@ -107,6 +113,40 @@ impl Chain {
         let command = Command::Headers(headers, session, answer);
         self.commands.send(command).await.map_err(|_| ChainError::Stopping)?;
         answered.await.map_err(|_| ChainError::Stopping)?
+    }
+
+    /// Begins the chain with a checkpoint. All of it is held against its header first.
+    ///
+    /// # Errors
+    /// See [`BeginError`].
+    pub async fn begin_at(&self, beginning: Beginning) -> Result<(), BeginError> {
+        let stopping = || BeginError::Store(crate::store::StoreError::Poisoned("the node is stopping".to_owned()));
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::Begin(Box::new(beginning), answer)).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+
+    /// Says whether the chain waits for a checkpoint to begin with.
+    pub fn set_waiting(&self, waits: bool) {
+        self.shared.waits.send_replace(waits);
+    }
+
+    /// Resolves once the chain does not wait for a checkpoint to begin with.
+    pub async fn begun(&self) {
+        // The sender lives as long as this handle.
+        let _ = self.shared.waits.subscribe().wait_for(|waits| !*waits).await;
+    }
+
+    /// Where the chain begins, if not with genesis.
+    #[must_use]
+    pub fn base(&self) -> Option<Arc<Base>> {
+        self.shared.store.base()
+    }
+
+    /// Height of the lowest block above genesis that is here, or will be; 0 if the chain begins with genesis.
+    #[must_use]
+    pub fn lowest_body(&self) -> Height {
+        self.base().map_or(Height::GENESIS, |base| base.lowest_body())
     }
 
     /// A session is over: what it told of is not waited for any longer.

@@ -138,6 +138,11 @@ impl HeaderTree {
         }
     }
 
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.most);
+    }
+
     /// Forgets every header that leads to nothing heavier than `tip`: its branch lost before its bodies came.
     pub(super) fn prune(&mut self, tip: Work) {
         while let Some((_, id)) = self.leaves.first().filter(|(work, _)| *work < tip).copied() {

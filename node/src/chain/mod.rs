@@ -4,6 +4,7 @@
 //! [`Chain`] handle.
 
 mod actor;
+mod bootstrap;
 mod candidates;
 mod entries;
 mod events;
@@ -25,6 +26,7 @@ mod writer;
 mod tests;
 
 pub use actor::{Settings, start};
+pub use bootstrap::{Begun, Bootstrap, BootstrapOptions, Missing, Phase, Refusal};
 pub use entries::{AccountEntry, EntryCause, EntryCursor};
 pub use events::{Accepted, ChainBlock, Lagged, Origin, SessionId, TipChange, TipChanges};
 pub use handle::Chain;
@@ -34,4 +36,4 @@ pub use reads::MinedAt;
 pub use rejection::{BlockRejection, ChainError, HeaderRejection};
 pub use verified::VerifiedCache;
 
-pub use crate::ledger::ChainView;
+pub use crate::{ledger::ChainView, store::checkpoint::Offer as CheckpointOffer};

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, PoisonError};
 
-use farthing::{Block, BlockId, Header, Height, RangeNode, TxId, range::AncestryProof};
+use farthing::{Block, BlockId, Hash, Header, Height, RangeNode, TxId, range::AncestryProof};
 use farthing_consensus::HeaderContext;
 
 use super::{Chain, ChainBlock, handle::Shared, rejection::ChainError};
+use crate::store::checkpoint::Offer;
 
 /// Longest locator: steps double, so this is enough for any chain.
 const MAX_LOCATOR: usize = 64;
@@ -62,12 +63,40 @@ impl Chain {
         self.read(move |shared| shared.header(&id)).await
     }
 
-    /// Whether the body of a block is here.
+    /// Whether the body of a block need not be fetched: it is here, or the chain begins above it.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn has_body(&self, id: BlockId) -> Result<bool, ChainError> {
         self.read(move |shared| Ok(shared.store.header(&id)?.is_some())).await
+    }
+
+    /// Finds out which checkpoints there are for other nodes. May read them whole.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn prepare_offers(&self) -> Result<(), ChainError> {
+        self.read(|shared| Ok(shared.store.prepare_offers()?)).await
+    }
+
+    /// The checkpoints that other nodes can have, as they were found last.
+    #[must_use]
+    pub fn offers(&self) -> Vec<Offer> {
+        self.shared.store.offers()
+    }
+
+    /// Hashes of the pieces of a checkpoint that is offered; none if it is not, or no longer.
+    #[must_use]
+    pub fn offered_hashes(&self, block: &BlockId, digest: &Hash) -> Option<Vec<Hash>> {
+        self.shared.store.offered_hashes(block, digest)
+    }
+
+    /// A piece of a checkpoint that is offered; none if it is not, or no longer, or has no such piece.
+    ///
+    /// # Errors
+    /// Never, so far.
+    pub async fn offered_piece(&self, block: BlockId, digest: Hash, index: u64) -> Result<Option<Vec<u8>>, ChainError> {
+        self.read(move |shared| Ok(shared.store.offered_piece(&block, &digest, index))).await
     }
 
     /// Blocks whose records on the disk were found damaged: a good copy, submitted, takes their place.

@@ -14,6 +14,16 @@ pub enum ChainError {
     /// Memory and disk disagree: the process must stop and check itself at the next start.
     #[error("the chain's state is inconsistent: {0}")]
     Inconsistent(String),
+    /// The chain begins with a checkpoint, and what is asked for stands below it.
+    #[error(
+        "block {height} and what happened in it are not here: this chain begins with a checkpoint, its lowest block is {lowest}"
+    )]
+    Pruned {
+        /// Height of what is asked for.
+        height: Height,
+        /// Height of the lowest block above genesis that is here.
+        lowest: Height,
+    },
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
@@ -37,7 +47,7 @@ impl ChainError {
         match self {
             Self::Store(error) => error.is_fatal(),
             Self::Inconsistent(_) => true,
-            Self::Stopping => false,
+            Self::Pruned { .. } | Self::Stopping => false,
         }
     }
 
@@ -46,7 +56,7 @@ impl ChainError {
     pub fn damaged_block(&self) -> Option<BlockId> {
         match self {
             Self::Store(error) => error.damaged_block(),
-            Self::Inconsistent(_) | Self::Stopping => None,
+            Self::Inconsistent(_) | Self::Pruned { .. } | Self::Stopping => None,
         }
     }
 }
@@ -113,6 +123,16 @@ pub enum BlockRejection {
         /// Height of the highest final block.
         final_height: Height,
     },
+    /// It leaves the best chain below the checkpoint that the chain begins with: nobody's fault, and not to be executed.
+    #[error(
+        "block {id} leaves the chain below height {base}, where it begins with a checkpoint, and cannot be executed; if that branch is the right one, remove the data directory and start again with --sync full"
+    )]
+    BelowBase {
+        /// The block.
+        id: BlockId,
+        /// Where the chain begins.
+        base: Height,
+    },
     /// The node itself failed.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -136,6 +156,7 @@ impl BlockRejection {
             | Self::Orphan { .. }
             | Self::FromFuture { .. }
             | Self::BelowFinal { .. }
+            | Self::BelowBase { .. }
             | Self::Chain(_) => false,
         }
     }
@@ -190,6 +211,14 @@ pub enum HeaderRejection {
         id: BlockId,
         /// Height of the highest final block.
         final_height: Height,
+    },
+    /// A header leaves the best chain below the checkpoint that the chain begins with: nobody's fault.
+    #[error("header {id} leaves the chain below height {base}, where it begins with a checkpoint")]
+    BelowBase {
+        /// The header.
+        id: BlockId,
+        /// Where the chain begins.
+        base: Height,
     },
     /// The node itself failed.
     #[error(transparent)]

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     num::NonZeroUsize,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use farthing::{Block, BlockId, Header, Height, TimeMs};
@@ -18,17 +19,19 @@ use super::{
     candidates::Candidates,
     events::{Accepted, ChainBlock, Origin, TipChange},
     handle::Shared,
-    headers::HeadersAccepted,
+    headers::{HeaderTree, HeadersAccepted},
     rejection::{BlockRejection, ChainError, HeaderRejection},
     signatures,
 };
 use crate::{
     ledger::{Applied, NewKey},
-    store::{BestChange, Commit, LogPlace, NewBlock},
+    store::{BeginError, Beginning, BestChange, Commit, LogPlace, NewBlock},
 };
 
 /// Ids of invalid blocks that are remembered.
 const INVALID_IDS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+/// How often it is said that a branch below the beginning is left aside, at most.
+const WARN_BELOW_BASE: Duration = Duration::from_secs(60);
 /// Blocks from the future that are kept, at most.
 const MAX_FUTURE_BLOCKS: usize = 16;
 
@@ -58,6 +61,8 @@ pub(super) struct Writer {
     pub(super) future: VecDeque<FutureBlock>,
     /// The last block could not be stored, and that was said.
     is_in_trouble: bool,
+    /// When it was last said that a branch is left aside.
+    warned_below_base: Option<Duration>,
 }
 
 impl Writer {
@@ -69,7 +74,15 @@ impl Writer {
         }
         let view = shared.view.borrow().clone();
         let invalid = LruCache::new(INVALID_IDS);
-        Self { shared, view, candidates: known, invalid, future: VecDeque::new(), is_in_trouble: false }
+        Self {
+            shared,
+            view,
+            candidates: known,
+            invalid,
+            future: VecDeque::new(),
+            is_in_trouble: false,
+            warned_below_base: None,
+        }
     }
 
     /// Takes a block: checks it, keeps it, and makes it the tip if it leads the heaviest branch.
@@ -97,6 +110,9 @@ impl Writer {
         }
         let parent = self.shared.store.header(&block.header.previous)?;
         let parent = parent.ok_or(BlockRejection::Orphan { missing: block.header.previous })?;
+        if let Some(base) = self.base_above(&parent) {
+            return Err(BlockRejection::BelowBase { id, base });
+        }
         if let Some(final_height) = self.refuses_to_leave(&parent)? {
             self.forget_branch(id);
             return Err(BlockRejection::BelowFinal { id, final_height });
@@ -258,13 +274,49 @@ impl Writer {
         check_header_alone(&self.shared.params, header).map_err(invalid)?;
         let parent = self.shared.header(&header.previous)?;
         let parent = parent.ok_or(HeaderRejection::Orphan { missing: header.previous })?;
+        let now = self.shared.env.clock().now();
+        let context = check_header(&self.shared.params, &parent, header, now).map_err(invalid)?;
+        if let Some(base) = self.base_above(&parent) {
+            self.warn_below_base(&context, base);
+            return Err(HeaderRejection::BelowBase { id, base });
+        }
         if let Some(final_height) = self.refuses_to_leave(&parent)? {
             return Err(HeaderRejection::BelowFinal { id, final_height });
         }
-        let now = self.shared.env.clock().now();
-        let context = check_header(&self.shared.params, &parent, header, now).map_err(invalid)?;
         let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(if tree.insert(context, session) { Place::Kept(context) } else { Place::NoneBehind(parent) })
+    }
+
+    /// Where the chain begins, if this block is below: no branch can be executed from there.
+    fn base_above(&self, parent: &HeaderContext) -> Option<Height> {
+        let base = self.shared.store.base()?.tip.height();
+        (parent.height() < base).then_some(base)
+    }
+
+    /// Says now and then that a branch is left aside, and what an operator can do.
+    fn warn_below_base(&mut self, branch: &HeaderContext, base: Height) {
+        let now = self.shared.env.clock().elapsed();
+        if self.warned_below_base.is_some_and(|last| now.saturating_sub(last) < WARN_BELOW_BASE) {
+            return;
+        }
+        self.warned_below_base = Some(now);
+        warn!(
+            id = %branch.id(), height = %branch.height(), %base,
+            "a branch that leaves the chain below the checkpoint it begins with cannot be executed and is left aside; if \
+             that branch is the right one, remove the data directory and start again with --sync full"
+        );
+    }
+
+    /// Begins the chain with a checkpoint in the place of genesis.
+    pub(super) fn begin_at(&mut self, beginning: Beginning) -> Result<(), BeginError> {
+        let view = self.shared.store.begin_at(beginning)?;
+        let genesis = self.view.tip;
+        self.candidates = Candidates::default();
+        self.future.clear();
+        self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        info!(height = %view.tip.height(), id = %view.tip.id(), accounts = view.accounts.len(), "the chain begins with a checkpoint");
+        self.publish(genesis, Vec::new(), Vec::new(), view, Origin::Local);
+        Ok(())
     }
 
     pub(super) fn forget_header(&self, id: &BlockId) {

@@ -13,10 +13,13 @@ use std::{
     time::Duration,
 };
 
-use farthing::{Address, Params, params::Network};
+use farthing::{Address, Params, Work, params::Network};
 use tracing_subscriber::EnvFilter;
 
-use crate::env::{Disk, disk::read_whole};
+use crate::{
+    env::{Disk, disk::read_whole},
+    store::checkpoint::Policy,
+};
 
 mod commands;
 mod error;
@@ -84,6 +87,10 @@ pub struct Config {
     pub transaction_index: bool,
     /// Bytes for the index's cache.
     pub index_cache_bytes: u64,
+    /// How an empty data directory begins.
+    pub sync: SyncMode,
+    /// When checkpoints are made, and which stay.
+    pub checkpoints: Policy,
     /// Bytes for waiting transfers.
     pub mempool_bytes: u64,
     /// How many parsed public keys are remembered.
@@ -96,6 +103,20 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where the bound addresses are written once serving.
     pub ready_file: Option<PathBuf>,
+}
+
+/// How an empty data directory begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// All blocks are executed.
+    Full,
+    /// The accounts after a block are taken from peers, and the blocks behind it executed.
+    Checkpoint {
+        /// How many blocks behind the best header it must be.
+        depth: u64,
+        /// The least work that the headers must show.
+        minimum_work: Work,
+    },
 }
 
 /// How to mine.
@@ -132,6 +153,8 @@ impl Config {
             panels: Panels::Off,
             transaction_index: true,
             index_cache_bytes: 16 << 20,
+            sync: SyncMode::Full,
+            checkpoints: Policy::default(),
             mempool_bytes: 64 << 20,
             key_cache: NonZeroUsize::new(65_536).expect("a literal above 0"),
             finality_depth: None,
@@ -193,6 +216,8 @@ fn build(
         panels: required(settings, "panels")?,
         transaction_index: required::<OnOff>(settings, "transaction-index")?.0,
         index_cache_bytes: mebibytes(settings, "index-cache-mib", 4096)?,
+        sync: sync(settings)?,
+        checkpoints: checkpoints(settings)?,
         mempool_bytes: mebibytes(settings, "mempool-mib", 65_536)?,
         key_cache: number(settings, "key-cache", 1..=16_777_216, "a number from 1 to 16777216")?,
         finality_depth: one(settings, "finality-depth", "a number of blocks above 0")?,
@@ -274,6 +299,23 @@ fn mining(settings: &Settings, params: &Params) -> Result<Option<MiningConfig>, 
         Some(max) if when > max.get() => Err(ConfigError::MineWhenAboveMax { when, max: max.get() }),
         _ => Ok(Some(MiningConfig { address, threads, when, max, wait })),
     }
+}
+
+fn sync(settings: &Settings) -> Result<SyncMode, ConfigError> {
+    let depth = number(settings, "sync-depth", 1..=1_000_000_000, "a number of blocks from 1 to 1000000000")?;
+    let minimum_work = Work::new(required(settings, "minimum-work")?);
+    let setting = settings.get("sync").expect("sync has a default");
+    match single(&setting.values) {
+        "full" => Ok(SyncMode::Full),
+        "checkpoint" => Ok(SyncMode::Checkpoint { depth: depth.get() as u64, minimum_work }),
+        other => Err(malformed("sync", other, setting, &"full or checkpoint")),
+    }
+}
+
+fn checkpoints(settings: &Settings) -> Result<Policy, ConfigError> {
+    let every = number(settings, "checkpoint-every", 10..=1_000_000, "a number of blocks from 10 to 1000000")?;
+    let every_blocks = every.get() as u64;
+    Ok(Policy { every_blocks, deep_blocks: every_blocks, ..Policy::default() })
 }
 
 fn log_filter(settings: &Settings) -> Result<String, ConfigError> {

@@ -83,6 +83,7 @@ pub(super) struct Status {
     p2p_address: String,
     admin_socket: String,
     process_id: u32,
+    lowest_block_height: u64,
 }
 
 #[derive(Serialize)]
@@ -181,6 +182,7 @@ pub(super) fn status(answer: wire::GetStatusResponse) -> Report {
         p2p_address: answer.p2p_address,
         admin_socket: answer.admin_socket,
         process_id: answer.process_id,
+        lowest_block_height: answer.lowest_block_height,
     }))
 }
 
@@ -291,6 +293,10 @@ impl Status {
             ("nodes", self.p2p_address.clone()),
             ("admin", self.admin_socket.clone()),
         ];
-        rows.iter().map(|(name, value)| format!("{name:<11} {}\n", plain(value))).collect()
+        let began = (self.lowest_block_height > 0).then(|| {
+            let height = self.lowest_block_height;
+            ("blocks", format!("from height {height} on; it began with the checkpoint at {}", height - 1))
+        });
+        rows.iter().chain(&began).map(|(name, value)| format!("{name:<11} {}\n", plain(value))).collect()
     }
 }

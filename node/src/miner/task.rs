@@ -134,6 +134,7 @@ impl Task {
     }
 
     async fn serve(&self, count: usize, reward: &Reward) -> Result<Vec<BlockId>, MineError> {
+        self.chain.begun().await;
         let mut mined = Vec::new();
         while mined.len() < count {
             let mut tips = self.chain.watch();
@@ -157,6 +158,7 @@ impl Task {
     /// One attempt as the policy wants it: until a block is mined, or the tip changes.
     async fn by_policy(&self) -> Result<(), MineError> {
         let Some(policy) = &self.policy else { return std::future::pending().await };
+        self.chain.begun().await;
         let mut tips = self.chain.watch();
         let view = Arc::clone(&tips.borrow_and_update());
         let block = tokio::select! {

@@ -27,8 +27,8 @@ pub(crate) use self::progress::Shown;
 use self::{saved_book::SavedBook, surroundings::Surroundings};
 use crate::{
     admin,
-    chain::{self, Chain, ChainView},
-    config::{Config, Panels},
+    chain::{self, Bootstrap, BootstrapOptions, Chain, ChainView},
+    config::{Config, Panels, SyncMode},
     env::{DiskLock, Env, Listener, LocalSocket, disk::read_whole},
     mempool::{self, DiskJournal, Mempool, PoolJournal, PoolLimits, StartingLedger},
     miner::{self, Miner, Policy, Reward},
@@ -127,6 +127,7 @@ impl Node {
             mempool: mempool.clone(),
             tasks: tasks.clone(),
             store: Arc::new(saved_book(config, &env, &store).await),
+            bootstrap: bootstrap(config, &chain).await?,
         };
         let miner = start_miner(config, &env, &chain, &mempool, tasks)?;
         if shows_panels(config.panels) {
@@ -324,6 +325,7 @@ async fn open(config: &Config, env: &Env) -> Result<Opened, StartError> {
         index_cache_bytes: config.index_cache_bytes,
         // sled opens its files by itself, past the environment.
         index: if env.disk().is_the_machines() { IndexPlace::Sled } else { IndexPlace::Memory },
+        checkpoints: config.checkpoints,
         ..StoreOptions::default()
     };
     env.compute()
@@ -365,6 +367,15 @@ fn start_store_threads(env: &Env, store: &Arc<DiskStore>, tasks: &Tasks) -> Resu
         Ok::<_, Infallible>(())
     };
     tasks.spawn_thread("checkpoints", write_checkpoints).map_err(StartError::Threads)
+}
+
+/// What a node with an empty data directory does first if it is to begin with a checkpoint.
+async fn bootstrap(config: &Config, chain: &Chain) -> Result<Option<Bootstrap>, StartError> {
+    let SyncMode::Checkpoint { depth, minimum_work } = config.sync else { return Ok(None) };
+    let reserve_bytes = StoreOptions::default().reserve_bytes;
+    let options = BootstrapOptions { depth, minimum_work, reserve_bytes };
+    let started = Bootstrap::start(chain, config.data_dir.clone(), options).await;
+    started.map_err(|source| StartError::Store { path: config.data_dir.clone(), source })
 }
 
 async fn start_mempool(

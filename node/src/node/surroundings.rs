@@ -1,5 +1,6 @@
 //! What the public API tells about the network, without knowing it.
 
+use farthing::Height;
 use tokio::sync::watch;
 
 use crate::{
@@ -37,6 +38,10 @@ impl NetworkView for Surroundings {
 
     fn sync_progress(&self) -> Option<SyncProgress> {
         self.network.sync_progress()
+    }
+
+    fn best_header_height(&self) -> Height {
+        self.network.best_header_height()
     }
 
     fn is_mining(&self) -> bool {

@@ -24,6 +24,9 @@ pub(super) enum Misdeed {
     /// A block that breaks a rule.
     #[error("sent an invalid block: {0}")]
     InvalidBlock(String),
+    /// A checkpoint, or a piece of one, that is not what it was said to be.
+    #[error("sent a false checkpoint: {0}")]
+    FalseCheckpoint(String),
     /// A transaction that can never be valid, such as one with a wrong signature.
     #[error("sent an invalid transaction: {0}")]
     InvalidTransaction(String),
@@ -42,7 +45,7 @@ impl Misdeed {
     /// What it costs; [`BAN_THRESHOLD`] is enough for a ban.
     pub(super) const fn penalty(&self) -> u32 {
         match self {
-            Self::InvalidHeader(_) | Self::InvalidBlock(_) => 100,
+            Self::InvalidHeader(_) | Self::InvalidBlock(_) | Self::FalseCheckpoint(_) => 100,
             Self::Malformed(_) | Self::WrongAnswer(_) => 50,
             Self::InvalidTransaction(_) | Self::Unrequested(_) => 25,
             Self::OutOfOrder(_) => 10,
@@ -61,6 +64,7 @@ mod tests {
             (Misdeed::Malformed(Malformed::Missing { field: "hello" }), 50),
             (Misdeed::InvalidHeader("no work".to_owned()), 100),
             (Misdeed::InvalidBlock("wrong root".to_owned()), 100),
+            (Misdeed::FalseCheckpoint("foreign key".to_owned()), 100),
             (Misdeed::InvalidTransaction("wrong signature".to_owned()), 25),
             (Misdeed::WrongAnswer("another block"), 50),
             (Misdeed::Unrequested(DeliveryRefusal::NeverWanted(3)), 25),

@@ -201,6 +201,8 @@ async fn give(inner: &Inner, body: Body) -> Given {
             inner.bodies.put_off(id, inner.elapsed(), RETRY);
             Given::Refused
         }
+        // It cannot be executed here, and the log says so: nobody's fault.
+        Err(BlockRejection::BelowBase { .. }) => false,
         Err(BlockRejection::Chain(error)) => {
             tracing::debug!(%error, "a block was not taken");
             Given::Failed

@@ -14,8 +14,9 @@ use tonic::{
 use super::{
     handshake::{Hello, Refusal},
     limits::{
-        ANSWER_DEADLINE, BLOCK_MESSAGE_OVERHEAD, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_HEADERS_MESSAGE_BYTES,
-        MAX_MESSAGE_BYTES, MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE, announcement_bytes, compact_block_bytes,
+        ANSWER_DEADLINE, BLOCK_MESSAGE_OVERHEAD, CHECKPOINT_HASHES_BYTES, CHECKPOINT_PIECE_BYTES, KEEPALIVE_INTERVAL,
+        KEEPALIVE_TIMEOUT, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE,
+        announcement_bytes, compact_block_bytes,
     },
 };
 use crate::env::Env;
@@ -191,6 +192,26 @@ impl Client {
         let request = wire::GetTransactionsRequest { session_id: self.session_id.clone(), transactions: Some(ids) };
         let call = async { self.taking(MAX_TRANSACTIONS_MESSAGE_BYTES).get_transactions(request).await };
         Ok(answer(ANSWER_DEADLINE, call).await?.transactions)
+    }
+
+    pub(super) async fn checkpoints(&self) -> Result<Option<wire::Checkpoints>, CallError> {
+        let request = wire::GetCheckpointsRequest { session_id: self.session_id.clone() };
+        let call = async { self.taking(MAX_MESSAGE_BYTES).get_checkpoints(request).await };
+        Ok(answer(ANSWER_DEADLINE, call).await?.checkpoints)
+    }
+
+    pub(super) async fn checkpoint_hashes(&self, query: wire::CheckpointHashesQuery) -> Result<Bytes, CallError> {
+        let request = wire::GetCheckpointHashesRequest { session_id: self.session_id.clone(), query: Some(query) };
+        let call = async { self.taking(CHECKPOINT_HASHES_BYTES).get_checkpoint_hashes(request).await };
+        Ok(answer(ANSWER_DEADLINE, call).await?.hashes)
+    }
+
+    pub(super) async fn checkpoint_pieces(
+        &self,
+        query: wire::CheckpointPiecesQuery,
+    ) -> Result<Streaming<wire::GetCheckpointPiecesResponse>, CallError> {
+        let request = wire::GetCheckpointPiecesRequest { session_id: self.session_id.clone(), query: Some(query) };
+        answer(ANSWER_DEADLINE, self.taking(CHECKPOINT_PIECE_BYTES).get_checkpoint_pieces(request)).await
     }
 
     pub(super) async fn exchange_peers(

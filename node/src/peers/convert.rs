@@ -1,7 +1,8 @@
 //! The peer protocol's messages as domain types, each bounded and checked as it is read.
 
 use farthing::{
-    Block, BlockId, Header, Height, SignedTransaction, WireId, Work,
+    Block, BlockId, Hash, Header, Height, SignedTransaction, WireId, Work,
+    checkpoint::MAX_PIECES,
     codec::{Canonical as _, DecodeError, Reader},
     header::HEADER_BYTES,
     limits::MAX_TRANSACTION_BYTES,
@@ -10,9 +11,11 @@ use farthing::{
 use prost::bytes::Bytes;
 
 use super::limits::{
-    MAX_BLOCK_IDS, MAX_BLOCK_INDEXES, MAX_HEADERS, MAX_LOCATOR_IDS, MAX_TIP_HEADERS, MAX_TRANSACTIONS,
-    MAX_TRANSACTIONS_MESSAGE_BYTES, MAX_WIRE_IDS,
+    MAX_BLOCK_IDS, MAX_BLOCK_INDEXES, MAX_CHECKPOINTS, MAX_HEADERS, MAX_LOCATOR_IDS, MAX_PIECES_AT_ONCE,
+    MAX_TIP_HEADERS, MAX_TRANSACTIONS, MAX_TRANSACTIONS_MESSAGE_BYTES, MAX_WIRE_IDS,
 };
+
+use crate::chain::CheckpointOffer as Offer;
 
 /// Why a message cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -274,6 +277,89 @@ pub(super) fn block_transactions_from_wire(bytes: &[u8], count: usize) -> Result
     }
     reader.finish().map_err(failed)?;
     Ok(transactions)
+}
+
+/// Checkpoints that a peer says it has.
+pub(super) fn checkpoints_from_wire(found: Option<wire::Checkpoints>) -> Result<Vec<Offer>, Malformed> {
+    let found = found.unwrap_or_default().checkpoints;
+    if found.len() > MAX_CHECKPOINTS {
+        return Err(Malformed::TooMany { field: "checkpoints", found: found.len(), max: MAX_CHECKPOINTS });
+    }
+    let read = |checkpoint: wire::Checkpoint| {
+        Ok(Offer {
+            height: Height::new(checkpoint.height),
+            block: block_id_from_wire("checkpoint.block_id", &checkpoint.block_id)?,
+            accounts: checkpoint.accounts,
+            bytes: checkpoint.bytes,
+            digest: Hash::from_bytes(array("checkpoint.digest", &checkpoint.digest)?),
+        })
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// Checkpoints as they travel.
+pub(super) fn checkpoints_to_wire(offers: &[Offer]) -> wire::Checkpoints {
+    let write = |offer: &Offer| wire::Checkpoint {
+        height: offer.height.get(),
+        block_id: id_to_wire(offer.block.as_bytes()),
+        accounts: offer.accounts,
+        bytes: offer.bytes,
+        digest: id_to_wire(offer.digest.as_bytes()),
+    };
+    wire::Checkpoints { checkpoints: offers.iter().take(MAX_CHECKPOINTS).map(write).collect() }
+}
+
+/// Hashes of a checkpoint's pieces; none if the peer does not have it.
+pub(super) fn hashes_from_wire(bytes: &[u8]) -> Result<Option<Vec<Hash>>, Malformed> {
+    let (hashes, rest) = bytes.as_chunks::<32>();
+    if !rest.is_empty() {
+        return Err(Malformed::NotA { field: "hashes", expected: "a list of 32 bytes each" });
+    }
+    if hashes.len() > MAX_PIECES {
+        return Err(Malformed::TooMany { field: "hashes", found: hashes.len(), max: MAX_PIECES });
+    }
+    Ok((!hashes.is_empty()).then(|| hashes.iter().map(|hash| Hash::from_bytes(*hash)).collect()))
+}
+
+/// Which checkpoint's hashes a peer asks for.
+pub(super) fn hashes_query_from_wire(query: Option<wire::CheckpointHashesQuery>) -> Result<(BlockId, Hash), Malformed> {
+    let query = query.ok_or(Malformed::Missing { field: "query" })?;
+    let block = block_id_from_wire("query.block_id", &query.block_id)?;
+    Ok((block, Hash::from_bytes(array("query.digest", &query.digest)?)))
+}
+
+/// Pieces of a checkpoint that a peer asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PiecesQuery {
+    pub(super) block: BlockId,
+    pub(super) digest: Hash,
+    pub(super) first: u64,
+    pub(super) count: u64,
+}
+
+impl PiecesQuery {
+    pub(super) fn from_wire(query: Option<wire::CheckpointPiecesQuery>) -> Result<Self, Malformed> {
+        let query = query.ok_or(Malformed::Missing { field: "query" })?;
+        let count = u64::from(query.count);
+        if !(1..=MAX_PIECES_AT_ONCE).contains(&count) {
+            return Err(Malformed::OutOfRange { field: "query.count", found: count, expected: "1 to 16" });
+        }
+        Ok(Self {
+            block: block_id_from_wire("query.block_id", &query.block_id)?,
+            digest: Hash::from_bytes(array("query.digest", &query.digest)?),
+            first: query.first,
+            count,
+        })
+    }
+
+    pub(super) fn to_wire(self) -> wire::CheckpointPiecesQuery {
+        wire::CheckpointPiecesQuery {
+            block_id: id_to_wire(self.block.as_bytes()),
+            digest: id_to_wire(self.digest.as_bytes()),
+            first: self.first,
+            count: u32::try_from(self.count).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 #[cfg(test)]

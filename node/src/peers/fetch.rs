@@ -61,6 +61,11 @@ pub(super) async fn bodies(
             // Another branch has won meanwhile.
             return Ok(Outcome::Done);
         }
+        // Whoever began with a checkpoint lacks what stands below it: others are asked for that.
+        let lowest = inner.chain.header(missing[0]).await.map_err(|_| SyncError::Stopping)?;
+        if lowest.is_some_and(|lowest| lowest.height() < session.who.lowest_body) {
+            return Ok(Outcome::Later);
+        }
         match choose(inner, session, &missing) {
             Choice::Fetch(wanted) => match fetch(inner, session, wanted, is_near(&missing)).await {
                 Ok(()) => {

@@ -1,6 +1,6 @@
 //! The dialler's side of a session: follows what the listener tells, and answers its wants.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use farthing::wire::peer::{self as wire, deliver_request::Item, follow_response::Event};
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -11,7 +11,10 @@ use super::{
     blame::Misdeed,
     client::{CallError, Client},
     compact,
-    convert::{BlockPlaces, Malformed, block_id_from_wire, block_ids_from_wire, locator_from_wire, wire_ids_from_wire},
+    convert::{
+        BlockPlaces, Malformed, PiecesQuery, block_id_from_wire, block_ids_from_wire, hashes_query_from_wire,
+        locator_from_wire, wire_ids_from_wire,
+    },
     limits::{MAX_HEADERS, MAX_WANTS, SILENCE_DEADLINE},
     network::Inner,
     remote::PullError,
@@ -21,7 +24,7 @@ use super::{
 
 /// Follows for as long as the session lasts.
 pub(super) async fn run(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     session: &Session,
     client: &Client,
     mut stream: Streaming<wire::FollowResponse>,
@@ -34,7 +37,7 @@ pub(super) async fn run(
 }
 
 async fn follow(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     session: &Session,
     client: &Client,
     stream: &mut Streaming<wire::FollowResponse>,
@@ -70,7 +73,7 @@ async fn next(
 }
 
 /// Delivers what the listener wants.
-async fn answer(inner: &Inner, session: &Session, client: &Client, want: wire::Want) -> Result<(), PullError> {
+async fn answer(inner: &Arc<Inner>, session: &Session, client: &Client, want: wire::Want) -> Result<(), PullError> {
     let id = want.want_id;
     let failed = |_| PullError::Ended("the node is stopping".to_owned());
     let delivered = match want.item.ok_or(Malformed::Missing { field: "want.item" })? {
@@ -93,6 +96,18 @@ async fn answer(inner: &Inner, session: &Session, client: &Client, want: wire::W
             let bytes = compact::serve_transactions(inner, places).await.map_err(failed)??;
             client.deliver(id, Some(Item::BlockTransactions(bytes)), true).await
         }
+        wire::want::Item::Checkpoints(_) => {
+            client.deliver(id, Some(Item::Checkpoints(serve::checkpoints(inner))), true).await
+        }
+        wire::want::Item::CheckpointHashes(query) => {
+            let (block, digest) = hashes_query_from_wire(Some(query))?;
+            let hashes = serve::checkpoint_hashes(inner, &block, &digest);
+            client.deliver(id, Some(Item::CheckpointHashes(hashes)), true).await
+        }
+        wire::want::Item::CheckpointPieces(query) => {
+            let query = PiecesQuery::from_wire(Some(query))?;
+            deliver_pieces(inner, client, id, query).await?
+        }
         wire::want::Item::Blocks(ids) => {
             let ids = block_ids_from_wire(Some(ids))?;
             let mut outcome = Ok(());
@@ -114,6 +129,27 @@ async fn answer(inner: &Inner, session: &Session, client: &Client, want: wire::W
         }
     };
     settle(delivered)
+}
+
+/// Delivers pieces one by one, up to one that is not here.
+async fn deliver_pieces(
+    inner: &Inner,
+    client: &Client,
+    want_id: u64,
+    query: PiecesQuery,
+) -> Result<Result<(), CallError>, PullError> {
+    for index in query.first..query.first.saturating_add(query.count) {
+        let piece = serve::checkpoint_piece(inner, &query, index).await;
+        let piece = piece.map_err(|_| PullError::Ended("the node is stopping".to_owned()))?;
+        if piece.is_empty() {
+            break;
+        }
+        let delivered = client.deliver(want_id, Some(Item::CheckpointPiece(piece)), false).await;
+        if delivered.is_err() {
+            return Ok(delivered);
+        }
+    }
+    Ok(client.deliver(want_id, None, true).await)
 }
 
 /// The listener may have closed the want meanwhile, may have no place for the call, or may still be at work on the piece

@@ -57,6 +57,10 @@ pub(super) struct Hello {
     pub(super) version: String,
     /// Whether it answers for compact blocks.
     pub(super) compact_relay: bool,
+    /// The lowest block above genesis that it has; genesis if it has all.
+    pub(super) lowest_body: Height,
+    /// Whether it answers for checkpoints.
+    pub(super) checkpoints: bool,
 }
 
 impl Hello {
@@ -73,6 +77,8 @@ impl Hello {
             version: self.version.clone(),
             listen_host: self.listen_host.map_or_else(String::new, |host| host.to_string()),
             compact_relay: self.compact_relay,
+            lowest_body_height: self.lowest_body.get(),
+            checkpoints: self.checkpoints,
         }
     }
 
@@ -103,6 +109,8 @@ impl Hello {
             work: work_from_wire("hello.total_work", &hello.total_work)?,
             version: text("hello.version", hello.version, MAX_VERSION_BYTES)?,
             compact_relay: hello.compact_relay,
+            lowest_body: Height::new(hello.lowest_body_height),
+            checkpoints: hello.checkpoints,
         })
     }
 }
@@ -270,6 +278,8 @@ pub(super) fn own_hello(params: &Params, node_id: NodeId, version: String) -> He
         work: Work::ZERO,
         version,
         compact_relay: false,
+        lowest_body: Height::GENESIS,
+        checkpoints: true,
     }
 }
 
@@ -286,6 +296,7 @@ mod tests {
             height: Height::new(7),
             work: Work::new(99),
             compact_relay: true,
+            lowest_body: Height::new(5),
             ..own_hello(network.params(), NodeId([id; 16]), "farthing-node/0.1.0".to_owned())
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use farthing::limits::MIN_TRANSACTION_BYTES;
+use farthing::{
+    checkpoint::{MAX_PIECE_BYTES, MAX_PIECES},
+    limits::MIN_TRANSACTION_BYTES,
+};
 
 /// Version of the peer protocol.
 pub(super) const PROTOCOL_VERSION: u32 = 1;
@@ -35,6 +38,14 @@ pub(super) const COMPACT_SALTS: usize = 4;
 pub(super) const MAX_PUSHED_PEERS: usize = 3;
 /// Tips that are pushed to a peer before it has to ask again, which shows that it still needs them from here.
 pub(super) const PUSHES: u32 = 8;
+/// Most checkpoints of an answer.
+pub(super) const MAX_CHECKPOINTS: usize = 16;
+/// Most pieces of a checkpoint in a request.
+pub(super) const MAX_PIECES_AT_ONCE: u64 = 16;
+/// Largest message with the hashes of a checkpoint's pieces.
+pub(super) const CHECKPOINT_HASHES_BYTES: usize = MAX_PIECES * 32 + BLOCK_MESSAGE_OVERHEAD;
+/// Largest message with a piece of a checkpoint.
+pub(super) const CHECKPOINT_PIECE_BYTES: usize = MAX_PIECE_BYTES + BLOCK_MESSAGE_OVERHEAD;
 /// Most addresses of an exchange.
 pub(super) const MAX_ADDRESSES: usize = 100;
 

@@ -8,6 +8,7 @@ mod backoff;
 mod blame;
 mod bodies;
 mod book;
+mod checkpoint;
 mod claims;
 mod client;
 mod clock_doubts;

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use super::{
     blame::Misdeed,
     bodies::{self, Bodies},
     book::{Book, BookStore, NetGroup, Salt, SeenAddress},
+    checkpoint::Beginning,
     claims::Claims,
     clock_doubts::ClockDoubts,
     compact::{Relay, RelayCounts},
@@ -42,7 +43,7 @@ use super::{
     standing::{Culprit, Standing, Verdict},
 };
 use crate::{
-    chain::{Chain, SessionId},
+    chain::{Bootstrap, Chain, SessionId},
     config::HostPort,
     env::Env,
     mempool::Mempool,
@@ -64,6 +65,8 @@ pub struct PeersDeps {
     pub tasks: Tasks,
     /// Where the address book is kept.
     pub store: Arc<dyn BookStore>,
+    /// What is under way if the chain is to begin with a peer's checkpoint.
+    pub bootstrap: Option<Bootstrap>,
 }
 
 /// A peer with an established session.
@@ -143,6 +146,10 @@ pub(super) struct Inner {
     pub(super) saving: tokio::sync::Mutex<()>,
     /// Nodes that the operator named.
     pub(super) kept: Mutex<KeptPeers>,
+    /// What is under way if the chain begins with a peer's checkpoint.
+    pub(super) begin: Option<Beginning>,
+    /// Checkpoints for others are being looked for.
+    pub(super) preparing: AtomicBool,
 }
 
 /// What changes while the network runs.
@@ -183,7 +190,7 @@ impl State {
 impl Network {
     /// Starts the network. Peers are taken once [`Network::service`] is served.
     pub async fn start(deps: PeersDeps, config: PeersConfig) -> Self {
-        let PeersDeps { env, chain, mempool, tasks, store } = deps;
+        let PeersDeps { env, chain, mempool, tasks, store, bootstrap } = deps;
         let node_id = NodeId::from_bytes(env.random().array());
         let (tips, _) = watch::channel(Arc::new(hub::tip_of(&chain.view())));
         let state = State {
@@ -225,7 +232,10 @@ impl Network {
             changed: Notify::new(),
             saving: tokio::sync::Mutex::new(()),
             kept: Mutex::default(),
+            begin: bootstrap.map(Beginning::new),
+            preparing: AtomicBool::new(false),
         });
+        inner.note_progress();
         saved::load(&inner).await;
         saved::start(&inner);
         hub::start(&inner);
@@ -293,7 +303,9 @@ impl Network {
     /// Height of the best header that this node has checked.
     #[must_use]
     pub fn best_header_height(&self) -> Height {
-        self.inner.chain.best_header().height()
+        let fetched = self.inner.begin.as_ref().filter(|begin| begin.goes_on());
+        let fetched = fetched.map(|begin| begin.bootstrap.best_header().height());
+        fetched.unwrap_or_else(|| self.inner.chain.best_header().height())
     }
 
     /// How blocks were relayed since the start.
@@ -381,6 +393,7 @@ impl Inner {
             tip: tip.id(),
             work: tip.total_work(),
             compact_relay: self.relay.is_on(),
+            lowest_body: self.chain.lowest_body(),
             ..own_hello(self.params(), self.node_id, self.config.version.clone())
         }
     }
@@ -388,8 +401,9 @@ impl Inner {
     /// Looks whether this node is fetching: after new headers and after new blocks.
     pub(super) fn note_progress(&self) {
         let behind = self.chain.best_header().height().distance_from(self.chain.view().tip.height());
+        let begins = self.begin.as_ref().is_some_and(Beginning::goes_on);
         self.syncing.send_if_modified(|syncing| {
-            let now = behind >= if *syncing { SYNCED_WITHIN } else { SYNCING_FROM };
+            let now = begins || behind >= if *syncing { SYNCED_WITHIN } else { SYNCING_FROM };
             std::mem::replace(syncing, now) != now
         });
     }

@@ -6,7 +6,10 @@ use farthing::Height;
 use tokio::time::timeout;
 
 use super::{network::Inner, session::lock};
-use crate::network_view::SyncProgress;
+use crate::{
+    chain::Phase,
+    network_view::{SyncPhase, SyncProgress},
+};
 
 /// How often the log says how far it is.
 const EVERY: Duration = Duration::from_secs(5);
@@ -44,16 +47,28 @@ fn rate(before: (Duration, Height), now: (Duration, Height)) -> Option<f64> {
 
 fn show(inner: &Inner, blocks_per_second: Option<f64>) {
     let claimed = lock(&inner.state).sessions.all().map(|session| session.tip().height).max();
-    let best = inner.chain.best_header().height();
-    let height = inner.chain.view().tip.height();
+    let bootstrap = inner.begin.as_ref().map(|begin| &begin.bootstrap).filter(|b| b.phase() != Phase::Blocks);
+    let tip = inner.chain.view().tip.height();
+    let (phase, pieces, best) = match bootstrap {
+        Some(bootstrap) if bootstrap.phase() == Phase::Headers => {
+            (SyncPhase::Headers, None, bootstrap.best_header().height())
+        }
+        Some(bootstrap) => (SyncPhase::Checkpoint, bootstrap.pieces(), bootstrap.best_header().height()),
+        None => (SyncPhase::Blocks, None, inner.chain.best_header().height()),
+    };
+    let height = if bootstrap.is_some() { best } else { tip };
     let target = claimed.map_or(best, |claimed| claimed.max(best)).max(height);
-    let progress = SyncProgress { height, target, blocks_per_second };
+    let progress = SyncProgress { phase, pieces, height, target, blocks_per_second };
     inner.progress.send_replace(Some(progress));
     let remaining_s = progress.remaining_ms().map(|remaining| remaining / 1_000);
     tracing::info!(
         %height, %target, percent = %format_args!("{:.1}", progress.percent()),
         blocks_per_second = blocks_per_second.map(|rate| rate.round()), remaining_s,
-        "fetching blocks"
+        "{}", match phase {
+            SyncPhase::Headers => "fetching headers",
+            SyncPhase::Checkpoint => "fetching a checkpoint",
+            SyncPhase::Blocks => "fetching blocks",
+        }
     );
 }
 
@@ -66,11 +81,19 @@ mod tests {
         let second = Duration::from_secs;
         let rate = rate((second(10), Height::new(100)), (second(20), Height::new(600)));
         assert_eq!(rate, Some(50.0));
-        let progress = SyncProgress { height: Height::new(600), target: Height::new(1_600), blocks_per_second: rate };
+        let progress = SyncProgress {
+            phase: SyncPhase::Blocks,
+            pieces: None,
+            height: Height::new(600),
+            target: Height::new(1_600),
+            blocks_per_second: rate,
+        };
         assert_eq!(progress.percent(), 37.5);
         assert_eq!(progress.remaining_ms(), Some(20_000));
         let stuck = SyncProgress { blocks_per_second: Some(0.0), ..progress };
         assert_eq!(stuck.remaining_ms(), None);
+        let checkpoint = SyncProgress { phase: SyncPhase::Checkpoint, pieces: Some((3, 4)), ..progress };
+        assert_eq!(checkpoint.percent(), 75.0);
         let absurd = SyncProgress { target: Height::new(u64::MAX), blocks_per_second: Some(1e-9), ..progress };
         assert_eq!(absurd.remaining_ms(), None, "what does not fit is not told");
     }

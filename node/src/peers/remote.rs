@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use farthing::{Block, BlockId, Header, SignedTransaction, WireId, wire::peer as wire};
+use farthing::{Block, BlockId, Hash, Header, SignedTransaction, WireId, wire::peer as wire};
 use prost::bytes::Bytes;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -19,14 +19,14 @@ use super::{
     client::{CallError, Client},
     compact::CompactBlock,
     convert::{
-        BlockPlaces, answer_headers, block_from_wire, block_ids_to_wire, block_transactions_from_wire, id_to_wire,
-        locator_to_wire, transactions_from_wire, wire_ids_to_wire,
+        BlockPlaces, PiecesQuery, answer_headers, block_from_wire, block_ids_to_wire, block_transactions_from_wire,
+        checkpoints_from_wire, hashes_from_wire, id_to_wire, locator_to_wire, transactions_from_wire, wire_ids_to_wire,
     },
     limits::{ANSWER_DEADLINE, MAX_HEADERS, MAX_WANTS, SEND_DEADLINE},
     session::lock,
     wants::{DeliveryRefusal, WantKind, Wants},
 };
-use crate::env::Compute;
+use crate::{chain::CheckpointOffer as Offer, env::Compute};
 
 /// Blocks larger than this are read on the threads for heavy work.
 const LARGE_BLOCK: usize = 64 * 1024;
@@ -89,6 +89,9 @@ pub(super) enum Delivery {
     Transactions(wire::Transactions),
     CompactBlock(wire::CompactBlock),
     BlockTransactions(Bytes),
+    Checkpoints(wire::Checkpoints),
+    CheckpointHashes(Bytes),
+    CheckpointPiece(Bytes),
     /// There is no more.
     Last,
 }
@@ -220,6 +223,53 @@ impl Remote {
         Ok(Some(if count > MANY_TRANSACTIONS { compute.run(read).await? } else { read()? }))
     }
 
+    /// Checkpoints that the peer says it has.
+    pub(super) async fn checkpoints(&self) -> Result<Vec<Offer>, PullError> {
+        let answer = match self {
+            Self::Dialled(client) => client.checkpoints().await?,
+            Self::Caller(caller) => {
+                let item = wire::want::Item::Checkpoints(wire::CheckpointsQuery {});
+                let mut want = caller.want(WantKind::Checkpoints, item).await?;
+                match want.next(ANSWER_DEADLINE).await? {
+                    Delivery::Checkpoints(checkpoints) => Some(checkpoints),
+                    _ => None,
+                }
+            }
+        };
+        Ok(checkpoints_from_wire(answer)?)
+    }
+
+    /// Hashes of a checkpoint's pieces; none if the peer does not have it, or no longer.
+    pub(super) async fn checkpoint_hashes(&self, offer: &Offer) -> Result<Option<Vec<Hash>>, PullError> {
+        let query = wire::CheckpointHashesQuery {
+            block_id: id_to_wire(offer.block.as_bytes()),
+            digest: id_to_wire(offer.digest.as_bytes()),
+        };
+        let answer = match self {
+            Self::Dialled(client) => client.checkpoint_hashes(query).await?,
+            Self::Caller(caller) => {
+                let item = wire::want::Item::CheckpointHashes(query);
+                let mut want = caller.want(WantKind::CheckpointHashes, item).await?;
+                match want.next(ANSWER_DEADLINE).await? {
+                    Delivery::CheckpointHashes(hashes) => hashes,
+                    _ => Bytes::new(),
+                }
+            }
+        };
+        Ok(hashes_from_wire(&answer)?)
+    }
+
+    /// Pieces of a checkpoint, one after the other.
+    pub(super) async fn checkpoint_pieces(&self, query: PiecesQuery) -> Result<PieceStream, PullError> {
+        Ok(match self {
+            Self::Dialled(client) => PieceStream::Stream(client.checkpoint_pieces(query.to_wire()).await?),
+            Self::Caller(caller) => {
+                let item = wire::want::Item::CheckpointPieces(query.to_wire());
+                PieceStream::Want(caller.want(WantKind::CheckpointPieces, item).await?)
+            }
+        })
+    }
+
     /// Who answers the wants of a session that the peer began.
     pub(super) const fn caller(&self) -> Option<&Caller> {
         match self {
@@ -275,7 +325,7 @@ impl Caller {
 
 /// A want that waits for its answer; closed when dropped.
 #[derive(Debug)]
-struct OpenWant {
+pub(super) struct OpenWant {
     id: u64,
     receiver: mpsc::Receiver<Delivery>,
     wants: Arc<Mutex<Wants<mpsc::Sender<Delivery>>>>,
@@ -303,6 +353,30 @@ impl Drop for OpenWant {
 pub(super) struct Blocks {
     source: BlockSource,
     asked: VecDeque<BlockId>,
+}
+
+/// Pieces of a checkpoint that are on their way.
+#[derive(Debug)]
+pub(super) enum PieceStream {
+    Stream(Streaming<wire::GetCheckpointPiecesResponse>),
+    Want(OpenWant),
+}
+
+impl PieceStream {
+    /// The next piece; none at the end, or if the peer does not have it, or no longer.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
+        let bytes = match self {
+            Self::Stream(stream) => {
+                let message = timeout(ANSWER_DEADLINE, stream.message()).await.map_err(|_| PullError::Stalled)?;
+                message.map_err(CallError::from)?.map(|answer| answer.piece)
+            }
+            Self::Want(want) => match want.next(ANSWER_DEADLINE).await? {
+                Delivery::CheckpointPiece(bytes) => Some(bytes),
+                _ => None,
+            },
+        };
+        Ok(bytes.filter(|bytes| !bytes.is_empty()))
+    }
 }
 
 #[derive(Debug)]

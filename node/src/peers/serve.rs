@@ -1,11 +1,13 @@
 //! What this node gives when a peer asks, by a call or by a want.
 
-use farthing::{Block, BlockId, SignedTransaction, WireId, codec::Canonical as _, wire::peer as wire};
+use std::sync::{Arc, atomic::Ordering};
+
+use farthing::{Block, BlockId, Hash, SignedTransaction, WireId, codec::Canonical as _, wire::peer as wire};
 use prost::bytes::Bytes;
 
 use super::{
     compact::Sent,
-    convert::{headers_to_wire, transactions_to_wire},
+    convert::{PiecesQuery, checkpoints_to_wire, headers_to_wire, transactions_to_wire},
     limits::MAX_HEADERS,
     network::Inner,
 };
@@ -46,4 +48,30 @@ async fn canonical_block(inner: &Inner, id: BlockId) -> Result<Bytes, ChainError
 pub(super) fn transactions(inner: &Inner, ids: &[WireId]) -> wire::Transactions {
     let found: Vec<_> = ids.iter().filter_map(|id| inner.mempool.get_by_wire(id)).collect();
     transactions_to_wire(found.iter().map(|pooled| -> &SignedTransaction { pooled.transaction() }))
+}
+
+/// Checkpoints that are here for others. Which ones is found out beside, for it means to read them whole.
+pub(super) fn checkpoints(inner: &Arc<Inner>) -> wire::Checkpoints {
+    if !inner.preparing.swap(true, Ordering::AcqRel) {
+        let finder = Arc::clone(inner);
+        inner.spawn("peers: checkpoints", async move {
+            if let Err(error) = finder.chain.prepare_offers().await {
+                tracing::warn!(%error, "checkpoints cannot be given to peers");
+            }
+            finder.preparing.store(false, Ordering::Release);
+        });
+    }
+    checkpoints_to_wire(&inner.chain.offers())
+}
+
+/// Hashes of a checkpoint's pieces; empty if it is not here.
+pub(super) fn checkpoint_hashes(inner: &Inner, block: &BlockId, digest: &Hash) -> Bytes {
+    let hashes = inner.chain.offered_hashes(block, digest).unwrap_or_default();
+    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
+}
+
+/// A piece of a checkpoint; empty if it is not here.
+pub(super) async fn checkpoint_piece(inner: &Inner, query: &PiecesQuery, index: u64) -> Result<Bytes, ChainError> {
+    let piece = inner.chain.offered_piece(query.block, query.digest, index).await?;
+    Ok(piece.unwrap_or_default().into())
 }

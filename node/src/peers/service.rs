@@ -19,14 +19,15 @@ use super::{
     blame::Misdeed,
     compact,
     convert::{
-        BlockPlaces, Malformed, Tip, array, block_id_from_wire, block_ids_from_wire, id_to_wire, locator_from_wire,
-        wire_ids_from_wire,
+        BlockPlaces, Malformed, PiecesQuery, Tip, array, block_id_from_wire, block_ids_from_wire,
+        hashes_query_from_wire, id_to_wire, locator_from_wire, wire_ids_from_wire,
     },
     exchange,
     handshake::{Hello, Refusal, check},
     limits::{
-        BLOCK_MESSAGE_OVERHEAD, FOLLOW_QUEUE, MAX_HEADERS, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES,
-        MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE, announcement_bytes,
+        BLOCK_MESSAGE_OVERHEAD, CHECKPOINT_HASHES_BYTES, CHECKPOINT_PIECE_BYTES, FOLLOW_QUEUE, MAX_HEADERS,
+        MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE,
+        announcement_bytes,
     },
     network::Inner,
     remote::{Caller, Delivery, Remote},
@@ -40,7 +41,9 @@ use crate::server::{MethodPolicy, MethodTable};
 #[must_use]
 pub fn methods(params: &farthing::Params) -> MethodTable {
     let block = usize::try_from(params.max_block_bytes).unwrap_or(usize::MAX).saturating_add(BLOCK_MESSAGE_OVERHEAD);
-    let largest_delivery = block.max(MAX_TRANSACTIONS_MESSAGE_BYTES).max(MAX_HEADERS_MESSAGE_BYTES);
+    let largest_delivery = [MAX_TRANSACTIONS_MESSAGE_BYTES, MAX_HEADERS_MESSAGE_BYTES, CHECKPOINT_HASHES_BYTES]
+        .into_iter()
+        .fold(block.max(CHECKPOINT_PIECE_BYTES), usize::max);
     MethodTable::new()
         .with("/farthing.peer.v1.PeerService/Handshake", MethodPolicy::unary(4 * 1024))
         .with("/farthing.peer.v1.PeerService/Follow", MethodPolicy::session(1024))
@@ -52,6 +55,9 @@ pub fn methods(params: &farthing::Params) -> MethodTable {
         .with("/farthing.peer.v1.PeerService/GetCompactBlock", MethodPolicy::unary(1024))
         .with("/farthing.peer.v1.PeerService/GetBlockTransactions", MethodPolicy::unary(MAX_MESSAGE_BYTES))
         .with("/farthing.peer.v1.PeerService/GetTransactions", MethodPolicy::unary(MAX_MESSAGE_BYTES))
+        .with("/farthing.peer.v1.PeerService/GetCheckpoints", MethodPolicy::unary(1024))
+        .with("/farthing.peer.v1.PeerService/GetCheckpointHashes", MethodPolicy::unary(1024))
+        .with("/farthing.peer.v1.PeerService/GetCheckpointPieces", MethodPolicy::server_stream(1024))
         .with("/farthing.peer.v1.PeerService/ExchangePeers", MethodPolicy::unary(MAX_MESSAGE_BYTES))
 }
 
@@ -64,7 +70,7 @@ pub struct PeerServer {
 impl PeerServer {
     pub(super) fn service(inner: Arc<Inner>) -> PeerServiceServer<Self> {
         let largest =
-            inner.max_block_bytes().max(MAX_TRANSACTIONS_MESSAGE_BYTES).saturating_add(BLOCK_MESSAGE_OVERHEAD);
+            inner.max_block_bytes().max(MAX_TRANSACTIONS_MESSAGE_BYTES).saturating_add(2 * BLOCK_MESSAGE_OVERHEAD);
         PeerServiceServer::new(Self { inner }).max_decoding_message_size(largest).max_encoding_message_size(largest)
     }
 
@@ -131,6 +137,7 @@ fn stopping<E>(_: E) -> Status {
 }
 
 type Blocks = Pin<Box<dyn Stream<Item = Result<wire::GetBlocksResponse, Status>> + Send>>;
+type Pieces = Pin<Box<dyn Stream<Item = Result<wire::GetCheckpointPiecesResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl PeerService for PeerServer {
@@ -200,6 +207,9 @@ impl PeerService for PeerServer {
             Some(Item::Transactions(_)) => caller.receiver(want_id, WantKind::Transactions),
             Some(Item::CompactBlock(_)) => caller.receiver(want_id, WantKind::CompactBlock),
             Some(Item::BlockTransactions(_)) => caller.receiver(want_id, WantKind::BlockTransactions),
+            Some(Item::Checkpoints(_)) => caller.receiver(want_id, WantKind::Checkpoints),
+            Some(Item::CheckpointHashes(_)) => caller.receiver(want_id, WantKind::CheckpointHashes),
+            Some(Item::CheckpointPiece(_)) => caller.receiver(want_id, WantKind::CheckpointPieces),
             None => caller.receiver_of_end(want_id),
         };
         let receiver = self.receiver_of(&session, found)?;
@@ -209,6 +219,9 @@ impl PeerService for PeerServer {
             Item::Transactions(transactions) => Delivery::Transactions(transactions),
             Item::CompactBlock(compact) => Delivery::CompactBlock(compact),
             Item::BlockTransactions(bytes) => Delivery::BlockTransactions(bytes),
+            Item::Checkpoints(checkpoints) => Delivery::Checkpoints(checkpoints),
+            Item::CheckpointHashes(hashes) => Delivery::CheckpointHashes(hashes),
+            Item::CheckpointPiece(bytes) => Delivery::CheckpointPiece(bytes),
         });
         // Waits while the piece before is looked at, so that a fast dialler cannot pile them up here.
         if let Some(delivery) = delivery {
@@ -280,6 +293,45 @@ impl PeerService for PeerServer {
         let ids = self.read(&session, ids.and_then(|ids| wire_ids_from_wire(&ids)))?;
         let transactions = Some(serve::transactions(&self.inner, &ids));
         Ok(Response::new(wire::GetTransactionsResponse { transactions }))
+    }
+
+    async fn get_checkpoints(
+        &self,
+        request: Request<wire::GetCheckpointsRequest>,
+    ) -> Result<Response<wire::GetCheckpointsResponse>, Status> {
+        self.session(&request, &request.get_ref().session_id)?;
+        let checkpoints = Some(serve::checkpoints(&self.inner));
+        Ok(Response::new(wire::GetCheckpointsResponse { checkpoints }))
+    }
+
+    async fn get_checkpoint_hashes(
+        &self,
+        request: Request<wire::GetCheckpointHashesRequest>,
+    ) -> Result<Response<wire::GetCheckpointHashesResponse>, Status> {
+        let session = self.session(&request, &request.get_ref().session_id)?;
+        let (block, digest) = self.read(&session, hashes_query_from_wire(request.into_inner().query))?;
+        let hashes = serve::checkpoint_hashes(&self.inner, &block, &digest);
+        Ok(Response::new(wire::GetCheckpointHashesResponse { hashes }))
+    }
+
+    type GetCheckpointPiecesStream = Pieces;
+
+    async fn get_checkpoint_pieces(
+        &self,
+        request: Request<wire::GetCheckpointPiecesRequest>,
+    ) -> Result<Response<Pieces>, Status> {
+        let session = self.session(&request, &request.get_ref().session_id)?;
+        let query = self.read(&session, PiecesQuery::from_wire(request.into_inner().query))?;
+        // Each is read when the one before was taken, so that a slow reader costs one piece of memory.
+        let state = (Arc::clone(&self.inner), query.first..query.first.saturating_add(query.count));
+        let pieces = stream::unfold(state, move |(inner, mut indexes)| async move {
+            let piece = serve::checkpoint_piece(&inner, &query, indexes.next()?).await.map_err(stopping);
+            if piece.as_ref().is_ok_and(Bytes::is_empty) {
+                indexes = 0..0;
+            }
+            Some((piece.map(|piece| wire::GetCheckpointPiecesResponse { piece }), (inner, indexes)))
+        });
+        Ok(Response::new(Box::pin(pieces)))
     }
 
     async fn exchange_peers(

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use farthing::{BlockId, WireId};
+use farthing::{BlockId, Height, WireId};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +51,10 @@ pub(super) struct Identity {
     pub(super) version: String,
     /// Whether it answers for compact blocks.
     pub(super) compact_relay: bool,
+    /// The lowest block above genesis that it has; genesis if it has all.
+    pub(super) lowest_body: Height,
+    /// Whether it answers for checkpoints.
+    pub(super) checkpoints: bool,
 }
 
 impl Identity {
@@ -69,6 +73,8 @@ impl Identity {
             advertised,
             version: hello.version.clone(),
             compact_relay: hello.compact_relay,
+            lowest_body: hello.lowest_body,
+            checkpoints: hello.checkpoints,
         }
     }
 

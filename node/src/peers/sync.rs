@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     blame::Misdeed,
+    checkpoint,
     convert::Tip,
     fetch,
     limits::{CLAIM_DEADLINE, MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
@@ -73,6 +74,9 @@ impl Stalls {
 /// Goes after the peer's tips for as long as the session lasts: each until there is nothing more to get from it, for a
 /// branch of equal work that is announced behind the tip does not stand for it.
 pub(super) async fn run(inner: &Inner, session: &Arc<Session>) {
+    if !checkpoint::run(inner, session).await {
+        return;
+    }
     let mut open: VecDeque<Arc<Tip>> = VecDeque::new();
     let mut stalls = Stalls::default();
     loop {
@@ -180,7 +184,8 @@ enum Accepting {
     Detached,
     /// One is ahead of this node's clock.
     NotYet,
-    /// They are on a branch that this node's operator has ruled out. Nobody's fault.
+    /// They are on a branch that this node's operator has ruled out, or that leaves the chain below the checkpoint that it
+    /// begins with. Nobody's fault.
     RuledOut,
 }
 
@@ -198,7 +203,7 @@ async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Resul
         Err(error @ (HeaderRejection::Invalid { .. } | HeaderRejection::KnownInvalid { .. })) => {
             Err(Misdeed::InvalidHeader(error.to_string()).into())
         }
-        Err(HeaderRejection::BelowFinal { .. }) => Ok(Accepting::RuledOut),
+        Err(HeaderRejection::BelowFinal { .. } | HeaderRejection::BelowBase { .. }) => Ok(Accepting::RuledOut),
         Err(HeaderRejection::Chain(_)) => Err(SyncError::Stopping),
     }
 }
@@ -209,7 +214,7 @@ enum Fetched {
     UpTo(Target),
     /// The peer has none that this node lacks.
     Nothing,
-    /// It has only such as this node's operator has ruled out. Nobody's fault.
+    /// It has, but only such as are ruled out here. Nobody's fault.
     RuledOut,
     /// It has, but they cannot be taken now. Nobody's fault.
     NotNow,

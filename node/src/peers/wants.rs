@@ -15,12 +15,26 @@ pub(super) enum WantKind {
     CompactBlock,
     /// Transactions of a block.
     BlockTransactions,
+    /// Which checkpoints there are.
+    Checkpoints,
+    /// Hashes of a checkpoint's pieces.
+    CheckpointHashes,
+    /// Pieces of a checkpoint.
+    CheckpointPieces,
 }
 
 impl WantKind {
     /// Every kind.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Headers, Self::Blocks, Self::Transactions, Self::CompactBlock, Self::BlockTransactions];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Headers,
+        Self::Blocks,
+        Self::Transactions,
+        Self::CompactBlock,
+        Self::BlockTransactions,
+        Self::Checkpoints,
+        Self::CheckpointHashes,
+        Self::CheckpointPieces,
+    ];
 }
 
 /// Why a delivery is refused.

@@ -100,6 +100,12 @@ pub(super) async fn get(deps: &Deps, request: v1::GetBlockRequest) -> Result<v1:
         Some(id) => deps.chain.chain_block(id).await?,
         None => None,
     };
+    if block.is_none()
+        && let Some(id) = found
+        && let Some(error) = pruned(&deps.chain, id).await?
+    {
+        return Err(error);
+    }
     let block = block.ok_or_else(|| match lookup {
         BlockLookup::Id(id) => {
             ApiError::new(Reason::BlockNotFound, format!("block {id} is not known")).with("block_id", id)
@@ -115,6 +121,13 @@ pub(super) async fn get(deps: &Deps, request: v1::GetBlockRequest) -> Result<v1:
     Ok(v1::GetBlockResponse { block: Some(Views::new(deps).view(block, confirmations, false).await) })
 }
 
+/// Why the body of a known block is not here, if it is not.
+async fn pruned(chain: &Chain, id: BlockId) -> Result<Option<ApiError>, ApiError> {
+    let (context, lowest) = (chain.header(id).await?, chain.lowest_body());
+    let height = context.map(|context| context.height()).filter(|height| *height < lowest);
+    Ok(height.map(|height| ApiError::pruned(height, lowest)))
+}
+
 /// Walks down from the tip of the first page by parents, so that pages fit together whatever happens to the tip.
 pub(super) async fn list(deps: &Deps, request: v1::ListBlocksRequest) -> Result<v1::ListBlocksResponse, ApiError> {
     let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
@@ -125,7 +138,11 @@ pub(super) async fn list(deps: &Deps, request: v1::ListBlocksRequest) -> Result<
     let mut budget = page::Budget::default();
     while let Some(id) = next.filter(|_| blocks.len() < size) {
         // Only a token from elsewhere can name a block that this node does not have.
-        let block = deps.chain.chain_block(id).await?.ok_or_else(page::invalid)?;
+        let Some(block) = deps.chain.chain_block(id).await? else {
+            let error = pruned(&deps.chain, id).await?.unwrap_or_else(page::invalid);
+            // What is above the beginning is told; the next page says why there is no more.
+            if blocks.is_empty() { return Err(error) } else { break }
+        };
         let (height, previous) = (block.height, block.block.header.previous);
         let confirmations = confirmations(&deps.chain, id, height).await?;
         let view = views.view(block, confirmations, request.headers_only).await;

@@ -5,6 +5,7 @@
 use std::{collections::HashMap, fmt, time::Duration};
 
 use farthing::{
+    Height,
     address::ParseAddressError,
     wire::{WireError, WireFault, v1},
 };
@@ -87,6 +88,8 @@ reasons! {
     TransactionNotFound = "TRANSACTION_NOT_FOUND", NotFound;
     /// There is no such block.
     BlockNotFound = "BLOCK_NOT_FOUND", NotFound;
+    /// The chain of this node begins with a checkpoint, and what is asked for stands below it.
+    BlockPruned = "BLOCK_PRUNED", FailedPrecondition;
     /// This node does not have the block that the stream should continue behind.
     CursorUnknown = "CURSOR_UNKNOWN", NotFound;
     /// The height to start at is above that of the next block.
@@ -281,6 +284,16 @@ impl From<Rejection> for ApiError {
     }
 }
 
+impl ApiError {
+    /// What stands below the checkpoint that the chain of this node begins with.
+    pub(super) fn pruned(height: Height, lowest: Height) -> Self {
+        let message = format!(
+            "block {height} and what happened in it are not here: this node began with a checkpoint, and its lowest block is {lowest}; ask a node that runs with --sync full"
+        );
+        Self::new(Reason::BlockPruned, message).with("height", height).with("lowest_height", lowest)
+    }
+}
+
 impl From<ChainError> for ApiError {
     fn from(error: ChainError) -> Self {
         match &error {
@@ -290,6 +303,7 @@ impl From<ChainError> for ApiError {
                 tracing::warn!(%error, "a call failed on the store");
                 Self::new(Reason::StoreFailed, "the store failed; the node's log says more")
             }
+            ChainError::Pruned { height, lowest } => Self::pruned(*height, *lowest),
             ChainError::Inconsistent(_) => {
                 tracing::error!(%error, "a call found the chain inconsistent");
                 Self::new(Reason::Internal, "a fault of the node itself; its log says more")

@@ -3,7 +3,7 @@
 use farthing::{Height, wire::v1};
 
 use super::{Deps, blocks};
-use crate::network_view::PeerSummary;
+use crate::network_view::{PeerSummary, SyncPhase};
 
 /// Program and version, as peers and clients see it.
 pub(super) const VERSION: &str = concat!("farthing-node/", env!("CARGO_PKG_VERSION"));
@@ -22,7 +22,7 @@ pub(super) fn get(deps: &Deps) -> v1::GetNodeInfoResponse {
         version: VERSION.to_owned(),
         protocol_version: 1,
         tip: Some((&blocks::tip(&view)).into()),
-        best_header_height: deps.chain.best_header().height().get(),
+        best_header_height: deps.network.best_header_height().get(),
         sync_state: sync_state.into(),
         peers: deps.network.peers().into_iter().map(peer).collect(),
         mempool_transactions: pool.executable.saturating_add(pool.queued) as u64,
@@ -37,7 +37,19 @@ pub(super) fn get(deps: &Deps) -> v1::GetNodeInfoResponse {
             target_height: progress.target.get(),
             blocks_per_second: progress.blocks_per_second.unwrap_or_default(),
             remaining_ms: progress.remaining_ms().unwrap_or_default(),
+            phase: phase(progress.phase).into(),
+            checkpoint_pieces: progress.pieces.map_or(0, |(here, _)| here),
+            checkpoint_pieces_total: progress.pieces.map_or(0, |(_, all)| all),
         }),
+        lowest_block_height: deps.chain.lowest_body().get(),
+    }
+}
+
+const fn phase(phase: SyncPhase) -> v1::SyncPhase {
+    match phase {
+        SyncPhase::Headers => v1::SyncPhase::Headers,
+        SyncPhase::Checkpoint => v1::SyncPhase::Checkpoint,
+        SyncPhase::Blocks => v1::SyncPhase::Blocks,
     }
 }
 

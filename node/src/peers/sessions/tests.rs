@@ -17,6 +17,8 @@ fn identity(direction: Direction, id: u8, address: &str) -> Identity {
         listens_at: None,
         advertised: None,
         version: String::new(),
+        lowest_body: farthing::Height::GENESIS,
+        checkpoints: true,
         compact_relay: false,
     }
 }

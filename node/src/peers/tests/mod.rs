@@ -80,7 +80,7 @@ impl Node {
         let address = listener.local_addr().unwrap();
         let config = PeersConfig { listen_port: Some(address.port()), ..config };
         let (chain_of, mempool_of, tasks_of) = (chain.clone(), mempool.clone(), tasks.clone());
-        let deps = PeersDeps { env, chain: chain_of, mempool: mempool_of, tasks: tasks_of, store };
+        let deps = PeersDeps { env, chain: chain_of, mempool: mempool_of, tasks: tasks_of, store, bootstrap: None };
         let network = Network::start(deps, config).await;
         let routes = tonic::service::Routes::new(network.service());
         tasks.spawn("p2p", serve(listener, routes, ServerSettings::peers(methods(&params)), tasks.token().clone()));

@@ -27,6 +27,11 @@ pub(in crate::rpc) trait BestChain: Send + Sync + 'static {
 
     /// The tip.
     fn tip(&self) -> (Height, BlockId);
+
+    /// Height of the lowest block above genesis that is here; 0 if none is missing.
+    fn lowest(&self) -> Height {
+        Height::GENESIS
+    }
 }
 
 /// Where a block hangs in the tree.
@@ -60,6 +65,10 @@ impl BestChain for Chain {
     fn tip(&self) -> (Height, BlockId) {
         let view = self.view();
         (view.tip.height(), view.tip.id())
+    }
+
+    fn lowest(&self) -> Height {
+        self.lowest_body()
     }
 }
 
@@ -124,6 +133,14 @@ pub(in crate::rpc) enum StartError<E> {
         /// The greatest that would do.
         next: Height,
     },
+    /// The chain begins with a checkpoint, and the block to start with stands below it.
+    #[error("block {height} is not here, the lowest one is {lowest}")]
+    Pruned {
+        /// The block that would come next.
+        height: Height,
+        /// The lowest above genesis that is here.
+        lowest: Height,
+    },
     /// The chain failed.
     #[error("the chain cannot be read")]
     Chain(E),
@@ -141,6 +158,14 @@ pub(super) enum FollowError<E> {
     /// The chain failed.
     #[error("the chain cannot be read")]
     Chain(E),
+    /// The chain began with a checkpoint meanwhile, above the reader.
+    #[error("block {height} is not here, the lowest one is {lowest}")]
+    Pruned {
+        /// The block that would come next.
+        height: Height,
+        /// The lowest above genesis that is here.
+        lowest: Height,
+    },
     /// A block that the reader stands behind is gone, which no reorganisation does.
     #[error("block {0} is no longer in the store")]
     Lost(BlockId),
@@ -172,7 +197,10 @@ impl Follower {
                 Position::Behind { height, id } => Self::behind(chain, id, Some(height)).await?,
             },
         };
-        Ok(Self { position, stop })
+        match below(chain, position) {
+            Some((height, lowest)) => Err(StartError::Pruned { height, lowest }),
+            None => Ok(Self { position, stop }),
+        }
     }
 
     async fn before<C: BestChain>(chain: &C, height: Height) -> Result<Position, StartError<C::Error>> {
@@ -207,6 +235,9 @@ impl Follower {
         loop {
             if self.has_reached_stop() && self.is_on_best_chain(chain).await? {
                 return Ok(Move::Done);
+            }
+            if let Some((height, lowest)) = below(chain, self.position) {
+                return Err(FollowError::Pruned { height, lowest });
             }
             let above = chain.best_at(self.position.next_height()).await.map_err(FollowError::Chain)?;
             let raced = above.is_some();
@@ -257,4 +288,10 @@ impl Follower {
         self.position = Position::Behind { height: below, id: lineage.parent };
         Ok(Move::Undo { id, height })
     }
+}
+
+/// The block that comes next and the lowest that is here, if it stands below that.
+fn below<C: BestChain>(chain: &C, position: Position) -> Option<(Height, Height)> {
+    let (next, lowest) = (position.next_height(), chain.lowest());
+    (next < lowest).then_some((next, lowest))
 }

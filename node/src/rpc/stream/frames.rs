@@ -191,6 +191,7 @@ impl From<StartError<ChainError>> for ApiError {
             StartError::AboveTip { height, next } => {
                 Self::new(Reason::HeightAboveTip, message).with("height", height).with("next_height", next)
             }
+            StartError::Pruned { height, lowest } => Self::pruned(height, lowest),
             StartError::Chain(error) => error.into(),
         }
     }
@@ -200,6 +201,7 @@ impl From<super::follow::FollowError<ChainError>> for ApiError {
     fn from(error: super::follow::FollowError<ChainError>) -> Self {
         match error {
             super::follow::FollowError::Chain(error) => error.into(),
+            super::follow::FollowError::Pruned { height, lowest } => Self::pruned(height, lowest),
             lost @ super::follow::FollowError::Lost(_) => Self::new(Reason::Internal, lost.to_string()),
         }
     }

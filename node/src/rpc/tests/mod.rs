@@ -26,7 +26,7 @@ use crate::{
     chain::{Accepted, ChainView, Origin},
     env::{Env, Net as _, SystemNet},
     mempool::{self, MemoryJournal, Mempool, PoolLimits},
-    network_view::{NetworkView, PeerSummary, SyncProgress},
+    network_view::{NetworkView, PeerSummary, SyncPhase, SyncProgress},
     server::{ServerSettings, serve},
     testing::{TestChain, dev, mine},
 };
@@ -54,7 +54,17 @@ impl NetworkView for FixedNetwork {
 
     fn sync_progress(&self) -> Option<SyncProgress> {
         let (height, target) = (Height::new(5), Height::new(25));
-        self.0.borrow().then_some(SyncProgress { height, target, blocks_per_second: Some(4.0) })
+        self.0.borrow().then_some(SyncProgress {
+            phase: SyncPhase::Blocks,
+            pieces: None,
+            height,
+            target,
+            blocks_per_second: Some(4.0),
+        })
+    }
+
+    fn best_header_height(&self) -> Height {
+        Height::GENESIS
     }
 
     fn is_mining(&self) -> bool {

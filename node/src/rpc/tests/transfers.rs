@@ -156,7 +156,13 @@ async fn a_node_that_syncs_takes_no_transfers_but_answers() {
     assert!(api.account(ALICE.address()).await.exists);
     let info = api.client().await.get_node_info(v1::GetNodeInfoRequest {}).await.unwrap().into_inner();
     assert_eq!(info.sync_state(), v1::SyncState::Syncing);
-    let progress = v1::SyncProgress { target_height: 25, blocks_per_second: 4.0, remaining_ms: 5_000 };
+    let progress = v1::SyncProgress {
+        target_height: 25,
+        blocks_per_second: 4.0,
+        remaining_ms: 5_000,
+        phase: v1::SyncPhase::Blocks.into(),
+        ..v1::SyncProgress::default()
+    };
     assert_eq!(info.sync_progress, Some(progress));
 }
 

@@ -1,0 +1,136 @@
+//! The checkpoint that is being fetched: piece after piece, each judged as it comes.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    path::Path,
+    sync::Arc,
+};
+
+use farthing::{
+    Address, BlockId, Hash, Height, Params,
+    checkpoint::{Layout, PieceRange, check_manifest, check_piece, decode_accounts, decode_coinbases},
+};
+
+use super::{Refusal, headers::Headers};
+use crate::{
+    chain::SessionId,
+    env::Disk,
+    store::{Beginning, HeaderFile, Spool, checkpoint::Offer},
+};
+
+/// Checkpoints that are remembered to be false; the oldest is forgotten first.
+const MAX_REFUTED: usize = 1_000;
+
+/// What of a checkpoint is to be asked for next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The hashes of its pieces.
+    Hashes,
+    /// Pieces from this one on.
+    Pieces {
+        /// The first.
+        from: u64,
+        /// How many, to the last.
+        count: u64,
+    },
+    /// Nothing.
+    Nothing,
+}
+
+/// A checkpoint on its way.
+#[derive(Debug)]
+pub(super) struct Download {
+    pub(super) offer: Offer,
+    layout: Layout,
+    hashes: Vec<Hash>,
+    spool: Spool,
+    /// The last account that is here.
+    after: Option<Address>,
+    /// Who gave pieces.
+    givers: BTreeSet<SessionId>,
+}
+
+impl Download {
+    pub(super) fn begin(
+        disk: &Arc<dyn Disk>,
+        directory: &Path,
+        params: &Params,
+        offer: Offer,
+        hashes: Vec<Hash>,
+        reserve_bytes: u64,
+    ) -> Result<Self, Refusal> {
+        let layout = Layout::new(params, offer.height, offer.accounts)?;
+        check_manifest(&offer.block, &layout, &offer.digest, &hashes)?;
+        let spool = Spool::create(disk, directory, reserve_bytes)?;
+        tracing::info!(
+            height = %offer.height, id = %offer.block, accounts = offer.accounts, bytes = offer.bytes,
+            "fetching a checkpoint"
+        );
+        Ok(Self { offer, layout, hashes, spool, after: None, givers: BTreeSet::new() })
+    }
+
+    pub(super) fn progress(&self) -> (u64, u64) {
+        (self.spool.len(), self.layout.pieces())
+    }
+
+    pub(super) fn missing(&self) -> Missing {
+        let (here, all) = self.progress();
+        if here == all { Missing::Nothing } else { Missing::Pieces { from: here, count: all - here } }
+    }
+
+    /// Takes the next piece; one that came before is passed over.
+    pub(super) fn take(
+        &mut self,
+        session: SessionId,
+        index: u64,
+        bytes: &[u8],
+        headers: &Headers,
+    ) -> Result<(), Refusal> {
+        if index != self.spool.len() {
+            return Err(Refusal::Outdated);
+        }
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        let expected = self.hashes.get(at).ok_or(Refusal::Outdated)?;
+        check_piece(index, bytes, expected)?;
+        let after = match self.layout.piece(index).ok_or(Refusal::Outdated)? {
+            PieceRange::Coinbases { first, count } => {
+                let lowest = self.offer.height.get() - self.layout.coinbases() + 1 + first;
+                let roots = (lowest..lowest + count).map(|height| headers.at(Height::new(height)));
+                let roots = roots.collect::<Result<Option<Vec<_>>, _>>()?.ok_or(Refusal::Outdated)?;
+                let roots: Vec<_> = roots.iter().map(|context| context.header().tx_root).collect();
+                decode_coinbases(bytes, Height::new(lowest), &roots)?;
+                None
+            }
+            PieceRange::Accounts { count, .. } => {
+                let accounts = decode_accounts(bytes, count, self.after.as_ref())?;
+                accounts.last().map(|last| last.address)
+            }
+        };
+        self.spool.push(bytes)?;
+        self.after = after.or(self.after);
+        self.givers.insert(session);
+        Ok(())
+    }
+
+    pub(super) fn into_beginning(self, headers: HeaderFile) -> (Beginning, Offer, Vec<SessionId>) {
+        let Self { offer, layout, spool, givers, .. } = self;
+        (Beginning { headers, layout, pieces: spool }, offer, givers.into_iter().collect())
+    }
+}
+
+/// Checkpoints that turned out to be false.
+#[derive(Debug, Default)]
+pub(super) struct Refuted(VecDeque<(BlockId, Hash)>);
+
+impl Refuted {
+    pub(super) fn has(&self, offer: &Offer) -> bool {
+        self.0.contains(&(offer.block, offer.digest))
+    }
+
+    pub(super) fn put(&mut self, offer: &Offer) {
+        if self.0.len() >= MAX_REFUTED {
+            self.0.pop_front();
+        }
+        self.0.push_back((offer.block, offer.digest));
+    }
+}

@@ -1,0 +1,388 @@
+//! A chain that begins with a peer's checkpoint: first all headers, whose work is checked, then the accounts after one
+//! block of them, then blocks as usual. Knows no peers: they are asked elsewhere, and what they said is judged here.
+//!
+//! Nothing that a peer sends is believed. Headers wait in a file; pieces of the checkpoint are held against what their
+//! digest covers as they come, and the whole against its header before any of it is in force.
+
+mod download;
+mod headers;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use farthing::{BlockId, Hash, Header, Work, checkpoint::CheckpointFault};
+use farthing_consensus::HeaderContext;
+use tokio::sync::watch;
+
+pub use download::Missing;
+
+use self::{
+    download::{Download, Refuted},
+    headers::Headers,
+};
+use super::{Chain, HeaderRejection, SessionId};
+use crate::{
+    env::Disk,
+    store::{BASE_HEADERS, BeginError, HeaderFile, StoreError, checkpoint::Offer},
+};
+
+/// Headers while they are fetched, in the data directory.
+const HEADERS: &str = "headers.part";
+/// Headers of a branch that may turn out to be heavier.
+const CHALLENGER: &str = "headers.challenger";
+/// How long peers are asked for a checkpoint that will do before all blocks are executed instead.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What an operator decides about beginning with a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootstrapOptions {
+    /// How many blocks behind the best header the checkpoint must be.
+    pub depth: u64,
+    /// The least work that the headers must show.
+    pub minimum_work: Work,
+    /// Bytes of the disk that are left free.
+    pub reserve_bytes: u64,
+}
+
+/// How far a node has come that begins with a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It fetches headers.
+    Headers,
+    /// It fetches the accounts after a block.
+    Checkpoint,
+    /// It fetches blocks, as any node does.
+    Blocks,
+}
+
+/// Why what a session sent is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It is not what it was said to be: the sender's fault.
+    #[error(transparent)]
+    Fault(#[from] CheckpointFault),
+    /// What was being fetched is no longer wanted. Nobody's fault.
+    #[error("the checkpoint is no longer wanted")]
+    Outdated,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How an attempt to begin ended.
+#[derive(Debug)]
+pub enum Begun {
+    /// The chain begins with the checkpoint now.
+    Yes,
+    /// It was not the checkpoint of its block: all of these sessions gave pieces of it, and vouched for its digest.
+    Refuted(CheckpointFault, Vec<SessionId>),
+    /// The node could not keep it; tried again from the start.
+    Failed(StoreError),
+}
+
+/// What is under way. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Bootstrap(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    chain: Chain,
+    disk: Arc<dyn Disk>,
+    data_dir: PathBuf,
+    options: BootstrapOptions,
+    phase: watch::Sender<Phase>,
+    state: Mutex<State>,
+    /// When it was first said that nobody has a checkpoint that will do.
+    waits_since: Mutex<Option<Duration>>,
+}
+
+#[derive(Debug)]
+struct State {
+    headers: Headers,
+    download: Option<Download>,
+    refuted: Refuted,
+}
+
+impl Bootstrap {
+    /// Begins, or goes on where an earlier run ended: headers that it left are checked again. None if the chain has
+    /// blocks already: it goes on as it began.
+    ///
+    /// # Errors
+    /// When the data directory cannot be read or written.
+    pub async fn start(
+        chain: &Chain,
+        data_dir: PathBuf,
+        options: BootstrapOptions,
+    ) -> Result<Option<Self>, StoreError> {
+        if chain.view().tip.height() != farthing::Height::GENESIS {
+            return Ok(None);
+        }
+        let (chain, disk) = (chain.clone(), Arc::clone(chain.shared.env.disk()));
+        let compute = chain.shared.env.compute().clone();
+        compute
+            .run_blocking(move || {
+                let headers = Headers::resume(&chain, &disk, &data_dir)?;
+                chain.set_waiting(true);
+                let state = State { headers, download: None, refuted: Refuted::default() };
+                Ok(Some(Self(Arc::new(Inner {
+                    chain,
+                    disk,
+                    data_dir,
+                    options,
+                    phase: watch::Sender::new(Phase::Headers),
+                    state: Mutex::new(state),
+                    waits_since: Mutex::default(),
+                }))))
+            })
+            .await
+    }
+
+    /// How far it has come, as a value that can be waited on.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Phase> {
+        self.0.phase.subscribe()
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.0.phase.borrow()
+    }
+
+    /// The last header of the heaviest branch that was checked.
+    #[must_use]
+    pub fn best_header(&self) -> HeaderContext {
+        self.0.lock().headers.best()
+    }
+
+    /// Pieces of the checkpoint that are here, and how many there are.
+    #[must_use]
+    pub fn pieces(&self) -> Option<(u64, u64)> {
+        self.0.lock().download.as_ref().map(Download::progress)
+    }
+
+    /// Where to ask a session for headers from.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn locator(&self, session: SessionId) -> Result<Vec<BlockId>, StoreError> {
+        self.run(move |inner| inner.lock().headers.locator(session)).await
+    }
+
+    /// Takes headers that a session sent in answer to the last locator; true if that leads any further.
+    ///
+    /// # Errors
+    /// Why a header is not taken; those before it are.
+    pub async fn take_headers(&self, session: SessionId, headers: Vec<Header>) -> Result<bool, HeaderRejection> {
+        self.run(move |inner| {
+            let (params, now) = (inner.chain.params().clone(), inner.chain.shared.env.clock().now());
+            let mut state = inner.lock();
+            let moved = state.headers.take(&params, now, session, &headers)?;
+            let State { headers, download, .. } = &mut *state;
+            if download.as_ref().is_some_and(|download| !headers.holds(&download.offer).unwrap_or(false)) {
+                tracing::info!(
+                    "the heaviest branch of headers does not hold the checkpoint any more; looking for another"
+                );
+                *download = None;
+            }
+            Ok(moved)
+        })
+        .await
+    }
+
+    /// Every peer was heard: goes on with the checkpoint, or, on a chain too short for one, with all blocks.
+    pub fn headers_are_here(&self) {
+        let best = self.best_header();
+        let BootstrapOptions { depth, minimum_work, .. } = self.0.options;
+        if best.total_work() < minimum_work {
+            return;
+        }
+        if best.height().get() <= depth {
+            tracing::info!(height = %best.height(), depth, "the chain is too short for a checkpoint; executing all blocks");
+            return self.finish();
+        }
+        tracing::info!(height = %best.height(), id = %best.id(), "all headers are here; looking for a checkpoint");
+        self.0.phase.send_replace(Phase::Checkpoint);
+    }
+
+    /// Chooses what to fetch of what a session offers. `others` is what the sessions that are there offer.
+    ///
+    /// # Errors
+    /// When headers cannot be read.
+    pub async fn choose(&self, offered: Vec<Offer>, others: Vec<Offer>) -> Result<Option<Offer>, StoreError> {
+        self.run(move |inner| {
+            let mut state = inner.lock();
+            let State { headers, download, refuted } = &mut *state;
+            if let Some(current) = download.as_ref().map(|download| &download.offer) {
+                if offered.contains(current) {
+                    return Ok(Some(current.clone()));
+                }
+                if others.contains(current) {
+                    return Ok(None);
+                }
+                tracing::info!(height = %current.height, "nobody has the checkpoint any more; looking for another");
+                *download = None;
+            }
+            let highest = headers.best().height().get().saturating_sub(inner.options.depth);
+            let mut best: Option<Offer> = None;
+            for offer in offered {
+                let suits = (1..=highest).contains(&offer.height.get())
+                    && !refuted.has(&offer)
+                    && headers.holds(&offer)?
+                    && best.as_ref().is_none_or(|best| best.height < offer.height);
+                if suits {
+                    best = Some(offer);
+                }
+            }
+            if best.is_some() {
+                *inner.waits_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+            Ok(best)
+        })
+        .await
+    }
+
+    /// Nobody who was asked has a checkpoint that will do. After a while all blocks are executed instead.
+    pub fn none_will_do(&self) {
+        let now = self.0.chain.shared.env.clock().elapsed();
+        let mut since = self.0.waits_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *since.get_or_insert(now);
+        if now.saturating_sub(since) >= PATIENCE && self.0.lock().download.is_none() {
+            let depth = self.0.options.depth;
+            tracing::warn!(depth, "no peer has a checkpoint that is deep enough; executing all blocks instead");
+            self.finish();
+        }
+    }
+
+    /// What of a checkpoint is missing: its hashes, some pieces, or nothing.
+    #[must_use]
+    pub fn missing(&self, offer: &Offer) -> Missing {
+        match self.0.lock().download.as_ref().filter(|download| download.offer == *offer) {
+            Some(download) => download.missing(),
+            None => Missing::Hashes,
+        }
+    }
+
+    /// Takes the hashes of a checkpoint's pieces, and is ready for these.
+    ///
+    /// # Errors
+    /// [`Refusal::Fault`] if they are not those that the digest covers.
+    pub async fn take_hashes(&self, offer: Offer, hashes: Vec<Hash>) -> Result<(), Refusal> {
+        self.run(move |inner| {
+            let directory = inner.data_dir.join("checkpoints");
+            let params = inner.chain.params();
+            let begun = Download::begin(&inner.disk, &directory, params, offer, hashes, inner.options.reserve_bytes)?;
+            inner.lock().download = Some(begun);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes a piece that a session sent.
+    ///
+    /// # Errors
+    /// [`Refusal::Fault`] if it is not what it should be.
+    pub async fn take_piece(
+        &self,
+        session: SessionId,
+        offer: Offer,
+        index: u64,
+        bytes: Vec<u8>,
+    ) -> Result<(), Refusal> {
+        self.run(move |inner| {
+            let mut state = inner.lock();
+            let State { headers, download, refuted } = &mut *state;
+            let current = download.as_mut().filter(|download| download.offer == offer).ok_or(Refusal::Outdated)?;
+            let taken = current.take(session, index, &bytes, headers);
+            if let Err(Refusal::Fault(fault)) = &taken
+                && !matches!(fault, CheckpointFault::WrongPiece { .. })
+            {
+                // The digest covers it: no other piece can ever make it good.
+                refuted.put(&offer);
+                *download = None;
+            }
+            taken
+        })
+        .await
+    }
+
+    /// Begins with the checkpoint, all of whose pieces are here.
+    ///
+    /// # Errors
+    /// When the headers cannot be read.
+    pub async fn begin(&self) -> Result<Begun, StoreError> {
+        let taken = self.run(|inner| inner.take_beginning()).await?;
+        let Some((beginning, offer, givers)) = taken else { return Ok(Begun::Yes) };
+        let outcome = match self.0.chain.begin_at(beginning).await {
+            Ok(()) => {
+                self.finish();
+                return Ok(Begun::Yes);
+            }
+            Err(BeginError::Fault(fault)) => {
+                self.0.lock().refuted.put(&offer);
+                Begun::Refuted(fault, givers)
+            }
+            Err(BeginError::Store(error)) => Begun::Failed(error),
+            Err(error @ BeginError::NotEmpty(_)) => {
+                tracing::warn!(%error, "going on with blocks");
+                self.finish();
+                return Ok(Begun::Yes);
+            }
+        };
+        // Headers above the checkpoint's block were cut off; they are fetched again.
+        self.run(|inner| {
+            inner.lock().headers = Headers::resume(&inner.chain, &inner.disk, &inner.data_dir)?;
+            Ok::<_, StoreError>(())
+        })
+        .await?;
+        self.0.phase.send_replace(Phase::Headers);
+        Ok(outcome)
+    }
+
+    /// From here on the node is like any other.
+    fn finish(&self) {
+        {
+            let mut state = self.0.lock();
+            state.download = None;
+            state.headers.close();
+        }
+        self.0.phase.send_replace(Phase::Blocks);
+        self.0.chain.set_waiting(false);
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> T {
+        let inner = Arc::clone(&self.0);
+        self.0.chain.shared.env.compute().run_blocking(move || work(&inner)).await
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that the store needs, out of what was fetched; none if it is no longer wanted.
+    #[expect(clippy::type_complexity, reason = "said once, and taken apart at once")]
+    fn take_beginning(&self) -> Result<Option<(crate::store::Beginning, Offer, Vec<SessionId>)>, StoreError> {
+        let mut state = self.lock();
+        let Some(download) = state.download.take() else { return Ok(None) };
+        if !state.headers.holds(&download.offer)? {
+            return Ok(None);
+        }
+        let headers = state.headers.take_up_to(download.offer.height)?;
+        Ok(headers.map(|headers| download.into_beginning(headers)))
+    }
+}
+
+/// The file of headers that an earlier run left, under whichever name.
+fn left_headers(chain: &Chain, disk: &Arc<dyn Disk>, data_dir: &std::path::Path) -> Result<HeaderFile, StoreError> {
+    let (path, settled) = (data_dir.join(HEADERS), data_dir.join(BASE_HEADERS));
+    if disk.exists(&settled).map_err(StoreError::io("looking for a file of headers", &settled))? {
+        // The last step was never done: nothing stands on it.
+        disk.rename(&settled, &path).map_err(StoreError::io("naming a file of headers", &path))?;
+    }
+    HeaderFile::resume(disk, &path, chain.params(), chain.shared.env.clock().now())
+}
