@@ -220,6 +220,9 @@ pub enum HeaderRejection {
         /// Where the chain begins.
         base: Height,
     },
+    /// More headers than are kept before a checkpoint is there to begin with.
+    #[error("{0} headers wait for a checkpoint already")]
+    Full(usize),
     /// The node itself failed.
     #[error(transparent)]
     Chain(#[from] ChainError),

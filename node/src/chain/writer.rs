@@ -19,7 +19,7 @@ use super::{
     candidates::Candidates,
     events::{Accepted, ChainBlock, Origin, TipChange},
     handle::Shared,
-    headers::{HeaderTree, HeadersAccepted},
+    headers::HeadersAccepted,
     rejection::{BlockRejection, ChainError, HeaderRejection},
     signatures,
 };

@@ -202,7 +202,7 @@ async fn give(inner: &Inner, body: Body) -> Given {
             Given::Refused
         }
         // It cannot be executed here, and the log says so: nobody's fault.
-        Err(BlockRejection::BelowBase { .. }) => false,
+        Err(BlockRejection::BelowBase { .. }) => Given::Refused,
         Err(BlockRejection::Chain(error)) => {
             tracing::debug!(%error, "a block was not taken");
             Given::Failed

@@ -230,7 +230,7 @@ impl Remote {
             Self::Caller(caller) => {
                 let item = wire::want::Item::Checkpoints(wire::CheckpointsQuery {});
                 let mut want = caller.want(WantKind::Checkpoints, item).await?;
-                match want.next(ANSWER_DEADLINE).await? {
+                match want.next_within(ANSWER_DEADLINE).await? {
                     Delivery::Checkpoints(checkpoints) => Some(checkpoints),
                     _ => None,
                 }
@@ -250,7 +250,7 @@ impl Remote {
             Self::Caller(caller) => {
                 let item = wire::want::Item::CheckpointHashes(query);
                 let mut want = caller.want(WantKind::CheckpointHashes, item).await?;
-                match want.next(ANSWER_DEADLINE).await? {
+                match want.next_within(ANSWER_DEADLINE).await? {
                     Delivery::CheckpointHashes(hashes) => hashes,
                     _ => Bytes::new(),
                 }
@@ -370,7 +370,7 @@ impl PieceStream {
                 let message = timeout(ANSWER_DEADLINE, stream.message()).await.map_err(|_| PullError::Stalled)?;
                 message.map_err(CallError::from)?.map(|answer| answer.piece)
             }
-            Self::Want(want) => match want.next(ANSWER_DEADLINE).await? {
+            Self::Want(want) => match want.next_within(ANSWER_DEADLINE).await? {
                 Delivery::CheckpointPiece(bytes) => Some(bytes),
                 _ => None,
             },

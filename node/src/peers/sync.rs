@@ -204,6 +204,7 @@ async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Resul
             Err(Misdeed::InvalidHeader(error.to_string()).into())
         }
         Err(HeaderRejection::BelowFinal { .. } | HeaderRejection::BelowBase { .. }) => Ok(Accepting::RuledOut),
+        Err(HeaderRejection::Full(_)) => Ok(Accepting::NotYet),
         Err(HeaderRejection::Chain(_)) => Err(SyncError::Stopping),
     }
 }
