@@ -9,6 +9,7 @@ compile_error!(
 mod check;
 mod env;
 mod hosts;
+#[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../harness/keys.rs"]
 mod keys;
 mod many;

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     chain::Settings,
-    peers::convert::{Tip, headers_to_wire},
+    peers::{
+        MemoryBookStore,
+        convert::{Tip, headers_to_wire},
+    },
     testing::{ALICE, BOB, dev, mine},
 };
 
@@ -92,7 +95,7 @@ async fn a_chain_with_more_headers_than_there_is_room_for_comes_from_several_pee
     second.reaches(3_000).await;
     third.reaches(3_000).await;
     let settings = Settings { waiting_headers: 400, ..Settings::default() };
-    let fresh = Node::with(Known::Dev, alone(), Arc::default(), settings).await;
+    let fresh = Node::with(Known::Dev, alone(), Arc::new(MemoryBookStore::default()), settings).await;
     for source in [&first, &second, &third] {
         fresh.connect(source).await;
     }
