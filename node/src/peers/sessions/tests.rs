@@ -288,11 +288,11 @@ fn what_this_node_dials_replaces_a_call_only_once_it_is_established() {
 #[test]
 fn a_handshake_counts_as_a_session_only_for_as_long_as_it_may_be_followed() {
     let mut table = sessions();
-    let listens_at = Some("192.0.2.1:50061".parse().unwrap());
-    let who = Identity { listens_at, ..identity(Direction::Inbound, 1, "192.0.2.1:5") };
+    let address: SocketAddr = "192.0.2.1:50061".parse().unwrap();
+    let who = Identity { listens_at: Some(address), ..identity(Direction::Inbound, 1, "192.0.2.1:5") };
     table.admit(OWN, &who, Duration::ZERO).unwrap();
     table.await_follow([1; 16], who, tip(), Duration::ZERO);
-    let has = |now| table.has(listens_at.unwrap(), now);
+    let has = |now| table.has(address, now);
     assert!(has(Duration::ZERO) && has(FOLLOW_DEADLINE - Duration::from_millis(1)));
     assert!(!has(FOLLOW_DEADLINE), "though no other handshake came that would have cleared it away");
 }
