@@ -36,12 +36,23 @@ def run(*command: object, check: bool = True) -> str:
 
 
 def sweep() -> None:
-    """Removes what a run left behind that was killed. Its nodes died with it."""
-    for line in run("ip", "netns", "list").splitlines():
-        name = line.split()[0]
+    """Removes what a run left behind that was killed. Its processes died with it."""
+
+    def is_abandoned(name: str) -> bool:
         owner = re.fullmatch(rf"{PREFIX}-(\d+)-.*", name)
-        if owner and not Path("/proc", owner[1]).exists():
-            run("ip", "netns", "del", name, check=False)
+        return owner is not None and not Path("/proc", owner[1]).exists()
+
+    for line in run("ip", "netns", "list").splitlines():
+        if is_abandoned(line.split()[0]):
+            run("ip", "netns", "del", line.split()[0], check=False)
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}-*"):
+        if is_abandoned(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def dies_with_us(*command: object) -> list[str]:
+    """The same command, killed when the thread that starts it ends, however that happens."""
+    return ["setpriv", "--pdeathsig", "KILL", *map(str, command)]
 
 
 def until(what: str, look: Callable[[], object], patience: float = PATIENCE_S) -> None:
@@ -60,7 +71,8 @@ class World:
         self.name, self.binary = name, binary
         self.prefix = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
         self.hub = self.namespace("hub")
-        self.folder = Path(tempfile.mkdtemp(prefix="farthing-netns."))
+        self.folder = Path(tempfile.gettempdir(), self.namespace("data"))
+        self.folder.mkdir(mode=0o700)
         self.hosts: list[Host] = []
         self.helpers: list[subprocess.Popen[str]] = []
 
@@ -156,13 +168,13 @@ class Host:
         return f"[{host}]:{PORT}" if ":" in host else f"{host}:{PORT}"
 
     def start(self, *options: str, listen: str = f"0.0.0.0:{PORT}") -> None:
-        """Starts the node and waits until it serves. It dies with this program, however that ends."""
+        """Starts the node and waits until it serves."""
         self.ready.unlink(missing_ok=True)
         node = ["--network", "dev", "--data-dir", self.folder / "data", "--ready-file", self.ready]
         node += ["--rpc-listen", "127.0.0.1:50051", "--p2p-listen", listen, "--log", "info,farthing_node::peers=debug"]
-        inside = ["ip", "netns", "exec", self.namespace, "setpriv", "--pdeathsig", "KILL"]
+        inside = ["ip", "netns", "exec", self.namespace]
         with self.log.open("ab") as log:
-            command = [*inside, str(self.world.binary), *map(str, node), *options]
+            command = [*inside, *dies_with_us(self.world.binary, *node, *options)]
             self.node = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
         def look() -> object:
