@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench -p farthing-node --bench figures -- admit 20000      transfers admitted by SubmitTransactions
 //! cargo bench -p farthing-node --bench figures -- connect 100      blocks of 1,000 transfers connected, bytes on disk
+//! cargo bench -p farthing-node --bench figures -- checkpoint-sync 2000  a fresh node in step, both ways
 //! cargo bench -p farthing-node --bench figures -- accounts 1000000 start-up and memory with so many accounts
 //! ```
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program for people that measures this machine")]
@@ -20,13 +21,18 @@ use std::{
 };
 
 use farthing::{
-    Address, Mites, Output,
+    Address, Mites, Output, Work,
     codec::Canonical as _,
     wire::v1::{
         SubmitTransactionsRequest, ledger_service_client::LedgerServiceClient, submit_transactions_result::Verdict,
     },
 };
-use farthing_node::{config::Config, env::Env, node::Node};
+use farthing_node::{
+    config::{Config, SyncMode},
+    env::Env,
+    node::Node,
+    store::checkpoint::Policy,
+};
 
 use ledger::{PAYERS, alice, block, fund, params, payers, take, transfers};
 
@@ -119,6 +125,48 @@ async fn connect(blocks: usize) {
         let old = before.iter().find(|(name, _)| *name == part).map_or(0, |(_, bytes)| *bytes);
         println!("{part:<12} {:6.0} bytes per transfer", bytes.saturating_sub(old) as f64 / count);
     }
+}
+
+/// Blocks of 100 transfers on one node; the time until a fresh one is in step, by executing all and from a checkpoint.
+async fn checkpoint_sync(blocks: usize) {
+    const DEPTH: u64 = 1_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::on_loopback(Arc::new(params().clone()), dir.path().to_owned());
+    config.checkpoints =
+        Policy { every_blocks: DEPTH / 10, deep_blocks: DEPTH, pause: Duration::ZERO, ..Policy::default() };
+    let source = Node::start(config, Env::system().unwrap()).await.unwrap();
+    let mut payers = payers();
+    fund(&source, &payers).await;
+    for _ in 1..blocks {
+        take(&source, block(&source.chain().view(), transfers(&mut payers, 100, 0))).await;
+    }
+    let tip = source.chain().view().tip;
+    let height = tip.height();
+    println!("{height} blocks of 100 transfers, {} bytes on disk", total(dir.path()));
+    for (name, sync) in
+        [("full", SyncMode::Full), ("checkpoint", SyncMode::Checkpoint { depth: DEPTH, minimum_work: Work::ZERO })]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::on_loopback(Arc::new(params().clone()), dir.path().to_owned());
+        (config.sync, config.no_discovery) = (sync, true);
+        config.connect = vec![source.p2p_address().to_string().parse().unwrap()];
+        let begin = Instant::now();
+        let node = Node::start(config, Env::system().unwrap()).await.unwrap();
+        let mut views = node.chain().watch();
+        views.wait_for(|view| view.tip.id() == tip.id()).await.unwrap();
+        let seconds = begin.elapsed().as_secs_f64();
+        let lowest = node.chain().lowest_body();
+        println!(
+            "{name:<11} in step after {seconds:6.2} s, lowest block {lowest}, {} bytes on disk",
+            total(dir.path())
+        );
+        stop(node).await;
+    }
+    stop(source).await;
+}
+
+fn total(dir: &Path) -> u64 {
+    disk_usage(dir).iter().map(|(_, bytes)| bytes).sum()
 }
 
 async fn accounts(count: usize) {
@@ -220,7 +268,10 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("admit") => runtime.block_on(admit(number(20_000))),
         Some("connect") => runtime.block_on(connect(number(100))),
+        Some("checkpoint-sync") => runtime.block_on(checkpoint_sync(number(2_000))),
         Some("accounts") => runtime.block_on(accounts(number(1_000_000))),
-        _ => println!("say what to measure: admit [TRANSFERS], connect [BLOCKS] or accounts [ACCOUNTS]"),
+        _ => println!(
+            "say what to measure: admit [TRANSFERS], connect [BLOCKS], checkpoint-sync [BLOCKS] or accounts [ACCOUNTS]"
+        ),
     }
 }

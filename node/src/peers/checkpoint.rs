@@ -183,6 +183,7 @@ async fn fetch_checkpoint(inner: &Inner, session: &Arc<Session>, beginning: &Beg
     }
     match bootstrap.begin().await.map_err(stopping)? {
         Begun::Yes => Ok(Outcome::Done),
+        Begun::Outdated => Ok(Outcome::Later),
         Begun::Failed(error) => {
             tracing::warn!(%error, "the checkpoint cannot be kept now; trying again");
             Ok(Outcome::Later)

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use farthing::{Block, BlockId};
+use farthing::{Block, BlockId, Height};
 use farthing_consensus::HeaderContext;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
@@ -62,9 +62,11 @@ pub(super) async fn bodies(
             return Ok(Outcome::Done);
         }
         // Whoever began with a checkpoint lacks what stands below it: others are asked for that.
-        let lowest = inner.chain.header(missing[0]).await.map_err(|_| SyncError::Stopping)?;
-        if lowest.is_some_and(|lowest| lowest.height() < session.who.lowest_body) {
-            return Ok(Outcome::Later);
+        if session.who.lowest_body > Height::GENESIS {
+            let next = inner.chain.header(missing[0]).await.map_err(|_| SyncError::Stopping)?;
+            if next.is_some_and(|next| next.height() < session.who.lowest_body) {
+                return Ok(Outcome::Later);
+            }
         }
         match choose(inner, session, &missing) {
             Choice::Fetch(wanted) => match fetch(inner, session, wanted, is_near(&missing)).await {

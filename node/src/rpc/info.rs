@@ -22,7 +22,7 @@ pub(super) fn get(deps: &Deps) -> v1::GetNodeInfoResponse {
         version: VERSION.to_owned(),
         protocol_version: 1,
         tip: Some((&blocks::tip(&view)).into()),
-        best_header_height: deps.network.best_header_height().get(),
+        best_header_height: deps.chain.best_header().height().max(deps.network.best_header_height()).get(),
         sync_state: sync_state.into(),
         peers: deps.network.peers().into_iter().map(peer).collect(),
         mempool_transactions: pool.executable.saturating_add(pool.queued) as u64,

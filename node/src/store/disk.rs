@@ -16,7 +16,7 @@ use farthing_consensus::HeaderContext;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Base, BeginError, Beginning, BestChange, Commit, Effects, KeyAndValue, KeyValue, LogPlace, Store, StoreError,
+    Base, BeginError, Beginning, BestChange, Commit, Effects, KeyValue, LogPlace, Store, StoreError,
     cache::ByteCache,
     checkpoint::{Checkpointer, Offer, Pieces, Snapshot},
     index::{
@@ -25,6 +25,7 @@ use super::{
     },
     log::{Kind, Log, NewRecord, Poison},
     memory::key_in,
+    named::NamedKeys,
     range_file::RangeFile,
 };
 use crate::{
@@ -460,7 +461,7 @@ impl Store for DiskStore {
     }
 
     fn key_value(&self, name: &str) -> Result<Arc<dyn KeyValue>, StoreError> {
-        Ok(Arc::new(NamedKeys { index: self.index.clone(), prefix: [name.as_bytes(), &[0]].concat() }))
+        Ok(Arc::new(NamedKeys::new(self.index.clone(), name)))
     }
 
     fn poisoned(&self) -> Option<String> {
@@ -480,42 +481,5 @@ impl Store for DiskStore {
         let settled = self.index.settle_all(state.marker(true));
         self.poison.close();
         settled
-    }
-}
-
-/// Keys under a name in the index's tree for others.
-#[derive(Debug)]
-struct NamedKeys {
-    index: Index,
-    prefix: Vec<u8>,
-}
-
-impl NamedKeys {
-    fn key(&self, key: &[u8]) -> Vec<u8> {
-        [&self.prefix, key].concat()
-    }
-
-    fn set(&self, key: &[u8], value: Option<Vec<u8>>) -> Result<(), StoreError> {
-        self.index.submit(vec![Op { tree: Tree::Named, key: self.key(key), value }], None)
-    }
-}
-
-impl KeyValue for NamedKeys {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.index.get(Tree::Named, &self.key(key))
-    }
-
-    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.set(key, Some(value.to_vec()))
-    }
-
-    fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
-        self.set(key, None)
-    }
-
-    fn entries(&self) -> Result<Vec<KeyAndValue>, StoreError> {
-        let pairs = self.index.scan(Tree::Named, &self.prefix)?;
-        let own = pairs.into_iter().filter_map(|(key, value)| Some((key.strip_prefix(&*self.prefix)?.to_vec(), value)));
-        Ok(own.collect())
     }
 }

@@ -22,6 +22,7 @@ mod error;
 mod index;
 mod log;
 mod memory;
+mod named;
 mod offers;
 mod offline;
 mod open;

@@ -17,6 +17,14 @@ impl DiskStore {
         let listed = checkpoint::list(&*self.disk, &directory);
         let mut listed = listed.map_err(StoreError::io("listing checkpoints", &directory))?;
         listed.retain(|name| self.is_on_best_chain(*name));
+        // Those that other nodes have too, if one of them is deep.
+        if let (Some(checkpoints), Some((_, tip))) = (self.checkpoints.get(), self.lock_state().tip) {
+            let (policy, tip) = (checkpoints.policy(), tip.get());
+            let common = |name: &checkpoint::CheckpointName| policy.is_common(name.height().get());
+            if listed.iter().any(|name| common(name) && name.height().get() + policy.deep_blocks <= tip) {
+                listed.retain(common);
+            }
+        }
         let known: Vec<_> = {
             let mut offers = self.lock_offers();
             offers.retain(|pieces| listed.contains(&pieces.name()));

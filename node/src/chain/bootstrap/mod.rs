@@ -77,6 +77,8 @@ pub enum Refusal {
 pub enum Begun {
     /// The chain begins with the checkpoint now.
     Yes,
+    /// What was fetched is no longer wanted: another branch of headers is heavier now. Nobody's fault.
+    Outdated,
     /// It was not the checkpoint of its block: all of these sessions gave pieces of it, and vouched for its digest.
     Refuted(CheckpointFault, Vec<SessionId>),
     /// The node could not keep it; tried again from the start.
@@ -315,7 +317,7 @@ impl Bootstrap {
     /// When the headers cannot be read.
     pub async fn begin(&self) -> Result<Begun, StoreError> {
         let taken = self.run(|inner| inner.take_beginning()).await?;
-        let Some((beginning, offer, givers)) = taken else { return Ok(Begun::Yes) };
+        let Some((beginning, offer, givers)) = taken else { return Ok(Begun::Outdated) };
         let outcome = match self.0.chain.begin_at(beginning).await {
             Ok(()) => {
                 self.finish();
@@ -365,7 +367,6 @@ impl Inner {
     }
 
     /// All that the store needs, out of what was fetched; none if it is no longer wanted.
-    #[expect(clippy::type_complexity, reason = "said once, and taken apart at once")]
     fn take_beginning(&self) -> Result<Option<(crate::store::Beginning, Offer, Vec<SessionId>)>, StoreError> {
         let mut state = self.lock();
         let Some(download) = state.download.take() else { return Ok(None) };

@@ -20,6 +20,10 @@ use crate::{
     },
 };
 
+/// Says of each of a piece's accounts where its key stands, if it has one.
+pub(in crate::store) type PlaceKeys<'a> =
+    dyn FnMut(&[CheckpointAccount]) -> Result<Vec<Option<LogPlace>>, StoreError> + 'a;
+
 impl Beginning {
     /// The coinbases that are not yet credited, each proven by its header.
     pub(in crate::store) fn coinbases(&self) -> Result<VecDeque<Arc<Coinbase>>, BeginError> {
@@ -58,10 +62,7 @@ impl Beginning {
     }
 
     /// All accounts; `place` says of each piece's accounts where their keys stand.
-    pub(in crate::store) fn accounts(
-        &self,
-        place: &mut dyn FnMut(&[CheckpointAccount]) -> Result<Vec<Option<LogPlace>>, StoreError>,
-    ) -> Result<AccountTree<AccountMeta>, BeginError> {
+    pub(in crate::store) fn accounts(&self, place: &mut PlaceKeys<'_>) -> Result<AccountTree<AccountMeta>, BeginError> {
         let last_touch = self.headers.tip().height();
         let mut fault = None;
         let mut after = None;

@@ -55,6 +55,8 @@ pub struct Checkpointer {
 struct State {
     /// The newest snapshot offered that is not yet written.
     latest: Option<Snapshot>,
+    /// The newest one at a height at which other nodes make theirs, if it is not yet written.
+    common: Option<Snapshot>,
     newest: HeaderContext,
     base: Option<CheckpointName>,
     made: Duration,
@@ -72,6 +74,7 @@ impl Checkpointer {
     pub fn new(setup: Setup) -> Self {
         let state = State {
             latest: None,
+            common: None,
             newest: setup.newest,
             base: setup.base,
             made: setup.clock.elapsed(),
@@ -94,6 +97,9 @@ impl Checkpointer {
     /// Offers the newest snapshot; it takes the place of one that waits. Returns at once.
     pub fn offer(&self, snapshot: Snapshot) {
         let mut state = self.lock();
+        if self.setup.policy.is_common(snapshot.view.tip.height().get()) {
+            state.common = Some(snapshot.clone());
+        }
         state.latest = Some(snapshot);
         if self.is_due(&state) {
             self.changed.notify_all();
@@ -149,6 +155,10 @@ impl Checkpointer {
         !state.running
     }
 
+    pub(in crate::store) const fn policy(&self) -> &Policy {
+        &self.setup.policy
+    }
+
     /// Whether a thread has begun and not ended.
     #[cfg(test)]
     pub(in crate::store) fn is_running(&self) -> bool {
@@ -164,17 +174,18 @@ impl Checkpointer {
         let state = self.lock();
         let waiting = |state: &mut State| state.deadline.is_none() && !self.is_due(state);
         let mut state = self.changed.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
-        if state.deadline.is_some() { None } else { state.latest.take() }
+        if state.deadline.is_some() { None } else { state.common.take().or_else(|| state.latest.take()) }
     }
 
     fn is_due(&self, state: &State) -> bool {
-        let Some(snapshot) = &state.latest else { return false };
+        let Some(snapshot) = state.common.as_ref().or(state.latest.as_ref()) else { return false };
         let now = self.setup.clock.elapsed();
         let since = Since {
             blocks: blocks_between(&state.newest, &snapshot.view.tip),
             made: now.saturating_sub(state.made),
             tried: state.tried.map(|tried| now.saturating_sub(tried)),
         };
+        let since = if state.common.is_some() { Since { blocks: u64::MAX, ..since } } else { since };
         self.setup.policy.is_due(since)
     }
 

@@ -7,7 +7,8 @@ use super::CheckpointName;
 /// How often checkpoints are made and how many are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// One is due after so many blocks.
+    /// One is due after so many blocks, and at each height that so many blocks divide: nodes then have the same ones,
+    /// so that whoever fetches one can go on with another node.
     pub every_blocks: u64,
     /// One is due after so much time, if there is a new block.
     pub every: Duration,
@@ -51,15 +52,29 @@ impl Policy {
         rested && enough
     }
 
+    /// Whether other nodes make one at this height too.
+    pub(in crate::store) fn is_common(&self, height: u64) -> bool {
+        height > 0 && height.is_multiple_of(self.every_blocks.max(1))
+    }
+
     /// Which checkpoints stay once `written` is durable: it and the one before it, the newest that is deep, and the
-    /// oldest of those between, which will be the deep one. What stands above `written` is of a branch that was left.
+    /// oldest of those between, which will be the deep one; and the same two of those that other nodes have too. What stands above `written` is of a branch that was left.
     pub(super) fn keep(&self, there: &[CheckpointName], written: CheckpointName) -> BTreeSet<CheckpointName> {
         let height = |name: &CheckpointName| name.height().get();
         let mut below: Vec<_> = there.iter().copied().filter(|name| height(name) < height(&written)).collect();
         below.sort_unstable();
         let (deep, shallow): (Vec<_>, Vec<_>) =
             below.iter().copied().partition(|name| height(name).saturating_add(self.deep_blocks) <= height(&written));
-        let kept = [Some(written), below.last().copied(), deep.last().copied(), shallow.first().copied()];
+        let common = |name: &&CheckpointName| self.is_common(height(name));
+        let (common_deep, common_shallow) = (deep.iter().rfind(common), shallow.iter().find(common));
+        let kept = [
+            Some(written),
+            below.last().copied(),
+            deep.last().copied(),
+            shallow.first().copied(),
+            common_deep.copied(),
+            common_shallow.copied(),
+        ];
         kept.into_iter().flatten().collect()
     }
 }
@@ -98,7 +113,7 @@ mod tests {
     }
 
     /// However the distances fall, a deep one comes to be and stays, at most twice as deep as it needs to be and a step
-    /// more, and there are never more than four.
+    /// more, and there are never more than six.
     #[test]
     fn a_deep_one_ripens_whatever_the_distance_between_checkpoints() {
         let policy = Policy::default();
@@ -108,7 +123,11 @@ mod tests {
                 let written = name(height, 1);
                 there.push(written);
                 there = policy.keep(&there, written).into_iter().collect();
-                assert!(there.len() <= 4, "{there:?}");
+                assert!(there.len() <= 6, "{there:?}");
+                let common = there.iter().filter(|kept| policy.is_common(kept.height().get()));
+                let deep = common.map(|kept| height - kept.height().get()).filter(|deep| *deep >= 1_000).min();
+                // Every height that divides is written when each one is.
+                assert!(step != 1 || deep.is_some() == (height >= 2_000), "{there:?}");
                 assert_eq!(there.last(), Some(&written));
                 assert_eq!(there.iter().any(|kept| kept.height().get() == height - step), height > step);
                 let deepest = there.iter().map(|kept| height - kept.height().get()).filter(|deep| *deep >= 1_000).min();
