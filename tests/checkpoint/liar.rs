@@ -131,6 +131,10 @@ impl Proxy {
         let request = wire::GetCheckpointPiecesRequest { session_id: session_id.clone(), query: Some(query) };
         let pieces: Streaming<_> = self.honest().get_checkpoint_pieces(request).await?.into_inner();
         let mut pieces: Vec<Vec<u8>> = pieces.map(|piece| piece.expect("it is honest").piece.to_vec()).collect().await;
+        if pieces.iter().filter(|piece| !piece.is_empty()).count() as u64 != layout.pieces() {
+            // The honest node has just removed it, for newer ones.
+            return Ok(None);
+        }
         if let Lie::Forged(forge) = self.0.lie {
             forge(&mut pieces, &layout);
             offer.accounts = accounts_of(&pieces, &layout);

@@ -3,6 +3,7 @@
 mod background;
 mod damage;
 mod faults;
+mod pieces;
 mod round_trip;
 
 use std::{
