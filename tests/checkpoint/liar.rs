@@ -176,12 +176,18 @@ impl PeerService for Proxy {
         &self,
         request: Request<wire::HandshakeRequest>,
     ) -> Result<Response<wire::HandshakeResponse>, Status> {
-        let mut answer = self.honest().handshake(request.into_inner()).await?.into_inner();
-        if let Some(hello) = &mut answer.hello {
-            let mut id = hello.node_id.to_vec();
-            id[0] ^= 0xff;
-            hello.node_id = id.into();
-        }
+        // Each takes it for another node than the one behind it, or the two could have no session of their own.
+        let other = |hello: Option<wire::Hello>| {
+            hello.map(|hello| {
+                let mut id = hello.node_id.to_vec();
+                id[0] ^= 0xff;
+                wire::Hello { node_id: id.into(), ..hello }
+            })
+        };
+        let mut request = request.into_inner();
+        request.hello = other(request.hello);
+        let mut answer = self.honest().handshake(request).await?.into_inner();
+        answer.hello = other(answer.hello);
         Ok(Response::new(answer))
     }
 

@@ -281,7 +281,7 @@ async fn a_node_waits_for_the_work_that_its_operator_asks_for() {
     let mut api = Api::connect(&params, node.rpc_address()).await;
     eventually("all headers are there and it goes on waiting", async || {
         let info = api.info().await.map_err(|error| error.to_string())?;
-        let progress = info.sync_progress.clone().unwrap_or_default();
+        let progress = info.sync_progress.unwrap_or_default();
         let waits = info.best_header_height == 30 && progress.phase() == v1::SyncPhase::Headers;
         if waits { Ok(()) } else { Err(format!("{info:?}")) }
     })

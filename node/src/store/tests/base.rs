@@ -142,7 +142,8 @@ fn accounts_that_the_header_does_not_commit_to_leave_no_trace() {
     let grown = blocks();
     let below = &grown[..AT];
     let right = accounts_of(&below[AT - 1].view);
-    let changes: [(&str, fn(&mut Vec<CheckpointAccount>)); 5] = [
+    type Change = fn(&mut Vec<CheckpointAccount>);
+    let changes: [(&str, Change); 5] = [
         ("a mite more", |accounts| accounts[0].account.balance = farthing::Mites::new(1)),
         ("an account missing", |accounts| drop(accounts.remove(2))),
         ("an account too many", |accounts| {
