@@ -167,7 +167,9 @@ async fn fetch_checkpoint(inner: &Inner, session: &Arc<Session>, beginning: &Beg
                 // It may have gone with the coming of a newer one.
                 let hashes = session.remote.checkpoint_hashes(&offer).await?;
                 let Some(hashes) = hashes else { return Ok(Outcome::Later) };
-                judge(bootstrap.take_hashes(offer.clone(), hashes).await)?;
+                if !judge(bootstrap.take_hashes(offer.clone(), hashes).await)? {
+                    return Ok(Outcome::Later);
+                }
             }
             Missing::Pieces { from, count } => {
                 let count = count.min(MAX_PIECES_AT_ONCE);
@@ -175,7 +177,9 @@ async fn fetch_checkpoint(inner: &Inner, session: &Arc<Session>, beginning: &Beg
                 let mut pieces = session.remote.checkpoint_pieces(query).await?;
                 for index in from..from + count {
                     let Some(piece) = pieces.next().await? else { return Err(PullError::Stalled.into()) };
-                    judge(bootstrap.take_piece(session.id, offer.clone(), index, piece.into()).await)?;
+                    if !judge(bootstrap.take_piece(session.id, offer.clone(), index, piece.into()).await)? {
+                        return Ok(Outcome::Later);
+                    }
                 }
             }
             Missing::Nothing => break,
@@ -200,14 +204,15 @@ async fn fetch_checkpoint(inner: &Inner, session: &Arc<Session>, beginning: &Beg
     }
 }
 
-fn judge(taken: Result<(), Refusal>) -> Result<(), SyncError> {
+/// Whether what came was taken. If not, and it was not the sender's fault, it is tried again a little later.
+fn judge(taken: Result<(), Refusal>) -> Result<bool, SyncError> {
     match taken {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
         Err(Refusal::Fault(fault)) => Err(Misdeed::FalseCheckpoint(fault.to_string()).into()),
-        Err(Refusal::Outdated) => Err(PullError::Stalled.into()),
+        Err(Refusal::Outdated) => Ok(false),
         Err(Refusal::Store(error)) => {
-            tracing::warn!(%error, "a piece of a checkpoint cannot be kept now");
-            Err(PullError::Stalled.into())
+            tracing::warn!(%error, "a piece of a checkpoint cannot be kept now; trying again");
+            Ok(false)
         }
     }
 }
