@@ -80,8 +80,8 @@ async fn stop(
     // Before it is asked, or the number could be another process's by then.
     let watch = process.map(|process| (process, ProcessWatch::new(process)));
     answer(client.stop_node(wire::StopNodeRequest {})).await?;
-    // The node waits for this connection to close before it ends. So nothing is asked on it any more, and the waiting has
-    // a thread of its own, which leaves this one to close it.
+    // Nothing is asked on this connection any more, and the waiting has a thread of its own, which leaves this one to close
+    // it: the node must not have to wait for an end that cannot answer.
     drop(client);
     match watch {
         Some((process, Ok(watch))) => match env.compute().run_blocking(move || watch.wait(ENDS_WITHIN)).await {
