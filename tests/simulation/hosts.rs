@@ -36,7 +36,7 @@ use crate::{
 
 /// Where every node listens.
 pub(crate) const RPC_PORT: u16 = 50_051;
-const P2P_PORT: u16 = 50_061;
+pub(crate) const P2P_PORT: u16 = 50_061;
 /// How often a node's peers are looked at, even if nothing seems to have changed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -69,6 +69,8 @@ pub(crate) struct Host {
     dies: Notify,
     /// The drive is failing: the node may.
     drive_fails: Cell<bool>,
+    /// The disk is full: the node need not start.
+    pub(crate) is_full: Cell<bool>,
     /// Work of the best tip that it ever showed.
     best: Cell<Work>,
 }
@@ -96,6 +98,7 @@ impl Hosts {
             dying: Cell::new(false),
             dies: Notify::new(),
             drive_fails: Cell::new(false),
+            is_full: Cell::new(false),
             best: Cell::new(Work::ZERO),
         };
         Self {
@@ -234,13 +237,26 @@ impl Hosts {
         if self.nodes[at].dying.get() {
             return;
         }
-        for (whom, _, why) in network.bans() {
+        let (bans, scores) = (network.bans(), network.scores());
+        for (whom, _, why) in bans.into_iter().filter(|(whom, ..)| !is_liar(whom)) {
             self.fail(format!("node {at} banned the honest {whom}: {why}"));
         }
-        for (whom, points) in network.scores() {
+        for (whom, points) in scores.into_iter().filter(|(whom, _)| !is_liar(whom)) {
             self.fail(format!("node {at} holds {points} points against the honest {whom}"));
         }
     }
+}
+
+/// Where liars are.
+const LIARS: u8 = 240;
+
+/// The address of a liar.
+pub(crate) fn liar_address(liar: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, LIARS + u8::try_from(liar).expect("few liars"), 0, 1))
+}
+
+fn is_liar(whom: &str) -> bool {
+    whom.strip_prefix("10.").and_then(|rest| rest.split('.').next()?.parse().ok()).is_some_and(|net: u8| net >= LIARS)
 }
 
 /// What a machine runs, from a start of the node to its end.
@@ -261,6 +277,9 @@ pub(crate) async fn software(hosts: Rc<Hosts>, at: usize) -> turmoil::Result {
 /// Runs a node until it is stopped.
 async fn run_node(hosts: &Rc<Hosts>, at: usize, net: SimNet) {
     match Node::start(hosts.config(at), hosts.env(at, net)).await {
+        Err(error) if hosts.nodes[at].is_full.get() => {
+            hosts.note(at, format_args!("does not start: {}", tasks::Chain(&error)));
+        }
         Err(error) => hosts.fail(format!("node {at} does not start: {}", tasks::Chain(&error))),
         Ok(node) => {
             let (mine, requests) = mpsc::unbounded_channel();

@@ -12,6 +12,7 @@ mod hosts;
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../harness/keys.rs"]
 mod keys;
+mod liar;
 mod many;
 mod memory;
 mod plan;

@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) orders: Vec<Order>,
     /// By time.
     pub(crate) events: Vec<(Duration, Event)>,
+    /// Nodes beside them that keep to nothing.
+    pub(crate) liars: usize,
     /// When everything is put right.
     pub(crate) heals_at: Duration,
     /// Latency of every link at the start, and between what it varies.
@@ -149,6 +151,7 @@ impl Plan {
             seed,
             nodes: nodes(&mut dice, count),
             orders: orders(&mut dice, count, heals_at),
+            liars: if dice.one_in(3) { dice.between(1, 3) } else { 0 },
             events: Vec::new(),
             heals_at,
             latency,
@@ -174,7 +177,7 @@ impl Plan {
         let (starts, spacing) = (2 * QUIET, Duration::from_secs(2));
         let least_height = if let Event::Mine { blocks, .. } = burst { blocks as u64 } else { 0 };
         let (orders, events) = (Vec::new(), vec![(starts, burst)]);
-        Self { seed, nodes, orders, events, heals_at: starts, latency, spacing, least_height }
+        Self { seed, nodes, orders, liars: 0, events, heals_at: starts, latency, spacing, least_height }
     }
 
     fn add_trouble(&mut self, dice: &mut Dice) {

@@ -1,7 +1,7 @@
 //! One simulation: steps through simulated time, makes the plan happen, and judges how it ended.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
     rc::Rc,
     sync::Arc,
@@ -17,8 +17,8 @@ use turmoil::Sim;
 
 use crate::{
     check,
-    hosts::{Hosts, software},
-    keys,
+    hosts::{Hosts, liar_address, software},
+    keys, liar,
     memory::Memory,
     plan::{Event, Latency, Plan},
     trace::{Counts, Trace},
@@ -83,7 +83,7 @@ pub(crate) fn run_watching(plan: &Plan, print: bool, mut memory: Option<Memory>)
             memory.look(&hosts);
         }
     }
-    world.finish();
+    world.finish(plan);
     let trace = hosts.trace.borrow();
     let outcome = Outcome {
         seed: plan.seed,
@@ -107,6 +107,8 @@ struct Simulated {
     failing: Vec<(usize, u64, Survivors)>,
     /// Killed in this step.
     dying: Vec<usize>,
+    /// Started while their disk was full: they may have given up.
+    refused: BTreeSet<usize>,
     /// To be started as soon as they have stopped.
     to_start: Vec<usize>,
     steps: u64,
@@ -142,13 +144,17 @@ impl Simulated {
             sim.host(hosts.address(at), move || software(Rc::clone(&hosts), at));
         }
         sim.client(wallet_address(), wallet::run(Rc::clone(hosts), plan.orders.clone()));
-        let everybody = hosts.len() + 1;
+        for liar in 0..plan.liars {
+            sim.client(liar_address(liar), liar::run(Rc::clone(hosts), liar));
+        }
+        let everybody = hosts.len() + 1 + plan.liars;
         Self {
             sim,
             hosts: Rc::clone(hosts),
             happened: 0,
             failing: Vec::new(),
             dying: Vec::new(),
+            refused: BTreeSet::new(),
             to_start: Vec::new(),
             steps: 0,
             cuts: BTreeMap::new(),
@@ -168,15 +174,16 @@ impl Simulated {
             self.sim.crash(self.hosts.address(node));
         }
         let failed = |(node, at, _): &(usize, u64, _)| self.hosts.host(*node).disk.changes() >= *at;
-        let (failed, failing) = std::mem::take(&mut self.failing).into_iter().partition(failed);
+        let (failed, failing): (Vec<_>, _) = std::mem::take(&mut self.failing).into_iter().partition(failed);
         self.failing = failing;
-        for (node, _, survivors) in Vec::<(usize, u64, Survivors)>::from(failed) {
+        for (node, _, survivors) in failed {
             self.hosts.trace.borrow_mut().count("drives failed while writing");
             self.cut_power(node, survivors);
         }
-        let (down, stopping) = std::mem::take(&mut self.to_start).into_iter().partition(|node| self.is_down(*node));
+        let to_start = std::mem::take(&mut self.to_start);
+        let (down, stopping): (Vec<_>, _) = to_start.into_iter().partition(|node| self.is_down(*node));
         self.to_start = stopping;
-        for node in Vec::<usize>::from(down) {
+        for node in down {
             self.start(node);
         }
     }
@@ -186,7 +193,7 @@ impl Simulated {
         if !self.hosts.failures().is_empty() || self.settled {
             return true;
         }
-        if !self.healed || self.steps % LOOK_EVERY != 0 {
+        if !self.healed || !self.steps.is_multiple_of(LOOK_EVERY) {
             return false;
         }
         match check::settled(&self.hosts, plan.least_height) {
@@ -246,10 +253,11 @@ impl Simulated {
                 hosts.note(*node, format_args!("its disk is full but for {spare} bytes"));
                 hosts.trace.borrow_mut().count("full disks");
                 disk.set_capacity(disk.used() + spare);
+                hosts.host(*node).is_full.set(true);
             }
             Event::DiskFreed(node) => {
                 hosts.note(*node, format_args!("its disk has room again"));
-                hosts.host(*node).disk.set_capacity(u64::MAX);
+                self.make_room(*node);
             }
             Event::Stop(node) => {
                 if let Some(handles) = hosts.handles(*node) {
@@ -306,7 +314,7 @@ impl Simulated {
         self.rewire();
         for a in 0..self.hosts.len() {
             self.hosts.host(a).clock.set_skew(0);
-            self.hosts.host(a).disk.set_capacity(u64::MAX);
+            self.make_room(a);
             self.spare_drive(a);
             for b in 0..a {
                 self.set_latency(a, b, plan.latency);
@@ -327,13 +335,22 @@ impl Simulated {
 
     fn cut_power(&mut self, node: usize, survivors: Survivors) {
         self.hosts.note_world(format_args!("node {node} loses power, {survivors:?} survive"));
-        let everybody: Vec<usize> = (0..=self.hosts.len()).filter(|other| *other != node).collect();
+        let everybody: Vec<usize> = (0..self.blocked.len()).filter(|other| *other != node).collect();
         self.cuts.insert(Cut::Power(node, true), (vec![node], everybody.clone()));
         self.cuts.insert(Cut::Power(node, false), (everybody, vec![node]));
         self.rewire();
         self.failing.retain(|(failing, ..)| *failing != node);
         self.hosts.host(node).disk.crash(survivors, self.steps);
         self.crash(node);
+    }
+
+    fn make_room(&mut self, node: usize) {
+        self.hosts.host(node).disk.set_capacity(u64::MAX);
+        self.hosts.host(node).is_full.set(false);
+        // Whoever was started without room has given up.
+        if self.refused.remove(&node) && self.is_down(node) && !self.to_start.contains(&node) {
+            self.to_start.push(node);
+        }
     }
 
     fn spare_drive(&mut self, node: usize) {
@@ -350,6 +367,9 @@ impl Simulated {
 
     fn start(&mut self, node: usize) {
         self.hosts.note_world(format_args!("node {node} is started"));
+        if self.hosts.host(node).is_full.get() {
+            self.refused.insert(node);
+        }
         self.hosts.trace.borrow_mut().count("restarts");
         self.hosts.set_drive_fails(node, false);
         self.cuts.remove(&Cut::Power(node, true));
@@ -382,15 +402,19 @@ impl Simulated {
         }
     }
 
-    /// The address of a node, or of the wallet behind the last of them.
+    /// The address of a node, of the wallet behind the last of them, or of a liar behind that.
     fn ip(&self, at: usize) -> IpAddr {
-        if at == self.hosts.len() { wallet_address() } else { self.hosts.address(at) }
+        match at.checked_sub(self.hosts.len()) {
+            None => self.hosts.address(at),
+            Some(0) => wallet_address(),
+            Some(liar) => liar_address(liar - 1),
+        }
     }
 
     /// The last properties, if nothing failed before.
-    fn finish(&self) {
+    fn finish(&self, plan: &Plan) {
         if self.hosts.failures().is_empty()
-            && let Err(why) = check::at_the_end(&self.hosts)
+            && let Err(why) = check::at_the_end(&self.hosts, plan.liars)
         {
             self.hosts.fail(why);
         }

@@ -109,7 +109,7 @@ pub(crate) fn short(id: &impl ToString) -> String {
 
 async fn submit(hosts: &Hosts, node: usize, transaction: Vec<u8>) -> Result<(), Refused> {
     let asked = async {
-        let channel = connect(hosts, node).await.map_err(Refused::unheard)?;
+        let channel = connect(hosts, node, RPC_PORT).await.map_err(Refused::unheard)?;
         let form = v1::submit_transaction_request::Form::TransactionBytes(transaction.into());
         let request = v1::SubmitTransactionRequest { form: Some(form) };
         let answer = LedgerServiceClient::new(channel).submit_transaction(request).await;
@@ -121,8 +121,9 @@ async fn submit(hosts: &Hosts, node: usize, transaction: Vec<u8>) -> Result<(), 
     timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(Refused::unheard("no answer")))
 }
 
-async fn connect(hosts: &Hosts, node: usize) -> Result<Channel, String> {
-    let dialled = hosts.net().dial(&hosts.address(node).to_string(), RPC_PORT).await;
+/// A connection to a port of a node.
+pub(crate) async fn connect(hosts: &Hosts, node: usize, port: u16) -> Result<Channel, String> {
+    let dialled = hosts.net().dial(&hosts.address(node).to_string(), port).await;
     let mut only = Some(TokioIo::new(dialled.map_err(|error| error.to_string())?.into_io()));
     let connector = tower::service_fn(move |_: http::Uri| {
         std::future::ready(only.take().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected)))

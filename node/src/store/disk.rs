@@ -31,6 +31,7 @@ use super::{
 use crate::{
     env::Disk,
     ledger::{ChainView, range_leaf},
+    tasks::Chain,
 };
 
 /// Bytes of blocks that are kept in memory, counted by their canonical size.
@@ -147,9 +148,9 @@ impl DiskStore {
             self.index.submit(ops, Some(state.marker(false)))?;
             self.advance_range(&change)
         };
-        taken().map_err(
-            |error| if error.is_fatal() { error } else { self.poison.set(StoreError::Index(error.to_string())) },
-        )
+        taken().map_err(|error| {
+            if error.is_fatal() { error } else { self.poison.set(StoreError::Index(Chain(&error).to_string())) }
+        })
     }
 
     /// Appends what a change of the best chain adds to the header range.
