@@ -20,6 +20,8 @@ use super::{
 };
 use crate::chain::{Begun, Bootstrap, CheckpointOffer, HeaderRejection, Missing, Phase, Refusal, SessionId};
 
+/// How long one session is asked while others have the same: one that is slow keeps it from them no longer.
+const TURN: Duration = Duration::from_secs(20);
 /// How soon something that may be right a little later is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -98,7 +100,10 @@ async fn drive(inner: &Inner, session: &Arc<Session>, beginning: &Beginning) -> 
     }
     inner.note_progress();
     if session.tip().work > bootstrap.best_header().total_work() {
-        let fetched = fetch_headers(inner, session, bootstrap).await;
+        let fetched = fetch_headers(inner, session, beginning).await;
+        if matches!(fetched, Ok(false)) {
+            return Ok(Outcome::Later);
+        }
         lock(&beginning.heard).insert(session.id);
         fetched?;
     }
@@ -123,12 +128,24 @@ fn others_claim_more(inner: &Inner, beginning: &Beginning) -> bool {
     state.sessions.all().any(|session| session.tip().work > best && !heard.contains(&session.id))
 }
 
+/// Whether a session other than this one claims more work than the headers have.
+fn others_have_more(inner: &Inner, beginning: &Beginning, session: &Session) -> bool {
+    let best = beginning.bootstrap.best_header().total_work();
+    let state = lock(&inner.state);
+    state.sessions.all().any(|other| other.id != session.id && other.tip().work > best)
+}
+
+fn is_over(inner: &Inner, began: Duration) -> bool {
+    inner.elapsed().saturating_sub(began) >= TURN
+}
+
 fn stopping<E>(_: E) -> SyncError {
     SyncError::Stopping
 }
 
-/// Asks for headers until the session has no more.
-async fn fetch_headers(inner: &Inner, session: &Session, bootstrap: &Bootstrap) -> Result<(), SyncError> {
+/// Asks for headers until the session has no more; false if its turn ends before that.
+async fn fetch_headers(inner: &Inner, session: &Session, beginning: &Beginning) -> Result<bool, SyncError> {
+    let (bootstrap, began) = (&beginning.bootstrap, inner.elapsed());
     loop {
         let locator = bootstrap.locator(session.id).await.map_err(stopping)?;
         let asked = inner.elapsed();
@@ -138,16 +155,20 @@ async fn fetch_headers(inner: &Inner, session: &Session, bootstrap: &Bootstrap) 
         let taken = bootstrap.take_headers(session.id, headers).await;
         inner.note_progress();
         match taken {
-            Ok(true) if count >= MAX_HEADERS => {}
+            Ok(true) if count >= MAX_HEADERS => {
+                if is_over(inner, began) && others_have_more(inner, beginning, session) {
+                    return Ok(false);
+                }
+            }
             // It has no more, or turns in a circle.
-            Ok(_) => return Ok(()),
-            Err(HeaderRejection::Invalid { error, .. }) if error.is_temporary() => return Ok(()),
+            Ok(_) => return Ok(true),
+            Err(HeaderRejection::Invalid { error, .. }) if error.is_temporary() => return Ok(true),
             Err(error @ HeaderRejection::Invalid { .. }) => {
                 return Err(Misdeed::InvalidHeader(error.to_string()).into());
             }
             Err(HeaderRejection::Chain(_)) => return Err(SyncError::Stopping),
             // It has changed to another branch meanwhile, or there is no room.
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(true),
         }
     }
 }
@@ -156,8 +177,8 @@ async fn fetch_checkpoint(inner: &Inner, session: &Arc<Session>, beginning: &Beg
     let bootstrap = &beginning.bootstrap;
     let offered = if session.who.checkpoints { session.remote.checkpoints().await? } else { Vec::new() };
     lock(&beginning.offers).insert(session.id, offered.clone());
-    let others = beginning.offered_by_others(inner, session);
-    let Some(offer) = bootstrap.choose(offered, others).await.map_err(stopping)? else {
+    let (others, began) = (beginning.offered_by_others(inner, session), inner.elapsed());
+    let Some(offer) = bootstrap.choose(offered, others.clone()).await.map_err(stopping)? else {
         bootstrap.none_will_do();
         return Ok(Outcome::Later);
     };
@@ -180,6 +201,9 @@ async fn fetch_checkpoint(inner: &Inner, session: &Arc<Session>, beginning: &Beg
                     if !judge(bootstrap.take_piece(session.id, offer.clone(), index, piece.into()).await)? {
                         return Ok(Outcome::Later);
                     }
+                }
+                if is_over(inner, began) && others.contains(&offer) && bootstrap.missing(&offer) != Missing::Nothing {
+                    return Ok(Outcome::Later);
                 }
             }
             Missing::Nothing => break,
