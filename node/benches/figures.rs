@@ -5,11 +5,13 @@
 //! cargo bench -p farthing-node --bench figures -- connect 100      blocks of 1,000 transfers connected, bytes on disk
 //! cargo bench -p farthing-node --bench figures -- checkpoint-sync 2000  a fresh node in step, both ways
 //! cargo bench -p farthing-node --bench figures -- accounts 1000000 start-up and memory with so many accounts
+//! cargo bench -p farthing-node --bench figures -- sync 2000 500   blocks of so many transfers from 3 peers: 1 stalls, 1 lies
 //! ```
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program for people that measures this machine")]
 #![allow(clippy::unwrap_used, reason = "a figure that cannot be taken should end the program")]
 
 mod ledger;
+mod sync;
 
 use std::{
     fs,
@@ -262,16 +264,20 @@ fn disk_usage(dir: &Path) -> Vec<(String, u64)> {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let number =
-        |default: usize| arguments.get(1).map_or(default, |text| text.parse::<NonZeroUsize>().expect("a number").get());
+    let nth = |at: usize, default: usize| {
+        arguments.get(at).map_or(default, |text| text.parse::<NonZeroUsize>().expect("a number").get())
+    };
+    let number = |default| nth(1, default);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match arguments.first().map(String::as_str) {
         Some("admit") => runtime.block_on(admit(number(20_000))),
         Some("connect") => runtime.block_on(connect(number(100))),
         Some("checkpoint-sync") => runtime.block_on(checkpoint_sync(number(2_000))),
         Some("accounts") => runtime.block_on(accounts(number(1_000_000))),
+        Some("sync") => runtime.block_on(sync::sync(nth(1, 2_000), nth(2, 500))),
         _ => println!(
-            "say what to measure: admit [TRANSFERS], connect [BLOCKS], checkpoint-sync [BLOCKS] or accounts [ACCOUNTS]"
+            "say what to measure: admit [TRANSFERS], connect [BLOCKS], checkpoint-sync [BLOCKS], accounts [ACCOUNTS] or \
+             sync [BLOCKS] [TRANSFERS]"
         ),
     }
 }

@@ -34,6 +34,11 @@ impl Payer {
         Self { public: PublicKey::from_spki(der.as_ref()).unwrap(), key, nonce: 0 }
     }
 
+    #[allow(dead_code, reason = "not every figure asks for it")]
+    pub(crate) fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
     pub(crate) fn pay(&mut self, outputs: Vec<Output>, fee: Mites, memo: Vec<u8>) -> SignedTransaction {
         let sender =
             if self.nonce == 0 { Sender::Key(self.public.clone()) } else { Sender::Address(self.public.address()) };
