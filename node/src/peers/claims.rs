@@ -21,6 +21,8 @@ struct Claim<S> {
     since: Duration,
     until: Duration,
     next: Option<S>,
+    /// How often it was taken over since it was last free.
+    taken_over: u32,
 }
 
 impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
@@ -32,23 +34,23 @@ impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
     /// Takes the claim for a session unless another holds it, or is next. A session that holds it renews it; one that is
     /// refused will be next, if it is the first.
     pub(super) fn take(&mut self, key: K, by: S, now: Duration) -> bool {
-        self.take_for(key, by, now, self.lasts, true)
+        self.take_for(key, by, now, true)
     }
 
-    /// The same for a time of its own, and without waiting in line if refused.
-    pub(super) fn take_if_free(&mut self, key: K, by: S, now: Duration, lasts: Duration) -> bool {
-        self.take_for(key, by, now, lasts, false)
+    /// The same without waiting in line if refused.
+    pub(super) fn take_if_free(&mut self, key: K, by: S, now: Duration) -> bool {
+        self.take_for(key, by, now, false)
     }
 
-    fn take_for(&mut self, key: K, by: S, now: Duration, lasts: Duration, in_line: bool) -> bool {
-        let fresh = Claim { by, since: now, until: now.saturating_add(lasts), next: None };
+    fn take_for(&mut self, key: K, by: S, now: Duration, in_line: bool) -> bool {
+        let fresh = Claim { by, since: now, until: now.saturating_add(self.lasts), next: None, taken_over: 0 };
         if let Some(claim) = self.claims.get_mut(&key) {
             let held = claim.until > now;
             if held && claim.by == by {
                 claim.until = fresh.until;
                 return true;
             }
-            let kept_until = claim.until.saturating_add(lasts).saturating_add(lasts / 2);
+            let kept_until = claim.until.saturating_add(self.lasts).saturating_add(self.lasts / 2);
             let others_turn = claim.next.is_some_and(|next| next != by) && now < kept_until;
             if held || others_turn {
                 if in_line {
@@ -69,22 +71,42 @@ impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
         true
     }
 
-    /// Renews a claim that the session still holds, for so long.
+    /// Renews a claim that the session still holds.
     pub(super) fn renew(&mut self, key: &K, by: S, now: Duration) {
         if let Some(claim) = self.claims.get_mut(key).filter(|claim| claim.by == by && claim.until > now) {
             claim.until = now.saturating_add(self.lasts);
         }
     }
 
-    /// Takes the claim from a session that has held it for longer than so long, renewed or not.
-    pub(super) fn take_over(&mut self, key: K, by: S, now: Duration, after: Duration) -> bool {
-        let slow = |claim: &Claim<S>| claim.by != by && now.saturating_sub(claim.since) >= after;
-        let is_slow = self.claims.get(&key).is_some_and(slow);
-        if is_slow {
-            let until = now.saturating_add(self.lasts);
-            self.claims.insert(key, Claim { by, since: now, until, next: None });
+    /// Takes over a claim that was neither taken nor renewed for so long; twice as long each further time, for over a
+    /// slow link whoever held it may still be at it, and each one more makes it slower.
+    pub(super) fn take_over(&mut self, key: &K, by: S, after: Duration, now: Duration) -> bool {
+        self.take_over_if(key, by, now, |claim, lasts| {
+            let idle = now.saturating_sub(claim.until.saturating_sub(lasts));
+            idle >= after.saturating_mul(1_u32.checked_shl(claim.taken_over).unwrap_or(u32::MAX))
+        })
+    }
+
+    /// Takes over a claim that was taken so long ago, renewed or not.
+    pub(super) fn take_over_from_slow(&mut self, key: &K, by: S, after: Duration, now: Duration) -> bool {
+        self.take_over_if(key, by, now, |claim, _| now.saturating_sub(claim.since) >= after)
+    }
+
+    fn take_over_if(
+        &mut self,
+        key: &K,
+        by: S,
+        now: Duration,
+        is_due: impl FnOnce(&Claim<S>, Duration) -> bool,
+    ) -> bool {
+        let lasts = self.lasts;
+        let Some(claim) = self.claims.get_mut(key).filter(|claim| claim.by != by) else { return false };
+        let is_due = is_due(claim, lasts);
+        if is_due {
+            let taken_over = claim.taken_over.saturating_add(1);
+            *claim = Claim { by, since: now, until: now.saturating_add(lasts), next: None, taken_over };
         }
-        is_slow
+        is_due
     }
 
     /// Gives a claim up, if the session still holds it: to whoever is next.
@@ -159,22 +181,36 @@ mod tests {
         let after = LASTS / 2;
         assert!(claims.take(1, 'a', Duration::ZERO));
         claims.renew(&1, 'a', after - Duration::from_millis(1));
-        assert!(!claims.take_over(1, 'b', after - Duration::from_millis(1), after));
-        assert!(!claims.take_over(1, 'a', after, after), "from oneself there is nothing to take");
-        assert!(claims.take_over(1, 'b', after, after));
+        assert!(!claims.take_over_from_slow(&1, 'b', after, after - Duration::from_millis(1)));
+        assert!(!claims.take_over_from_slow(&1, 'a', after, after), "from oneself there is nothing to take");
+        assert!(claims.take_over_from_slow(&1, 'b', after, after));
         claims.renew(&1, 'a', after);
         assert!(!claims.take(1, 'a', after), "renewing does not bring it back");
-        assert!(!claims.take_over(2, 'b', after, after), "nor is there one that nobody holds");
+        assert!(!claims.take_over_from_slow(&2, 'b', after, after), "nor is there one that nobody holds");
     }
 
     #[test]
     fn a_look_at_what_is_free_puts_nobody_in_line() {
         let mut claims = Claims::new(LASTS);
-        assert!(claims.take_if_free(1, 'a', Duration::ZERO, LASTS / 4));
-        assert!(!claims.take_if_free(1, 'b', LASTS / 8, LASTS));
+        assert!(claims.take_if_free(1, 'a', Duration::ZERO));
+        assert!(!claims.take_if_free(1, 'b', LASTS / 8));
         claims.release(&1, 'a', LASTS / 8);
-        assert!(claims.take_if_free(1, 'c', LASTS / 8, LASTS));
-        assert!(!claims.take_if_free(1, 'a', LASTS, LASTS), "each holds for the time it was taken for");
+        assert!(claims.take_if_free(1, 'c', LASTS / 8));
+    }
+
+    #[test]
+    fn a_claim_that_was_not_renewed_for_a_while_can_be_taken_over_and_its_first_holder_has_lost_it() {
+        let mut claims = Claims::new(LASTS);
+        let (soon, later) = (LASTS / 4, LASTS / 2);
+        assert!(!claims.take_over(&1, 'b', soon, Duration::ZERO), "nobody holds it");
+        assert!(claims.take(1, 'a', Duration::ZERO) && claims.take(1, 'a', soon));
+        assert!(!claims.take_over(&1, 'b', later, later), "it was renewed since");
+        assert!(!claims.take_over(&1, 'a', soon, later), "it is its own");
+        assert!(claims.take_over(&1, 'b', later, soon + later));
+        claims.release(&1, 'a', soon + later);
+        assert!(!claims.take(1, 'a', soon + later), "another one holds it now");
+        assert!(!claims.take_over(&1, 'c', later, soon + later * 2), "and twice as long");
+        assert!(claims.take_over(&1, 'c', later, soon + later * 3));
     }
 
     #[test]

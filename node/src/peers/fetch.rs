@@ -9,7 +9,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use super::{
     blame::Misdeed,
     compact,
-    limits::{ANSWER_DEADLINE, CLAIM_DEADLINE, FETCH_WINDOW, MAX_BLOCK_IDS, MAX_BODY_BYTES, MAX_COMPACT_BEHIND},
+    limits::{FETCH_WINDOW, MAX_BLOCK_IDS, MAX_BODY_BYTES, MAX_COMPACT_BEHIND, TURN_DEADLINE},
     network::Inner,
     remote::PullError,
     session::{Session, lock},
@@ -22,8 +22,6 @@ const BATCH_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long the one whose block comes next may take while all room waits for it.
 const SLOW: Duration = Duration::from_secs(2);
-/// How long a session has the tip's block to itself: a mute one must not delay it for everybody.
-const NEAR_CLAIM: Duration = Duration::from_secs(1);
 
 /// What this session should do next for a branch.
 enum Choice {
@@ -69,7 +67,7 @@ pub(super) async fn bodies(
             }
         }
         match choose(inner, session, &missing) {
-            Choice::Fetch(wanted) => match fetch(inner, session, wanted, is_near(&missing)).await {
+            Choice::Fetch(wanted) => match fetch(inner, session, wanted, missing.len() <= MAX_COMPACT_BEHIND).await {
                 Ok(()) => {
                     any = true;
                     stalls.delivered();
@@ -79,8 +77,7 @@ pub(super) async fn bodies(
                 Err(error) => return Err(error),
             },
             Choice::Wait => {
-                let longest = if is_near(&missing) { NEAR_CLAIM } else { CLAIM_DEADLINE };
-                let _ = timeout(longest, async {
+                let _ = timeout(TURN_DEADLINE / 2, async {
                     tokio::select! { () = released => {} () = moved => {} }
                 })
                 .await;
@@ -90,12 +87,8 @@ pub(super) async fn bodies(
     }
 }
 
-/// Whether this is about the newest blocks, which are fetched as soon as can be.
-const fn is_near(missing: &[BlockId]) -> bool {
-    missing.len() <= MAX_COMPACT_BEHIND
-}
-
-/// The first run of blocks that nobody else fetches, as far as there is room for it.
+/// The first run of blocks that nobody else fetches, as far as there is room for it. If there is none, the block whose
+/// turn it is, if it is long with another session.
 fn choose(inner: &Inner, session: &Session, missing: &[BlockId]) -> Choice {
     let now = inner.elapsed();
     if missing.first().is_some_and(|first| inner.bodies.is_put_off(first, now)) {
@@ -103,9 +96,8 @@ fn choose(inner: &Inner, session: &Session, missing: &[BlockId]) -> Choice {
     }
     let mut claims = lock(&inner.blocks);
     let mut wanted: Vec<Wanted> = Vec::new();
-    let lasts = if is_near(missing) { NEAR_CLAIM } else { ANSWER_DEADLINE };
     for (place, id) in missing.iter().enumerate() {
-        let free = !inner.bodies.has(id) && claims.take_if_free(*id, session.id, now, lasts);
+        let free = !inner.bodies.has(id) && claims.take_if_free(*id, session.id, now);
         if !free {
             if wanted.is_empty() { continue } else { break }
         }
@@ -123,8 +115,10 @@ fn choose(inner: &Inner, session: &Session, missing: &[BlockId]) -> Choice {
     if wanted.is_empty()
         && let Some(first) = missing.first().filter(|first| !inner.bodies.has(first))
     {
-        // All room waits for this one. If it is not here soon, it is asked of this session too.
-        if inner.bodies.is_full() && claims.take_over(*first, session.id, now, SLOW) {
+        let is_mute = claims.take_over(first, session.id, TURN_DEADLINE, now);
+        // Whoever claimed it may be mute, or send just enough to keep it while all room waits for it: with one such claim
+        // after the other it would set the pace of all.
+        if is_mute || (inner.bodies.is_full() && claims.take_over_from_slow(first, session.id, SLOW, now)) {
             wanted.push(Wanted { id: *first, room: None });
         } else {
             claims.take(*first, session.id, now);
