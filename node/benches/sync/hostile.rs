@@ -191,6 +191,29 @@ impl PeerService for Peer {
         Ok(Response::new(wire::GetBlockTransactionsResponse::default()))
     }
 
+    async fn get_checkpoints(
+        &self,
+        _: Request<wire::GetCheckpointsRequest>,
+    ) -> Result<Response<wire::GetCheckpointsResponse>, Status> {
+        Ok(Response::new(wire::GetCheckpointsResponse::default()))
+    }
+
+    async fn get_checkpoint_hashes(
+        &self,
+        _: Request<wire::GetCheckpointHashesRequest>,
+    ) -> Result<Response<wire::GetCheckpointHashesResponse>, Status> {
+        Ok(Response::new(wire::GetCheckpointHashesResponse::default()))
+    }
+
+    type GetCheckpointPiecesStream = Events<wire::GetCheckpointPiecesResponse>;
+
+    async fn get_checkpoint_pieces(
+        &self,
+        _: Request<wire::GetCheckpointPiecesRequest>,
+    ) -> Result<Response<Self::GetCheckpointPiecesStream>, Status> {
+        Ok(Response::new(stream::empty().boxed()))
+    }
+
     async fn exchange_peers(
         &self,
         _: Request<wire::ExchangePeersRequest>,
