@@ -14,7 +14,7 @@ mod grpc {
 
     /// Each package is written to a descriptor set of its own too, so that a listener reflects only its services.
     const PACKAGES: [(&str, &[&str]); 3] = [
-        ("public", &["farthing/v1/types.proto", "farthing/v1/ledger_service.proto"]),
+        ("public", &["farthing/v1/types.proto", "farthing/v1/limits.proto", "farthing/v1/ledger_service.proto"]),
         ("peer", &["farthing/peer/v1/peer_service.proto"]),
         ("admin", &["farthing/admin/v1/admin_service.proto"]),
     ];

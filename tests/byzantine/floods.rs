@@ -2,6 +2,7 @@
 
 use farthing::wire::peer::{self as wire, deliver_request::Item};
 use prost::bytes::Bytes;
+use tonic::Code;
 
 use super::{
     headers::branch,
@@ -24,11 +25,15 @@ pub(super) async fn addresses_of_nobody(me: &Hostile) {
     for round in 0..100 {
         let (session_id, peers) = (session.session_id.clone(), addresses(round, 100));
         let request = wire::ExchangePeersRequest { session_id, peers };
-        let exchanged = session.client.exchange_peers(request).await;
-        me.expects("it takes addresses", exchanged.is_ok());
-        if exchanged.is_err() {
+        if let Err(status) = session.client.exchange_peers(request).await {
+            // As many as a session may tell of at once, and not one call more.
+            me.expects(
+                "it takes addresses, and in the end no more",
+                round >= 10 && status.code() == Code::ResourceExhausted,
+            );
             break;
         }
+        me.expects("it has heard enough at some time", round < 20);
     }
     me.keep(session);
 }
@@ -62,6 +67,27 @@ pub(super) async fn lists_that_are_too_long(me: &Hostile) {
     .await;
 }
 
+/// Announces several times what a node keeps of one peer's announcements, and owns up when it is asked for any.
+pub(super) async fn adverts_without_end(me: &Hostile) {
+    let mut session = me.meet().await;
+    for round in 0..300_u32 {
+        let id = |at: u32| {
+            let mut id = [0x77; 32];
+            id[..8].copy_from_slice(&u64::from(round * 1_000 + at).to_le_bytes());
+            bytes(&id)
+        };
+        let announced = session.announce_transactions((0..1_000).map(id).collect()).await;
+        me.expects("it takes what is within the limits", announced.is_ok());
+        if announced.is_err() {
+            break;
+        }
+    }
+    for _ in 0..10 {
+        session.answer_transactions(&[]).await;
+    }
+    me.keep(session);
+}
+
 pub(super) async fn messages_that_are_too_large(me: &Hostile) {
     let mut session = me.meet().await;
     let large = session.announce_transactions(vec![Bytes::from_static(&[7; 32]); 100_000]).await;
@@ -78,7 +104,7 @@ pub(super) async fn questions_without_end(me: &Hostile) {
     let tip = bytes(me.chain.view().tip.id().as_bytes());
     let ask = async |at: u32| {
         let (mut client, session_id) = (session.client.clone(), session.session_id.clone());
-        // Refusals are as good as answers: the calls at a time are limited.
+        // Most are refused, for the calls at a time are limited; it goes on all the same.
         match at % 4 {
             0 => {
                 let locator = Some(wire::Locator { block_ids: vec![genesis.clone(); 64] });

@@ -127,10 +127,12 @@ behaviours! {
         addresses_that_are_none => MALFORMED,
         lists_that_are_too_long => MALFORMED,
         messages_that_are_too_large => Harmless,
-        questions_without_end => Harmless,
+        adverts_without_end => Harmless,
+        questions_without_end => Scored,
     }
     sockets {
         silent_and_slow => Harmless,
+        connections_without_end => Harmless,
         resets_without_end => Harmless,
         bytes_that_mean_nothing => Harmless,
         messages_that_mean_nothing => Harmless,

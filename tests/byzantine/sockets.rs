@@ -99,6 +99,17 @@ pub(super) async fn silent_and_slow(me: &Hostile) {
     me.keep(tokio_util::task::AbortOnDropHandle::new(tokio::spawn(trickle)));
 }
 
+/// Connections that begin to speak and end, one after the other.
+pub(super) async fn connections_without_end(me: &Hostile) {
+    for _ in 0..500 {
+        let mut socket = TcpStream::connect(me.victim).await.expect("the victim listens");
+        for piece in opened() {
+            // One without a place is closed.
+            let _ = socket.write_all(&piece).await;
+        }
+    }
+}
+
 pub(super) async fn resets_without_end(me: &Hostile) {
     let headers = call_headers("Handshake");
     let flood = (0..50_000).map(|turn| {

@@ -17,7 +17,7 @@ use crate::{
     mempool::Mempool,
     miner::Miner,
     peers::Network,
-    server::{MethodPolicy, MethodTable},
+    server::{MethodPolicy, MethodTable, calls},
     tasks::Tasks,
 };
 
@@ -99,13 +99,15 @@ pub fn routes(deps: Deps) -> Result<Routes, tonic_reflection::server::Error> {
 /// What each method of the admin listener may cost.
 #[must_use]
 pub fn methods() -> MethodTable {
+    // Bounded against mistakes, as the connections are: only the node's own user can call these.
+    let many = calls(16, 1_000, 10_000);
     MethodTable::new()
-        .with("/farthing.admin.v1.AdminService/ListPeers", MethodPolicy::unary(REQUEST))
-        .with("/farthing.admin.v1.AdminService/AddPeer", MethodPolicy::unary(REQUEST))
-        .with("/farthing.admin.v1.AdminService/RemovePeer", MethodPolicy::unary(REQUEST))
-        .with("/farthing.admin.v1.AdminService/BanPeer", MethodPolicy::unary(REQUEST))
-        .with("/farthing.admin.v1.AdminService/UnbanPeer", MethodPolicy::unary(REQUEST))
-        .with("/farthing.admin.v1.AdminService/GetStatus", MethodPolicy::unary(REQUEST))
-        .with("/farthing.admin.v1.AdminService/MineBlocks", MethodPolicy::wait(REQUEST, MINING_DEADLINE))
-        .with("/farthing.admin.v1.AdminService/StopNode", MethodPolicy::unary(REQUEST))
+        .with("/farthing.admin.v1.AdminService/ListPeers", MethodPolicy::unary(REQUEST, many))
+        .with("/farthing.admin.v1.AdminService/AddPeer", MethodPolicy::unary(REQUEST, many))
+        .with("/farthing.admin.v1.AdminService/RemovePeer", MethodPolicy::unary(REQUEST, many))
+        .with("/farthing.admin.v1.AdminService/BanPeer", MethodPolicy::unary(REQUEST, many))
+        .with("/farthing.admin.v1.AdminService/UnbanPeer", MethodPolicy::unary(REQUEST, many))
+        .with("/farthing.admin.v1.AdminService/GetStatus", MethodPolicy::unary(REQUEST, many))
+        .with("/farthing.admin.v1.AdminService/MineBlocks", MethodPolicy::wait(REQUEST, many, MINING_DEADLINE))
+        .with("/farthing.admin.v1.AdminService/StopNode", MethodPolicy::unary(REQUEST, many))
 }

@@ -6,8 +6,8 @@ use farthing::{Address, BlockId, SignedTransaction, TxId, WireId};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    AccountPending, Admitted, Announcement, Arrival, Confirmed, Page, PageCursor, PoolStats, PoolStatus, Pooled,
-    Rejection, Source, TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
+    AccountPending, Admitted, Announcement, Arrival, Confirmed, Page, PageCursor, PoolLimits, PoolStats, PoolStatus,
+    Pooled, Rejection, Source, TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
 };
 
 /// Access to the mempool. Cheap to clone.
@@ -87,7 +87,13 @@ impl Mempool {
         self.shared.read(super::pool::Pool::stats)
     }
 
-    /// The same, as a value that can be waited on.
+    /// What the pool holds at most, and what it asks for.
+    #[must_use]
+    pub fn limits(&self) -> PoolLimits {
+        self.shared.read(super::pool::Pool::limits)
+    }
+
+    /// The same as [`Self::stats`], as a value that can be waited on.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<PoolStats> {
         self.shared.stats.subscribe()

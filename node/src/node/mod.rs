@@ -6,6 +6,9 @@ mod progress;
 mod saved_book;
 mod surroundings;
 
+#[cfg(test)]
+mod limits_page;
+
 use std::{
     convert::Infallible,
     io::{self, IsTerminal as _},
@@ -135,20 +138,20 @@ impl Node {
         }
         let network = Network::start(peers, peers_config(config, p2p)).await;
         let surroundings = Surroundings::new(network.clone(), config.mining.is_some());
+        let limits = listener_limits(&params, &network);
         let deps = rpc::Deps {
             chain: chain.clone(),
             mempool: mempool.clone(),
             env: env.clone(),
             network: Arc::new(surroundings),
+            listeners: limits.clone(),
             tasks: tasks.clone(),
         };
         let token = tasks.token().clone();
         let routes = rpc::routes(&deps).await.map_err(StartError::Reflection)?;
-        tasks.spawn("rpc", serve(rpc_listener, routes, ServerSettings::public(rpc::methods()), token.clone()));
+        tasks.spawn("rpc", serve(rpc_listener, routes, limits.public, token.clone()));
         let routes = peer_routes(&network)?;
-        let p2p_settings =
-            ServerSettings { unwanted: network.banned_hosts(), ..ServerSettings::peers(peers::methods(&params)) };
-        tasks.spawn("p2p", serve(p2p_listener, routes, p2p_settings, token));
+        tasks.spawn("p2p", serve(p2p_listener, routes, limits.peers, token));
         let admin = admin_socket.as_ref().map(|socket| socket.path.clone());
         let data_dir = config.data_dir.clone();
         let node = Self {
@@ -435,6 +438,12 @@ fn peers_config(config: &Config, p2p: SocketAddr) -> PeersConfig {
         private_addresses: ![KnownNetwork::Main, KnownNetwork::Test].iter().any(|n| n.params() == &*config.params),
         ..PeersConfig::default()
     }
+}
+
+/// What the two listeners that strangers reach enforce, and tell of.
+fn listener_limits(params: &Params, network: &Network) -> rpc::Listeners {
+    let peers = ServerSettings { unwanted: network.banned_hosts(), ..ServerSettings::peers(peers::methods(params)) };
+    rpc::Listeners { public: ServerSettings::public(rpc::methods()), peers }
 }
 
 /// The peer service with health, and reflection of its own services, in both versions that clients use.

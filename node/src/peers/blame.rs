@@ -39,6 +39,9 @@ pub(super) enum Misdeed {
     /// More open calls, wants or sessions than the protocol has.
     #[error("broke the order of the protocol: {0}")]
     OutOfOrder(&'static str),
+    /// Call after call although it was told to wait; see docs/limits.md.
+    #[error("went on calling {0} after having been told to wait")]
+    Overrun(&'static str),
 }
 
 impl Misdeed {
@@ -47,7 +50,7 @@ impl Misdeed {
         match self {
             Self::InvalidHeader(_) | Self::InvalidBlock(_) | Self::FalseCheckpoint(_) => 100,
             Self::Malformed(_) | Self::WrongAnswer(_) => 50,
-            Self::InvalidTransaction(_) | Self::Unrequested(_) => 25,
+            Self::InvalidTransaction(_) | Self::Unrequested(_) | Self::Overrun(_) => 25,
             Self::OutOfOrder(_) => 10,
         }
     }
@@ -77,6 +80,7 @@ mod tests {
                 25,
             ),
             (Misdeed::OutOfOrder("second stream"), 10),
+            (Misdeed::Overrun("/farthing.peer.v1.PeerService/GetBlocks"), 25),
         ];
         for (misdeed, price) in table {
             assert_eq!(misdeed.penalty(), price, "{misdeed}");

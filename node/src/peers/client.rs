@@ -1,11 +1,14 @@
 //! The calls of a dialler, each with the largest answer that it takes, and its deadline unless its caller has one.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use farthing::wire::peer::{self as wire, peer_service_client::PeerServiceClient};
 use hyper_util::rt::TokioIo;
 use prost::bytes::Bytes;
-use tokio::time::timeout;
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 use tonic::{
     Status, Streaming,
     transport::{Channel, Endpoint},
@@ -15,11 +18,16 @@ use super::{
     handshake::{Hello, Refusal},
     limits::{
         ANSWER_DEADLINE, BLOCK_MESSAGE_OVERHEAD, CHECKPOINT_HASHES_BYTES, CHECKPOINT_PIECE_BYTES, KEEPALIVE_INTERVAL,
-        KEEPALIVE_TIMEOUT, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE,
-        announcement_bytes, compact_block_bytes,
+        KEEPALIVE_TIMEOUT, MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MAX_PATIENCE, MAX_TRANSACTIONS_MESSAGE_BYTES,
+        SEND_DEADLINE, announcement_bytes, compact_block_bytes,
     },
 };
-use crate::env::Env;
+use crate::{env::Env, server::told_to_wait};
+
+/// How long a call is put off in all because the other side says that it is too early.
+const PATIENCE: Duration = SEND_DEADLINE;
+/// How long it is put off at least each time, whatever the other side says.
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 
 /// Why a node could not be dialled.
 #[derive(Debug, thiserror::Error)]
@@ -105,17 +113,47 @@ async fn introduce(
     Ok((theirs, answer.session_id))
 }
 
+/// Which methods a call is being put off of; other calls of them wait behind it, so that one at a time tries again.
+#[derive(Debug, Default)]
+struct Turns {
+    follow: Mutex<()>,
+    announce: Mutex<()>,
+    deliver: Mutex<()>,
+    get_headers: Mutex<()>,
+    get_blocks: Mutex<()>,
+    get_compact_block: Mutex<()>,
+    get_block_transactions: Mutex<()>,
+    get_transactions: Mutex<()>,
+    get_checkpoints: Mutex<()>,
+    get_checkpoint_hashes: Mutex<()>,
+    get_checkpoint_pieces: Mutex<()>,
+    exchange_peers: Mutex<()>,
+}
+
+/// One call, which may have to be made more than once.
+macro_rules! ask {
+    ($self:ident, $deadline:expr, $bytes:expr, $method:ident, $request:expr) => {{
+        let (client, request) = ($self.taking($bytes), $request);
+        answer($deadline, &$self.turns.$method, || {
+            let (mut client, request) = (client.clone(), request.clone());
+            async move { client.$method(request).await }
+        })
+        .await
+    }};
+}
+
 /// The calls of a session that this node began.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     inner: PeerServiceClient<Channel>,
     session_id: Bytes,
     max_block_bytes: usize,
+    turns: Arc<Turns>,
 }
 
 impl Client {
-    pub(super) const fn new(inner: PeerServiceClient<Channel>, session_id: Bytes, max_block_bytes: usize) -> Self {
-        Self { inner, session_id, max_block_bytes }
+    pub(super) fn new(inner: PeerServiceClient<Channel>, session_id: Bytes, max_block_bytes: usize) -> Self {
+        Self { inner, session_id, max_block_bytes, turns: Arc::default() }
     }
 
     fn taking(&self, bytes: usize) -> PeerServiceClient<Channel> {
@@ -124,7 +162,7 @@ impl Client {
 
     pub(super) async fn follow(&self) -> Result<Streaming<wire::FollowResponse>, CallError> {
         let request = wire::FollowRequest { session_id: self.session_id.clone() };
-        answer(ANSWER_DEADLINE, self.taking(announcement_bytes(self.max_block_bytes)).follow(request)).await
+        ask!(self, ANSWER_DEADLINE, announcement_bytes(self.max_block_bytes), follow, request)
     }
 
     pub(super) async fn announce(
@@ -142,8 +180,7 @@ impl Client {
 
     async fn tell(&self, news: wire::AnnounceRequest) -> Result<(), CallError> {
         let request = wire::AnnounceRequest { session_id: self.session_id.clone(), ..news };
-        answer(SEND_DEADLINE, self.taking(MAX_MESSAGE_BYTES).announce(request)).await?;
-        Ok(())
+        ask!(self, SEND_DEADLINE, MAX_MESSAGE_BYTES, announce, request).map(drop)
     }
 
     pub(super) async fn deliver(
@@ -153,36 +190,33 @@ impl Client {
         last: bool,
     ) -> Result<(), CallError> {
         let request = wire::DeliverRequest { session_id: self.session_id.clone(), want_id, item, last };
-        answer(SEND_DEADLINE, self.taking(MAX_MESSAGE_BYTES).deliver(request)).await?;
-        Ok(())
+        ask!(self, SEND_DEADLINE, MAX_MESSAGE_BYTES, deliver, request).map(drop)
     }
 
-    /// Has no deadline of its own.
+    /// Its deadline is the caller's, at most the longest that one has patience for.
     pub(super) async fn headers(&self, locator: wire::Locator, max: u32) -> Result<Option<wire::Headers>, CallError> {
         let session_id = self.session_id.clone();
         let request = wire::GetHeadersRequest { session_id, locator: Some(locator), max_headers: max };
-        Ok(self.taking(MAX_HEADERS_MESSAGE_BYTES).get_headers(request).await?.into_inner().headers)
+        Ok(ask!(self, MAX_PATIENCE, MAX_HEADERS_MESSAGE_BYTES, get_headers, request)?.headers)
     }
 
-    /// Has no deadline of its own.
+    /// Its deadline is the caller's, at most the longest that one has patience for.
     pub(super) async fn blocks(&self, blocks: wire::BlockIds) -> Result<Streaming<wire::GetBlocksResponse>, CallError> {
         let request = wire::GetBlocksRequest { session_id: self.session_id.clone(), blocks: Some(blocks) };
         let bytes = self.max_block_bytes.saturating_add(BLOCK_MESSAGE_OVERHEAD);
-        Ok(self.taking(bytes).get_blocks(request).await?.into_inner())
+        ask!(self, MAX_PATIENCE, bytes, get_blocks, request)
     }
 
     pub(super) async fn compact_block(&self, block_id: Bytes) -> Result<Option<wire::CompactBlock>, CallError> {
         let request = wire::GetCompactBlockRequest { session_id: self.session_id.clone(), block_id };
         let bytes = compact_block_bytes(self.max_block_bytes);
-        let call = async { self.taking(bytes).get_compact_block(request).await };
-        Ok(answer(ANSWER_DEADLINE, call).await?.block)
+        Ok(ask!(self, ANSWER_DEADLINE, bytes, get_compact_block, request)?.block)
     }
 
     pub(super) async fn block_transactions(&self, query: wire::BlockTransactionsQuery) -> Result<Bytes, CallError> {
         let request = wire::GetBlockTransactionsRequest { session_id: self.session_id.clone(), query: Some(query) };
         let bytes = self.max_block_bytes.saturating_add(BLOCK_MESSAGE_OVERHEAD);
-        let call = async { self.taking(bytes).get_block_transactions(request).await };
-        Ok(answer(ANSWER_DEADLINE, call).await?.transactions)
+        Ok(ask!(self, ANSWER_DEADLINE, bytes, get_block_transactions, request)?.transactions)
     }
 
     pub(super) async fn transactions(
@@ -190,20 +224,17 @@ impl Client {
         ids: wire::TransactionIds,
     ) -> Result<Option<wire::Transactions>, CallError> {
         let request = wire::GetTransactionsRequest { session_id: self.session_id.clone(), transactions: Some(ids) };
-        let call = async { self.taking(MAX_TRANSACTIONS_MESSAGE_BYTES).get_transactions(request).await };
-        Ok(answer(ANSWER_DEADLINE, call).await?.transactions)
+        Ok(ask!(self, ANSWER_DEADLINE, MAX_TRANSACTIONS_MESSAGE_BYTES, get_transactions, request)?.transactions)
     }
 
     pub(super) async fn checkpoints(&self) -> Result<Option<wire::Checkpoints>, CallError> {
         let request = wire::GetCheckpointsRequest { session_id: self.session_id.clone() };
-        let call = async { self.taking(MAX_MESSAGE_BYTES).get_checkpoints(request).await };
-        Ok(answer(ANSWER_DEADLINE, call).await?.checkpoints)
+        Ok(ask!(self, ANSWER_DEADLINE, MAX_MESSAGE_BYTES, get_checkpoints, request)?.checkpoints)
     }
 
     pub(super) async fn checkpoint_hashes(&self, query: wire::CheckpointHashesQuery) -> Result<Bytes, CallError> {
         let request = wire::GetCheckpointHashesRequest { session_id: self.session_id.clone(), query: Some(query) };
-        let call = async { self.taking(CHECKPOINT_HASHES_BYTES).get_checkpoint_hashes(request).await };
-        Ok(answer(ANSWER_DEADLINE, call).await?.hashes)
+        Ok(ask!(self, ANSWER_DEADLINE, CHECKPOINT_HASHES_BYTES, get_checkpoint_hashes, request)?.hashes)
     }
 
     pub(super) async fn checkpoint_pieces(
@@ -211,7 +242,7 @@ impl Client {
         query: wire::CheckpointPiecesQuery,
     ) -> Result<Streaming<wire::GetCheckpointPiecesResponse>, CallError> {
         let request = wire::GetCheckpointPiecesRequest { session_id: self.session_id.clone(), query: Some(query) };
-        answer(ANSWER_DEADLINE, self.taking(CHECKPOINT_PIECE_BYTES).get_checkpoint_pieces(request)).await
+        ask!(self, ANSWER_DEADLINE, CHECKPOINT_PIECE_BYTES, get_checkpoint_pieces, request)
     }
 
     pub(super) async fn exchange_peers(
@@ -219,61 +250,36 @@ impl Client {
         peers: Vec<wire::PeerAddress>,
     ) -> Result<Vec<wire::PeerAddress>, CallError> {
         let request = wire::ExchangePeersRequest { session_id: self.session_id.clone(), peers };
-        let call = async { self.taking(MAX_MESSAGE_BYTES).exchange_peers(request).await };
-        Ok(answer(ANSWER_DEADLINE, call).await?.peers)
+        Ok(ask!(self, ANSWER_DEADLINE, MAX_MESSAGE_BYTES, exchange_peers, request)?.peers)
     }
 }
 
-async fn answer<T>(
-    deadline: Duration,
-    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-) -> Result<T, CallError> {
-    Ok(timeout(deadline, call).await.map_err(|_| CallError::Late)??.into_inner())
+/// Calls until there is an answer, or a refusal that is none for being too early. Each time that the other side says that
+/// it is too early, it is given the time that it names, but no more than [`PATIENCE`] in all.
+async fn answer<T, F>(deadline: Duration, turn: &Mutex<()>, mut call: impl FnMut() -> F) -> Result<T, CallError>
+where
+    F: Future<Output = Result<tonic::Response<T>, Status>>,
+{
+    let mut patience = PATIENCE;
+    // Only behind one that waits; else they go side by side.
+    let mut held = if turn.try_lock().is_ok() { None } else { Some(turn.lock().await) };
+    loop {
+        let status = match timeout(deadline, call()).await.map_err(|_| CallError::Late)? {
+            Ok(response) => return Ok(response.into_inner()),
+            Err(status) => status,
+        };
+        let Some(wait) = told_to_wait(&status).map(|wait| wait.max(SHORTEST_WAIT)).filter(|wait| *wait <= patience)
+        else {
+            return Err(status.into());
+        };
+        tracing::debug!(message = status.message(), "waiting, as the peer asks");
+        patience -= wait;
+        if held.is_none() {
+            held = Some(turn.lock().await);
+        }
+        sleep(wait).await;
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use farthing::{Network, wire::peer::HandshakeRequest};
-    use futures_util::future::BoxFuture;
-    use tokio::{io::DuplexStream, time::Instant};
-
-    use super::*;
-    use crate::{
-        env::{Connection, Listener, Net},
-        peers::{NodeId, handshake::own_hello},
-    };
-
-    /// Whoever is dialled takes the connection and is never heard.
-    #[derive(Debug)]
-    struct Silent(Mutex<Option<DuplexStream>>);
-
-    impl Net for Silent {
-        fn listen(&self, _address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-            Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
-        }
-
-        fn dial<'a>(&'a self, _host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Connection>> {
-            let io = self.0.lock().unwrap().take().unwrap();
-            Box::pin(async move { Ok(Connection::new(io, SocketAddr::from(([127, 0, 0, 1], port)))) })
-        }
-
-        fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-            Box::pin(async { Ok(Vec::new()) })
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_on_which_nothing_comes_is_dead_after_thirty_seconds() {
-        let (ours, _theirs) = tokio::io::duplex(64 * 1024);
-        let env = Env::system().unwrap().with_net(Silent(Mutex::new(Some(ours))));
-        let start = Instant::now();
-        let (mut calls, _) = connect(&env, "127.0.0.1", 1).await.unwrap();
-        let hello = own_hello(Network::Dev.params(), NodeId::from_bytes([1; 16]), "waits".to_owned());
-        // A call without a deadline, as is the stream that a dialler follows.
-        let request = HandshakeRequest { hello: Some(hello.to_wire()), probe: false };
-        calls.handshake(request).await.unwrap_err();
-        assert_eq!(start.elapsed().as_secs(), 30);
-    }
-}
+mod tests;

@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use farthing::wire::peer::{self as wire, deliver_request::Item, follow_response::Event};
+use farthing::{
+    Params,
+    wire::peer::{self as wire, deliver_request::Item, follow_response::Event},
+};
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Streaming};
 
 use super::{
@@ -16,11 +19,13 @@ use super::{
         locator_from_wire, wire_ids_from_wire,
     },
     limits::{MAX_HEADERS, MAX_WANTS, SILENCE_DEADLINE},
+    methods::methods,
     network::Inner,
     remote::PullError,
     serve,
     session::Session,
 };
+use crate::server::{Bucket, Rate};
 
 /// Follows for as long as the session lasts.
 pub(super) async fn run(
@@ -43,12 +48,14 @@ async fn follow(
     stream: &mut Streaming<wire::FollowResponse>,
 ) -> Result<(), PullError> {
     let mut answers: FuturesUnordered<BoxFuture<'_, Result<(), PullError>>> = FuturesUnordered::new();
+    let mut pace = Pace::on(inner.params());
     loop {
         tokio::select! {
             Some(answered) = answers.next(), if !answers.is_empty() => answered?,
-            next = next(stream, SILENCE_DEADLINE) => {
+            next = next(stream, pace.wait(), SILENCE_DEADLINE) => {
                 let Some(event) = next? else { return Ok(()) };
                 session.heard(inner.elapsed());
+                pace.count(&event);
                 match event.event.ok_or(Malformed::Missing { field: "event" })? {
                     Event::Tip(tip) => compact::take_announced(inner, session, tip)?,
                     Event::Transactions(ids) => session.take_wire_ids(wire_ids_from_wire(&ids)?),
@@ -66,10 +73,48 @@ async fn follow(
 
 async fn next(
     stream: &mut Streaming<wire::FollowResponse>,
+    wait: Duration,
     deadline: Duration,
 ) -> Result<Option<wire::FollowResponse>, PullError> {
+    if !wait.is_zero() {
+        sleep(wait).await;
+    }
     let message = timeout(deadline, stream.message()).await.map_err(|_| PullError::Stalled)?;
     Ok(message.map_err(CallError::from)?)
+}
+
+/// How fast a listener is followed: as fast as a dialler may announce and deliver, by the same table. What it sends
+/// beyond that waits in its own memory.
+#[derive(Debug)]
+struct Pace {
+    events: (Bucket, Rate),
+    wire_ids: (Bucket, Option<Rate>),
+}
+
+impl Pace {
+    fn on(params: &Params) -> Self {
+        let table = methods(params);
+        let policy = |path| table.get(path).copied();
+        let deliveries = policy("/farthing.peer.v1.PeerService/Deliver").map(|policy| policy.calls().rate);
+        let wire_ids = policy("/farthing.peer.v1.PeerService/Announce").and_then(|policy| policy.items());
+        let events = deliveries.unwrap_or(Rate { per_second: 1, burst: 1 });
+        Self { events: (Bucket::default(), events), wire_ids: (Bucket::default(), wire_ids.map(|(_, rate)| rate)) }
+    }
+
+    /// How long to read nothing.
+    fn wait(&self) -> Duration {
+        let now = Instant::now();
+        let wire_ids = self.wire_ids.1.map(|rate| self.wire_ids.0.wait(rate, now));
+        self.events.0.wait(self.events.1, now).max(wire_ids.unwrap_or_default())
+    }
+
+    fn count(&mut self, event: &wire::FollowResponse) {
+        let now = Instant::now();
+        self.events.0.take(1, self.events.1, now);
+        if let (Some(Event::Transactions(ids)), Some(rate)) = (&event.event, self.wire_ids.1) {
+            self.wire_ids.0.take(ids.wire_ids.len() as u64, rate, now);
+        }
+    }
 }
 
 /// Delivers what the listener wants.
@@ -168,6 +213,30 @@ mod tests {
     use tonic::Status;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_is_followed_no_faster_than_a_dialler_may_announce() {
+        let mut pace = Pace::on(farthing::Network::Dev.params());
+        let rate = pace.wire_ids.1.unwrap();
+        let ids = wire::TransactionIds { wire_ids: vec![prost::bytes::Bytes::from_static(&[7; 32]); 1_000] };
+        let announced = wire::FollowResponse { event: Some(Event::Transactions(ids)) };
+        let mut read = 0;
+        while pace.wait().is_zero() {
+            pace.count(&announced);
+            read += 1_000;
+        }
+        assert_eq!(read, rate.burst);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        while pace.wait().is_zero() {
+            pace.count(&announced);
+            read += 1_000;
+        }
+        assert_eq!(read, rate.burst + rate.per_second);
+        let ping = wire::FollowResponse { event: Some(Event::Ping(wire::Ping {})) };
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let pings = std::iter::repeat_with(|| pace.wait().is_zero().then(|| pace.count(&ping))).map_while(|read| read);
+        assert_eq!(pings.count() as u64, pace.events.1.burst, "nor are other events");
+    }
 
     #[test]
     fn a_listener_that_is_busy_or_wants_it_no_longer_keeps_its_session_and_one_that_ended_it_does_not() {

@@ -28,6 +28,7 @@ mod known;
 mod laggards;
 mod limits;
 mod merits;
+mod methods;
 mod network;
 mod operator;
 mod outbound;
@@ -57,6 +58,7 @@ pub use book::{BookStore, BookStoreError, Change, MemoryBookStore, Record, Shelf
 pub use compact::RelayCounts;
 pub use config::{OUTBOUND_TARGET, PeersConfig};
 pub use handshake::NodeId;
+pub use methods::methods;
 pub use network::{Network, PeerSummary, PeersDeps, SyncState};
 pub use operator::{BanInForce, KeptPeer, OperatorError, PeerDetails, Removed};
-pub use service::{PeerServer, methods};
+pub use service::PeerServer;

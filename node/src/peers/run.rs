@@ -6,6 +6,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    blame::Misdeed,
     book::{NetGroup, SeenAddress},
     client::{self, Client, DialError},
     convert::Tip,
@@ -19,9 +20,10 @@ use super::{
     standing::Culprit,
     sync, transactions,
 };
+use crate::server::CallMeter;
 
 /// Starts what a session of a dialler needs on the listener's side.
-pub(super) fn inbound(inner: &Arc<Inner>, session: Arc<Session>) {
+pub(super) fn inbound(inner: &Arc<Inner>, session: Arc<Session>, meter: Option<CallMeter>) {
     let inner = Arc::clone(inner);
     // At debug level: a stranger decides how often this happens.
     tracing::debug!(peer = %session.who.address, version = %session.who.version, "peer connected to this node");
@@ -37,9 +39,16 @@ pub(super) fn inbound(inner: &Arc<Inner>, session: Arc<Session>) {
                 None => std::future::pending().await,
             }
         };
+        let deaf = async {
+            match meter {
+                Some(meter) => meter.overrun().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = session.end.cancelled() => {}
             () = gone => {}
+            method = deaf => inner.blame(&session, &Misdeed::Overrun(method)),
             () = sender::run(&inner, &session) => {}
             () = sync::run(&inner, &session) => {}
             () = transactions::run(&inner, &session) => {}

@@ -10,7 +10,7 @@ use farthing::{
     },
 };
 use futures_util::{Stream, stream};
-use prost::bytes::Bytes;
+use prost::{Message as _, bytes::Bytes};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -24,42 +24,14 @@ use super::{
     },
     exchange,
     handshake::{Hello, Refusal, check},
-    limits::{
-        BLOCK_MESSAGE_OVERHEAD, CHECKPOINT_HASHES_BYTES, CHECKPOINT_PIECE_BYTES, FOLLOW_QUEUE, MAX_HEADERS,
-        MAX_HEADERS_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MAX_TRANSACTIONS_MESSAGE_BYTES, SEND_DEADLINE,
-        announcement_bytes,
-    },
+    limits::{BLOCK_MESSAGE_OVERHEAD, FOLLOW_QUEUE, MAX_HEADERS, MAX_TRANSACTIONS_MESSAGE_BYTES},
     network::Inner,
     remote::{Caller, Delivery, Remote},
     run, serve,
     session::{Direction, Identity, Session, lock},
     wants::{DeliveryRefusal, WantKind},
 };
-use crate::server::{MethodPolicy, MethodTable};
-
-/// What each method of the peer service may cost on this network.
-#[must_use]
-pub fn methods(params: &farthing::Params) -> MethodTable {
-    let block = usize::try_from(params.max_block_bytes).unwrap_or(usize::MAX).saturating_add(BLOCK_MESSAGE_OVERHEAD);
-    let largest_delivery = [MAX_TRANSACTIONS_MESSAGE_BYTES, MAX_HEADERS_MESSAGE_BYTES, CHECKPOINT_HASHES_BYTES]
-        .into_iter()
-        .fold(block.max(CHECKPOINT_PIECE_BYTES), usize::max);
-    MethodTable::new()
-        .with("/farthing.peer.v1.PeerService/Handshake", MethodPolicy::unary(4 * 1024))
-        .with("/farthing.peer.v1.PeerService/Follow", MethodPolicy::session(1024))
-        .with("/farthing.peer.v1.PeerService/Announce", MethodPolicy::unary(announcement_bytes(block)))
-        // Waits while the listener works on the piece before, which may be a block with which it reorganises.
-        .with("/farthing.peer.v1.PeerService/Deliver", MethodPolicy::wait(largest_delivery, SEND_DEADLINE))
-        .with("/farthing.peer.v1.PeerService/GetHeaders", MethodPolicy::unary(4 * 1024))
-        .with("/farthing.peer.v1.PeerService/GetBlocks", MethodPolicy::server_stream(4 * 1024))
-        .with("/farthing.peer.v1.PeerService/GetCompactBlock", MethodPolicy::unary(1024))
-        .with("/farthing.peer.v1.PeerService/GetBlockTransactions", MethodPolicy::unary(MAX_MESSAGE_BYTES))
-        .with("/farthing.peer.v1.PeerService/GetTransactions", MethodPolicy::unary(MAX_MESSAGE_BYTES))
-        .with("/farthing.peer.v1.PeerService/GetCheckpoints", MethodPolicy::unary(1024))
-        .with("/farthing.peer.v1.PeerService/GetCheckpointHashes", MethodPolicy::unary(1024))
-        .with("/farthing.peer.v1.PeerService/GetCheckpointPieces", MethodPolicy::server_stream(1024))
-        .with("/farthing.peer.v1.PeerService/ExchangePeers", MethodPolicy::unary(MAX_MESSAGE_BYTES))
-}
+use crate::{env::canonical, server::CallMeter};
 
 /// The peer service of this node.
 #[derive(Debug, Clone)]
@@ -74,13 +46,14 @@ impl PeerServer {
         PeerServiceServer::new(Self { inner }).max_decoding_message_size(largest).max_encoding_message_size(largest)
     }
 
-    /// The session of a call. Its token is no use from another host.
+    /// The session of a call. It lives and dies with the connection that it began on, and what it may cost is counted
+    /// there: its token is no use on another one.
     fn session<T>(&self, request: &Request<T>, token: &Bytes) -> Result<Arc<Session>, Status> {
         let unknown = || Status::unauthenticated("no such session; shake hands and follow first");
         let token = token.as_ref().try_into().map_err(|_| unknown())?;
         let session = lock(&self.inner.state).sessions.by_token(&token).ok_or_else(unknown)?;
-        let host = request.remote_addr().map(|address| address.ip().to_canonical());
-        if host.is_some_and(|host| host != session.who.address.ip()) || session.end.is_cancelled() {
+        let caller = request.remote_addr().map(canonical);
+        if caller.is_some_and(|caller| caller != session.who.address) || session.end.is_cancelled() {
             return Err(unknown());
         }
         session.heard(self.inner.elapsed());
@@ -132,6 +105,28 @@ impl PeerServer {
     }
 }
 
+fn meter_of<T>(request: &Request<T>) -> Option<CallMeter> {
+    request.extensions().get().cloned()
+}
+
+/// Counts what a call asks for, or is given, against what its method may cost.
+fn charge(meter: Option<&CallMeter>, amount: usize) {
+    if let Some(meter) = meter {
+        meter.charge(amount);
+    }
+}
+
+/// Bytes of blocks, or of their transactions, in a delivery.
+fn block_bytes(item: &wire::deliver_request::Item) -> usize {
+    use wire::deliver_request::Item;
+    match item {
+        Item::Block(bytes) | Item::BlockTransactions(bytes) => bytes.len(),
+        Item::Transactions(found) => found.transactions.iter().map(Bytes::len).sum(),
+        Item::CompactBlock(compact) => compact.encoded_len(),
+        Item::Headers(_) => 0,
+    }
+}
+
 fn stopping<E>(_: E) -> Status {
     Status::unavailable("the node is stopping")
 }
@@ -174,7 +169,7 @@ impl PeerService for PeerServer {
             entered.map_err(|refusal| refusal.to_status())?;
             session
         };
-        run::inbound(&self.inner, session);
+        run::inbound(&self.inner, session, request.extensions().get().cloned());
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
@@ -183,6 +178,10 @@ impl PeerService for PeerServer {
         request: Request<wire::AnnounceRequest>,
     ) -> Result<Response<wire::AnnounceResponse>, Status> {
         let session = self.session(&request, &request.get_ref().session_id)?;
+        charge(
+            meter_of(&request).as_ref(),
+            request.get_ref().transactions.as_ref().map_or(0, |ids| ids.wire_ids.len()),
+        );
         let news = request.into_inner();
         if let Some(tip) = news.tip {
             self.read(&session, compact::take_announced(&self.inner, &session, tip))?;
@@ -199,6 +198,7 @@ impl PeerService for PeerServer {
     async fn deliver(&self, request: Request<wire::DeliverRequest>) -> Result<Response<wire::DeliverResponse>, Status> {
         use wire::deliver_request::Item;
         let session = self.session(&request, &request.get_ref().session_id)?;
+        charge(meter_of(&request).as_ref(), request.get_ref().item.as_ref().map_or(0, block_bytes));
         let wire::DeliverRequest { want_id, item, last, .. } = request.into_inner();
         let caller = session.remote.caller().ok_or_else(|| Status::unauthenticated("not a session of a dialler"))?;
         let found = match &item {
@@ -240,10 +240,12 @@ impl PeerService for PeerServer {
         request: Request<wire::GetHeadersRequest>,
     ) -> Result<Response<wire::GetHeadersResponse>, Status> {
         let session = self.session(&request, &request.get_ref().session_id)?;
+        let meter = meter_of(&request);
         let wire::GetHeadersRequest { locator, max_headers, .. } = request.into_inner();
         let locator = self.read(&session, locator_from_wire(locator))?;
         let most = usize::try_from(max_headers).unwrap_or(usize::MAX).clamp(1, MAX_HEADERS);
         let headers = serve::headers(&self.inner, locator, most).await.map_err(stopping)?;
+        charge(meter.as_ref(), headers.headers.len());
         Ok(Response::new(wire::GetHeadersResponse { headers: Some(headers) }))
     }
 
@@ -251,14 +253,16 @@ impl PeerService for PeerServer {
 
     async fn get_blocks(&self, request: Request<wire::GetBlocksRequest>) -> Result<Response<Blocks>, Status> {
         let session = self.session(&request, &request.get_ref().session_id)?;
+        let meter = meter_of(&request);
         let ids = self.read(&session, block_ids_from_wire(request.into_inner().blocks))?;
         // Each is read when the one before was taken, so that a slow reader costs one block of memory.
-        let state = (Arc::clone(&self.inner), ids.into_iter());
-        let blocks = stream::unfold(state, |(inner, mut ids)| async move {
+        let state = (Arc::clone(&self.inner), ids.into_iter(), meter);
+        let blocks = stream::unfold(state, |(inner, mut ids, meter)| async move {
             let id: BlockId = ids.next()?;
             let answer = serve::block(&inner, id).await.map_err(stopping);
+            charge(meter.as_ref(), answer.as_ref().map_or(0, Bytes::len));
             let answer = answer.map(|block| wire::GetBlocksResponse { block_id: id_to_wire(id.as_bytes()), block });
-            Some((answer, (inner, ids)))
+            Some((answer, (inner, ids, meter)))
         });
         Ok(Response::new(Box::pin(blocks)))
     }
@@ -278,9 +282,11 @@ impl PeerService for PeerServer {
         request: Request<wire::GetBlockTransactionsRequest>,
     ) -> Result<Response<wire::GetBlockTransactionsResponse>, Status> {
         let session = self.session(&request, &request.get_ref().session_id)?;
+        let meter = meter_of(&request);
         let places = self.read(&session, BlockPlaces::from_wire(request.into_inner().query))?;
         let written = compact::serve_transactions(&self.inner, places).await.map_err(stopping)?;
         let transactions = self.read(&session, written)?;
+        charge(meter.as_ref(), transactions.len());
         Ok(Response::new(wire::GetBlockTransactionsResponse { transactions }))
     }
 
@@ -289,8 +295,10 @@ impl PeerService for PeerServer {
         request: Request<wire::GetTransactionsRequest>,
     ) -> Result<Response<wire::GetTransactionsResponse>, Status> {
         let session = self.session(&request, &request.get_ref().session_id)?;
+        let meter = meter_of(&request);
         let ids = request.into_inner().transactions.ok_or(Malformed::Missing { field: "transactions" });
         let ids = self.read(&session, ids.and_then(|ids| wire_ids_from_wire(&ids)))?;
+        charge(meter.as_ref(), ids.len());
         let transactions = Some(serve::transactions(&self.inner, &ids));
         Ok(Response::new(wire::GetTransactionsResponse { transactions }))
     }
@@ -339,6 +347,7 @@ impl PeerService for PeerServer {
         request: Request<wire::ExchangePeersRequest>,
     ) -> Result<Response<wire::ExchangePeersResponse>, Status> {
         let session = self.session(&request, &request.get_ref().session_id)?;
+        charge(meter_of(&request).as_ref(), request.get_ref().peers.len());
         let told = request.into_inner().peers;
         // Answered first, so that a peer does not merely hear its own words.
         let peers = exchange::known(&self.inner);

@@ -17,7 +17,7 @@ use super::{
 use crate::chain::{AccountEntry, Chain, ChainError, ChainView, EntryCause, EntryCursor};
 
 const DEFAULT_PAGE: usize = 20;
-const MAX_PAGE: usize = 100;
+pub(super) const MAX_PAGE: usize = 100;
 /// How often an answer is tried again because the chain reorganised while it was made.
 const MAX_RACES: usize = 8;
 /// How long the store may be ahead of the published view at the most.

@@ -22,7 +22,7 @@ use crate::{
 };
 
 const DEFAULT_PAGE: usize = 20;
-const MAX_PAGE: usize = 100;
+pub(super) const MAX_PAGE: usize = 100;
 /// Views of larger blocks are made off the async threads: ids, hex and bech32 take some 10 us a transaction.
 const MANY_TRANSACTIONS: usize = 50;
 

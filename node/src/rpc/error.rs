@@ -121,6 +121,8 @@ reasons! {
 pub(super) const LISTENER_REASONS: &[(&str, Code)] = &[
     ("REQUEST_TOO_LARGE", Code::ResourceExhausted),
     ("OVERLOADED", Code::ResourceExhausted),
+    ("RATE_LIMITED", Code::ResourceExhausted),
+    ("TOO_MANY_CALLS", Code::ResourceExhausted),
     ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
 ];
 

@@ -4,8 +4,8 @@ use farthing::wire::v1::{self, ledger_service_server::LedgerService};
 use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
-use super::{Deps, accounts, blocks, info, refusals::Refusals, transactions, waiting};
-use crate::server::LeaveBy;
+use super::{Deps, accounts, blocks, info, limits, refusals::Refusals, transactions, waiting};
+use crate::server::{CallMeter, LeaveBy};
 
 /// The service.
 #[derive(Debug)]
@@ -35,6 +35,9 @@ impl LedgerService for LedgerApi {
         request: Request<v1::SubmitTransactionsRequest>,
     ) -> Result<Response<v1::SubmitTransactionsResponse>, Status> {
         let credit = self.refusals.of(request.remote_addr());
+        if let Some(meter) = request.extensions().get::<CallMeter>() {
+            meter.charge(request.get_ref().transactions_bytes.len());
+        }
         Ok(Response::new(transactions::submit_many(&self.deps, &credit, request.into_inner()).await?))
     }
 
@@ -92,5 +95,12 @@ impl LedgerService for LedgerApi {
         request: Request<v1::GetMempoolRequest>,
     ) -> Result<Response<v1::GetMempoolResponse>, Status> {
         Ok(Response::new(waiting::list(&self.deps, request.into_inner()).await?))
+    }
+
+    async fn get_limits(
+        &self,
+        _request: Request<v1::GetLimitsRequest>,
+    ) -> Result<Response<v1::GetLimitsResponse>, Status> {
+        Ok(Response::new(limits::get(&self.deps)))
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     env::Env,
     mempool::Mempool,
     network_view::NetworkView,
-    server::{MethodPolicy, MethodTable},
+    server::{MethodPolicy, MethodTable, Unit, calls},
     tasks::Tasks,
 };
 
@@ -23,6 +23,7 @@ mod error;
 mod health;
 mod info;
 mod ledger;
+mod limits;
 mod page;
 mod refusals;
 mod stream;
@@ -33,6 +34,7 @@ mod waiting;
 mod tests;
 
 pub use error::{ApiError, Reason};
+pub use limits::Listeners;
 pub use transactions::MAX_BATCH;
 
 /// What the API is made of.
@@ -46,6 +48,8 @@ pub struct Deps {
     pub env: Env,
     /// Peers, state of synchronisation, mining.
     pub network: Arc<dyn NetworkView>,
+    /// The limits of the listeners, for those who ask for them.
+    pub listeners: Listeners,
     /// The group in which the API's own task runs, and whose stop drains streams.
     pub tasks: Tasks,
 }
@@ -90,15 +94,28 @@ pub async fn routes(deps: &Deps) -> Result<Routes, tonic_reflection::server::Err
 /// What each method of the public listener may cost.
 #[must_use]
 pub fn methods() -> MethodTable {
+    // calls(at a time, a second, at once); counting(what else, a second, at once).
+    let look_up = MethodPolicy::unary(SMALL_REQUEST, calls(64, 2_000, 4_000));
+    let pages = MethodPolicy::unary(SMALL_REQUEST, calls(16, 200, 1_000));
     MethodTable::new()
-        .with("/farthing.v1.LedgerService/SubmitTransaction", MethodPolicy::unary(TRANSACTION_REQUEST))
-        .with("/farthing.v1.LedgerService/SubmitTransactions", MethodPolicy::unary(BATCH_REQUEST))
-        .with("/farthing.v1.LedgerService/GetTransaction", MethodPolicy::unary(SMALL_REQUEST))
-        .with("/farthing.v1.LedgerService/GetAccount", MethodPolicy::unary(SMALL_REQUEST))
-        .with("/farthing.v1.LedgerService/GetBlock", MethodPolicy::unary(SMALL_REQUEST))
-        .with("/farthing.v1.LedgerService/ListBlocks", MethodPolicy::unary(SMALL_REQUEST))
-        .with("/farthing.v1.LedgerService/ListAccountEntries", MethodPolicy::unary(SMALL_REQUEST))
-        .with("/farthing.v1.LedgerService/SubscribeBlocks", MethodPolicy::server_stream(SMALL_REQUEST))
-        .with("/farthing.v1.LedgerService/GetNodeInfo", MethodPolicy::unary(SMALL_REQUEST))
-        .with("/farthing.v1.LedgerService/GetMempool", MethodPolicy::unary(SMALL_REQUEST))
+        .with(
+            "/farthing.v1.LedgerService/SubmitTransaction",
+            MethodPolicy::unary(TRANSACTION_REQUEST, calls(100, 5_000, 10_000)),
+        )
+        .with(
+            "/farthing.v1.LedgerService/SubmitTransactions",
+            MethodPolicy::unary(BATCH_REQUEST, calls(16, 500, 2_000)).counting(Unit::Transactions, 50_000, 200_000),
+        )
+        .with("/farthing.v1.LedgerService/GetTransaction", look_up)
+        .with("/farthing.v1.LedgerService/GetAccount", look_up)
+        .with("/farthing.v1.LedgerService/GetBlock", pages)
+        .with("/farthing.v1.LedgerService/ListBlocks", pages)
+        .with("/farthing.v1.LedgerService/ListAccountEntries", pages)
+        .with(
+            "/farthing.v1.LedgerService/SubscribeBlocks",
+            MethodPolicy::server_stream(SMALL_REQUEST, calls(64, 20, 200)),
+        )
+        .with("/farthing.v1.LedgerService/GetNodeInfo", look_up)
+        .with("/farthing.v1.LedgerService/GetMempool", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
+        .with("/farthing.v1.LedgerService/GetLimits", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
 }

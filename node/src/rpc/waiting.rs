@@ -13,7 +13,7 @@ use super::{
 use crate::mempool::{Listed, PageCursor};
 
 const DEFAULT_PAGE: usize = 100;
-const MAX_PAGE: usize = 1_000;
+pub(super) const MAX_PAGE: usize = 1_000;
 
 pub(super) async fn list(deps: &Deps, request: v1::GetMempoolRequest) -> Result<v1::GetMempoolResponse, ApiError> {
     let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;

@@ -16,6 +16,7 @@ use tonic::{Status, body::Body};
 
 use super::{
     line::{CallOrigin, Sending, SessionMark},
+    meters::Entered,
     slots::Slot,
 };
 
@@ -28,17 +29,19 @@ const PIECE_BYTES: usize = 16 * 1024;
 pub(super) struct Place {
     _own: Option<OwnedSemaphorePermit>,
     _shared: Option<Slot>,
+    /// Counts it among the calls of its method.
+    _entered: Option<Entered>,
 }
 
 impl Place {
     /// One of the connection's own.
-    pub(super) const fn own(place: OwnedSemaphorePermit) -> Self {
-        Self { _own: Some(place), _shared: None }
+    pub(super) const fn own(place: OwnedSemaphorePermit, entered: Option<Entered>) -> Self {
+        Self { _own: Some(place), _shared: None, _entered: entered }
     }
 
     /// One of those that all connections share.
-    pub(super) const fn shared(slot: Slot) -> Self {
-        Self { _own: None, _shared: Some(slot) }
+    pub(super) const fn shared(slot: Slot, entered: Option<Entered>) -> Self {
+        Self { _own: None, _shared: Some(slot), _entered: entered }
     }
 }
 
@@ -139,7 +142,7 @@ mod tests {
         let line = Arc::new(Line::new(&ServerSettings::public(MethodTable::new()), peer));
         let tcp = TcpConnectInfo { local_addr: None, remote_addr: Some(peer) };
         let slots = Slots::new(Share { total: 1, per_prefix: 1 }, false);
-        let place = Place::shared(slots.take(peer.ip()).unwrap());
+        let place = Place::shared(slots.take(peer.ip()).unwrap(), None);
         let origin = CallOrigin::new(tcp, Arc::clone(&line));
         let body = Body::new(Once(Some(message.clone().into())));
         let mut body = CountedBody::new(body, place, Some(origin), None);

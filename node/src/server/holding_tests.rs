@@ -13,6 +13,7 @@ use tonic::Code;
 use super::{
     HostFilter, MethodPolicy, MethodTable,
     attack_tests::{END_HEADERS, HEADERS, PREFACE, REQUEST, SETTINGS, frame, request_headers},
+    calls,
     tests::{CHECK, PATIENCE, Running, ask, closed, start},
 };
 
@@ -102,7 +103,7 @@ async fn a_network_that_takes_all_shared_places_leaves_every_other_connection_it
 async fn only_a_session_that_was_granted_keeps_a_connection() {
     let server = start(|settings| {
         settings.without_session = Some(Duration::from_secs(2));
-        settings.methods = MethodTable::new().with(WATCH, MethodPolicy::session(1024));
+        settings.methods = MethodTable::new().with(WATCH, MethodPolicy::session(1024, calls(8, 100, 100)));
     })
     .await;
     let mut session = server.client().await.watch(ask("")).await.unwrap().into_inner();

@@ -4,13 +4,11 @@
 //! never a reset, so that a client knows what to do.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     net::{IpAddr, Ipv4Addr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,21 +16,18 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::timeout;
-use tonic::{Code, Status, body::Body};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
     answer::{CountedBody, Place},
     line::CallOrigin,
-    methods::{MethodPolicy, MethodTable},
-    slots::{SlotRefusal, Slots},
+    meters::CallMeter,
+    methods::{MethodPolicy, MethodTable, Row},
+    refusal::{exceeded, late, shed, too_large},
+    slots::Slots,
 };
 
-/// The domain of error reasons.
-const ERROR_DOMAIN: &str = "farthing";
-/// When a client that was shed should come again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A gRPC message is preceded by a compression flag and its length, big-endian.
 const PREFIX_BYTES: usize = 5;
 
@@ -93,10 +88,13 @@ where
                 request.extensions_mut().insert(leave_by);
             }
         }
-        let (policy, place) = match self.gate.admit(request.uri().path(), origin.as_ref()) {
+        let (Row { policy, .. }, place, meter) = match self.gate.admit(request.uri().path(), origin.as_ref()) {
             Ok(admitted) => admitted,
             Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
         };
+        if let Some(meter) = meter {
+            request.extensions_mut().insert(meter);
+        }
         let request = request.map(|body| Body::new(BoundedBody::new(body, &policy)));
         // The service that was polled ready is the one to call; its clone waits for the next request.
         let next = self.inner.clone();
@@ -119,36 +117,19 @@ where
 }
 
 impl Gate {
-    fn admit(&self, path: &str, origin: Option<&CallOrigin>) -> Result<(MethodPolicy, Place), Status> {
-        let policy = self.methods.get(path).ok_or_else(|| Status::unimplemented("unknown method"))?;
-        if let Some(own) = origin.and_then(|origin| origin.own_place(policy.long)) {
-            return Ok((*policy, Place::own(own)));
+    /// Lets a call in, or says why not. Before anything of its request is read.
+    fn admit(&self, path: &str, origin: Option<&CallOrigin>) -> Result<(Row, Place, Option<CallMeter>), Status> {
+        let row = self.methods.row(path).ok_or_else(|| Status::unimplemented("unknown method"))?;
+        let meters = origin.and_then(CallOrigin::meters);
+        let entered = meters.map(|meters| meters.enter(row)).transpose().map_err(|excess| exceeded(path, excess))?;
+        let meter = meters.map(|meters| CallMeter::new(meters, row));
+        if let Some(own) = origin.and_then(|origin| origin.own_place(row.policy.long)) {
+            return Ok((*row, Place::own(own, entered), meter));
         }
         let ip = origin.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), CallOrigin::ip);
-        let slots = if policy.long { &self.long } else { &self.short };
-        Ok((*policy, Place::shared(slots.take(ip).map_err(shed)?)))
+        let slots = if row.policy.long { &self.long } else { &self.short };
+        Ok((*row, Place::shared(slots.take(ip).map_err(shed)?, entered), meter))
     }
-}
-
-fn shed(refusal: SlotRefusal) -> Status {
-    let mut details = ErrorDetails::with_error_info("OVERLOADED", ERROR_DOMAIN, HashMap::new());
-    details.set_retry_info(Some(RETRY_AFTER));
-    let message = format!("too many calls at the same time: {refusal}");
-    Status::with_error_details(Code::ResourceExhausted, message, details)
-}
-
-fn late(deadline: Duration) -> Status {
-    let metadata = HashMap::from([("deadline_ms".to_owned(), deadline.as_millis().to_string())]);
-    let details = ErrorDetails::with_error_info("DEADLINE_EXCEEDED", ERROR_DOMAIN, metadata);
-    let message = format!("the call took longer than {} s", deadline.as_secs_f32());
-    Status::with_error_details(Code::DeadlineExceeded, message, details)
-}
-
-fn too_large(size: u64, limit: usize) -> Status {
-    let metadata = HashMap::from([("size".to_owned(), size.to_string()), ("max_size".to_owned(), limit.to_string())]);
-    let details = ErrorDetails::with_error_info("REQUEST_TOO_LARGE", ERROR_DOMAIN, metadata);
-    let message = format!("the request has {size} bytes, at most {limit} are taken");
-    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 /// A request body whose messages are refused by their announced length, before they are buffered.
@@ -230,7 +211,11 @@ impl HttpBody for BoundedBody {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
+    use tonic_types::StatusExt as _;
+
     use super::*;
+    use crate::server::methods::calls;
 
     fn bounded(policy: MethodPolicy) -> BoundedBody {
         BoundedBody::new(Body::empty(), &policy)
@@ -246,7 +231,7 @@ mod tests {
     #[test]
     fn a_message_of_the_limit_passes_in_any_pieces() {
         for piece in [1, 3, 5, 6, 100] {
-            let mut body = bounded(MethodPolicy::unary(16));
+            let mut body = bounded(MethodPolicy::unary(16, calls(1, 1, 1)));
             for data in message(16).chunks(piece) {
                 body.check(data).unwrap();
             }
@@ -256,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_larger_message_is_refused_by_its_announced_length_alone() {
-        let mut body = bounded(MethodPolicy::unary(16));
+        let mut body = bounded(MethodPolicy::unary(16, calls(1, 1, 1)));
         let status = body.check(&message(17)[..PREFIX_BYTES]).unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(status.get_details_error_info().unwrap().reason, "REQUEST_TOO_LARGE");
@@ -265,8 +250,11 @@ mod tests {
     #[test]
     fn only_a_client_stream_may_send_several_messages_and_each_is_bounded() {
         let two = [message(4), message(4)].concat();
-        assert_eq!(bounded(MethodPolicy::unary(16)).check(&two).unwrap_err().code(), Code::InvalidArgument);
-        let mut stream = bounded(MethodPolicy::client_stream(16));
+        assert_eq!(
+            bounded(MethodPolicy::unary(16, calls(1, 1, 1))).check(&two).unwrap_err().code(),
+            Code::InvalidArgument
+        );
+        let mut stream = bounded(MethodPolicy::client_stream(16, calls(1, 1, 1)));
         stream.check(&two).unwrap();
         stream.check(&message(0)).unwrap();
         stream.check(&message(17)).unwrap_err();

@@ -1,4 +1,5 @@
-//! What the calls on one connection share: what waits to be sent, whether a session keeps it, places of their own.
+//! What the calls on one connection share: what waits to be sent, whether a session keeps it, places of their own, and
+//! what they have used up.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use tokio::{
 };
 use tonic::transport::server::TcpConnectInfo;
 
-use super::ServerSettings;
+use super::{ServerSettings, meters::Meters};
 
 /// When a stream on this connection must end by itself, because the connection is about to be as old as one may
 /// become. In the extensions of a request.
@@ -38,6 +39,8 @@ pub(super) struct Line {
     pub(super) changed: AtomicWaker,
     own_short: Arc<Semaphore>,
     own_long: Arc<Semaphore>,
+    /// None where nothing is counted.
+    meters: Option<Arc<Meters>>,
     write_stall: Duration,
     without_session: Option<Duration>,
     leave_by: Option<Instant>,
@@ -62,6 +65,7 @@ impl Line {
             changed: AtomicWaker::new(),
             own_short: places(),
             own_long: places(),
+            meters: settings.counts_calls_of(peer.ip()).then(|| Arc::new(Meters::new(settings.methods.len()))),
             write_stall: settings.write_stall,
             without_session: settings.without_session,
             leave_by: settings.max_age.map(|age| now + leave_after(age, peer.port())),
@@ -121,6 +125,11 @@ impl CallOrigin {
     pub(super) fn own_place(&self, long: bool) -> Option<OwnedSemaphorePermit> {
         let places = if long { &self.line.own_long } else { &self.line.own_short };
         Arc::clone(places).try_acquire_owned().ok()
+    }
+
+    /// What the connection's calls have used up, if that is counted.
+    pub(super) fn meters(&self) -> Option<&Arc<Meters>> {
+        self.line.meters.as_ref()
     }
 
     /// Notes that something waits to be sent, until the guard is dropped.

@@ -21,19 +21,29 @@ mod answer;
 mod guard;
 mod layer;
 mod line;
+mod meters;
 mod methods;
+mod rate;
+mod refusal;
 mod slots;
 
 #[cfg(test)]
 mod attack_tests;
+#[cfg(test)]
+pub(crate) mod exceeding;
 #[cfg(test)]
 mod holding_tests;
 #[cfg(test)]
 mod tests;
 
 pub use line::LeaveBy;
-pub use methods::{MethodPolicy, MethodTable, UNARY_DEADLINE};
+pub use meters::CallMeter;
+pub use methods::{Calls, MethodPolicy, MethodTable, UNARY_DEADLINE, Unit, calls};
+pub use rate::Rate;
 pub use slots::Share;
+
+pub(crate) use rate::Bucket;
+pub(crate) use refusal::told_to_wait;
 
 use guard::GuardedIo;
 use layer::PolicyLayer;
@@ -59,6 +69,8 @@ pub struct ServerSettings {
     pub own_calls: usize,
     /// Whether only the totals hold for the own machine, so that local clusters work.
     pub exempt_loopback: bool,
+    /// Whether the calls of the own machine are counted as those of others are.
+    pub counts_loopback: bool,
     /// How soon a client must have begun to speak HTTP/2.
     pub first_bytes: Duration,
     /// How long a client may leave what it is sent unread, or a whole answer untaken.
@@ -105,12 +117,14 @@ impl ServerSettings {
     /// Node to node.
     pub fn peers(methods: MethodTable) -> Self {
         // A dialler shakes hands and follows at once, within 5 s.
-        Self { without_session: Some(Duration::from_secs(10)), ..Self::common("p2p", methods) }
+        let without_session = Some(Duration::from_secs(10));
+        Self { without_session, counts_loopback: true, ..Self::common("p2p", methods) }
     }
 
     /// Looking after the node, on a socket that only its own user can open: bounded against mistakes, not strangers.
     pub fn admin(methods: MethodTable) -> Self {
-        Self { connections: Share { total: 32, per_prefix: 32 }, ..Self::common("admin", methods) }
+        let connections = Share { total: 32, per_prefix: 32 };
+        Self { connections, counts_loopback: true, ..Self::common("admin", methods) }
     }
 
     fn common(name: &'static str, methods: MethodTable) -> Self {
@@ -123,6 +137,7 @@ impl ServerSettings {
             long_calls: Share { total: 1024, per_prefix: 128 },
             own_calls: 8,
             exempt_loopback: true,
+            counts_loopback: false,
             first_bytes: Duration::from_secs(3),
             write_stall: Duration::from_secs(30),
             // Well within the deadline of the whole node, so that a stop is clean even with deaf clients and a busy
@@ -132,6 +147,11 @@ impl ServerSettings {
             without_session: None,
             unwanted: HostFilter::default(),
         }
+    }
+
+    /// Whether the calls of this host are held to their rates, and to how many of them may be open.
+    pub(super) fn counts_calls_of(&self, host: IpAddr) -> bool {
+        self.counts_loopback || !host.to_canonical().is_loopback()
     }
 
     fn policy(&self) -> PolicyLayer {

@@ -17,7 +17,7 @@ use tonic_health::pb::{
 };
 use tonic_types::StatusExt as _;
 
-use super::{MethodPolicy, MethodTable, ServeError, ServerSettings, serve};
+use super::{MethodPolicy, MethodTable, ServeError, ServerSettings, calls, serve};
 use crate::env::{Net as _, SystemNet};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -141,7 +141,7 @@ async fn the_slot_cap_refuses_one_more_and_a_freed_slot_is_given_again() {
 #[tokio::test]
 async fn a_method_that_takes_too_long_ends_at_its_deadline_with_a_reason() {
     let server = start(|settings| {
-        let policy = MethodPolicy::wait(1024, Duration::from_millis(100));
+        let policy = MethodPolicy::wait(1024, calls(8, 100, 100), Duration::from_millis(100));
         settings.methods = MethodTable::new().with(CHECK, policy);
     })
     .await;

@@ -376,4 +376,8 @@ impl LedgerService for Service {
     async fn get_mempool(&self, _: Request<v1::GetMempoolRequest>) -> Result<Response<v1::GetMempoolResponse>, Status> {
         Err(Status::unimplemented("the wallet does not call this"))
     }
+
+    async fn get_limits(&self, _: Request<v1::GetLimitsRequest>) -> Result<Response<v1::GetLimitsResponse>, Status> {
+        Err(Status::unimplemented("the wallet does not call this"))
+    }
 }

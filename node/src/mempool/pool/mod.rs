@@ -249,6 +249,11 @@ impl Pool {
         dropped.chain(all.into_iter().map(JournalEntry::Added)).collect()
     }
 
+    /// What it holds at most, and what it asks for.
+    pub(super) fn limits(&self) -> PoolLimits {
+        self.limits.clone()
+    }
+
     pub(super) fn stats(&self) -> PoolStats {
         PoolStats {
             height: self.confirmed.height(),

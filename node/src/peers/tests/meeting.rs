@@ -9,7 +9,11 @@ use super::{Node, alone, eventually, seeking};
 use crate::{
     env::Env,
     peers::{
-        MemoryBookStore, PeersConfig, SyncState, client::DialError, handshake::Refusal, keep, limits::SEND_DEADLINE,
+        MemoryBookStore, PeersConfig, SyncState,
+        client::DialError,
+        handshake::Refusal,
+        keep,
+        limits::{MAX_WANTS, SEND_DEADLINE},
         methods, run,
     },
     server::MethodPolicy,
@@ -120,10 +124,12 @@ fn only_who_follows_has_a_session_and_a_delivery_may_wait_as_long_as_its_dialler
     let params = Known::Dev.params();
     let table = methods(params);
     let policy = |method: &str| *table.get(&format!("/farthing.peer.v1.PeerService/{method}")).unwrap();
-    assert_eq!(policy("Follow"), MethodPolicy::session(1024));
-    assert_eq!(policy("GetBlocks"), MethodPolicy::server_stream(4 * 1024));
+    let calls = |method: &str| policy(method).calls();
+    assert_eq!(policy("Follow"), MethodPolicy::session(1024, calls("Follow")));
     let block = usize::try_from(params.max_block_bytes).unwrap() + 1024;
-    assert_eq!(policy("Deliver"), MethodPolicy::wait(block, SEND_DEADLINE));
+    assert_eq!((policy("Deliver").max_message(), policy("Deliver").deadline()), (block, Some(SEND_DEADLINE)));
+    assert_eq!(calls("Follow").at_a_time, 1, "one connection is one session, and its limits are a peer's");
+    assert!(calls("Deliver").at_a_time as usize > MAX_WANTS, "as many answers as there are wants");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ mod download;
 mod finality;
 mod finding;
 mod hostile;
+mod limits;
 mod meeting;
 mod mute;
 mod operator;
@@ -23,7 +24,7 @@ use crate::{
     config::HostPort,
     env::Env,
     mempool::{self, MemoryJournal, Mempool, PoolLimits, Source},
-    server::{ServerSettings, serve},
+    server::{MethodTable, ServerSettings, serve},
     store::MemoryStore,
     tasks::Tasks,
     testing::mine,
@@ -60,7 +61,23 @@ impl Node {
         Self::with(network, config, store, chain::Settings::default()).await
     }
 
+    /// A node that holds its peers to these limits.
+    async fn limited_by(config: PeersConfig, table: MethodTable) -> Self {
+        let settings = chain::Settings::default();
+        Self::with_all(Known::Dev, config, Arc::new(MemoryBookStore::default()), settings, table).await
+    }
+
     async fn with(network: Known, config: PeersConfig, store: Arc<dyn BookStore>, settings: chain::Settings) -> Self {
+        Self::with_all(network, config, store, settings, methods(network.params())).await
+    }
+
+    async fn with_all(
+        network: Known,
+        config: PeersConfig,
+        store: Arc<dyn BookStore>,
+        settings: chain::Settings,
+        table: MethodTable,
+    ) -> Self {
         let params: Arc<Params> = Arc::new(network.params().clone());
         let switch = Switch::default();
         let env = Env::system().unwrap().with_net(switch.clone());
@@ -83,7 +100,7 @@ impl Node {
         let deps = PeersDeps { env, chain: chain_of, mempool: mempool_of, tasks: tasks_of, store, bootstrap: None };
         let network = Network::start(deps, config).await;
         let routes = tonic::service::Routes::new(network.service());
-        tasks.spawn("p2p", serve(listener, routes, ServerSettings::peers(methods(&params)), tasks.token().clone()));
+        tasks.spawn("p2p", serve(listener, routes, ServerSettings::peers(table), tasks.token().clone()));
         Self { chain, mempool, network, tasks, address, switch }
     }
 

@@ -12,6 +12,7 @@ use tonic::{Request, transport::server::TcpConnectInfo};
 use super::*;
 use crate::{
     rpc::{VIEW_FACTOR, ledger::LedgerApi},
+    server::{Rate, exceeding::exceed_every_limit},
     testing::{ALICE, BOB},
 };
 
@@ -61,6 +62,45 @@ async fn a_network_whose_signatures_are_wrong_is_limited_for_a_while_and_others_
     service.submit_transaction(from("127.0.0.1:1", good())).await.unwrap();
     api.test.clock.advance(wait);
     service.submit_transaction(from("192.0.2.1:1", good())).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_exceeds_any_limit_of_any_method_is_refused_by_name() {
+    let api = Api::start().await;
+    exceed_every_limit("/farthing.", routes(&api.deps).await.unwrap(), ServerSettings::public(methods())).await;
+}
+
+/// Every limit that is told is the one that holds: the tests that exceed them use the same tables.
+#[tokio::test]
+async fn get_limits_tells_what_the_listeners_enforce() {
+    let api = Api::start().await;
+    let answer = api.client().await.get_limits(v1::GetLimitsRequest {}).await.unwrap().into_inner();
+    let public = answer.public_listener.unwrap();
+    let settings = &api.deps.listeners.public;
+    assert_eq!(public.max_connections as usize, settings.connections.total);
+    assert_eq!(public.max_calls_per_connection, settings.max_streams);
+    assert!(!public.counts_own_machine);
+    let paths: Vec<&str> = public.methods.iter().map(|method| method.method.as_str()).collect();
+    assert_eq!(paths, methods().iter().map(|(path, _)| path).collect::<Vec<_>>());
+    let batch = public.methods.iter().find(|method| method.method.ends_with("/SubmitTransactions")).unwrap();
+    let policy = *methods().get(&batch.method).unwrap();
+    let rate = |unit: &str, rate: Rate| {
+        Some(v1::RateLimit { unit: unit.to_owned(), per_second: rate.per_second, burst: rate.burst })
+    };
+    assert_eq!((batch.max_request_bytes as usize, batch.deadline_ms), (policy.max_message(), 10_000));
+    assert_eq!(
+        (batch.max_open_calls, batch.calls.clone()),
+        (policy.calls().at_a_time, rate("calls", policy.calls().rate))
+    );
+    assert_eq!(batch.items, rate("transactions", policy.items().unwrap().1));
+    let peers = answer.peer_listener.unwrap();
+    assert!(peers.counts_own_machine && !peers.methods.is_empty());
+    let (protocol, params) = (answer.protocol.unwrap(), dev());
+    assert_eq!((protocol.max_block_bytes, protocol.max_block_openings), (params.max_block_bytes, params.max_openings));
+    assert_eq!((protocol.max_transaction_bytes, protocol.max_memo_bytes), (4_096, 256));
+    let limits = answer.api.unwrap();
+    assert_eq!((limits.max_batch_transactions, limits.max_mempool_page_size), (1_000, 1_000));
+    assert_eq!(limits.max_mempool_bytes as usize, PoolLimits::default().bytes);
 }
 
 #[test]

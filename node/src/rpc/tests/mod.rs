@@ -21,13 +21,13 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
-use super::{Deps, methods, routes};
+use super::{Deps, Listeners, methods, routes};
 use crate::{
     chain::{Accepted, ChainView, Origin},
     env::{Env, Net as _, SystemNet},
     mempool::{self, MemoryJournal, Mempool, PoolLimits},
     network_view::{NetworkView, PeerSummary, SyncPhase, SyncProgress},
-    server::{ServerSettings, serve},
+    server::{MethodTable, ServerSettings, serve},
     testing::{TestChain, dev, mine},
 };
 
@@ -98,17 +98,19 @@ impl Api {
         let stop = test.tasks.token().clone();
         let following = mempool::follow(mempool.clone(), test.chain.clone(), changes, env.clone(), stop);
         test.tasks.spawn("mempool", following);
+        let mut settings = ServerSettings::public(methods());
+        change(&mut settings);
+        let listeners = Listeners { public: settings.clone(), peers: ServerSettings::peers(MethodTable::new()) };
         let deps = Deps {
             chain: test.chain.clone(),
             mempool: mempool.clone(),
             env,
             network: Arc::clone(&network) as Arc<dyn NetworkView>,
+            listeners,
             tasks: test.tasks.clone(),
         };
         let listener = SystemNet.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut settings = ServerSettings::public(methods());
-        change(&mut settings);
         let serving = serve(listener, routes(&deps).await.unwrap(), settings, test.tasks.token().clone());
         test.tasks.spawn("rpc", serving);
         Self { test, mempool, network, address, deps }

@@ -89,7 +89,7 @@ fn every_method_of_the_service_has_a_policy() {
             }
         }
     }
-    assert_eq!(methods_seen, 10);
+    assert_eq!(methods_seen, 11);
 }
 
 #[tokio::test]

@@ -1,0 +1,206 @@
+//! A client that goes beyond every limit of a table, over HTTP/2 in memory. Time stands still meanwhile, so that a burst
+//! is exactly a burst.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use bytes::{Buf as _, BufMut as _};
+use futures_util::{
+    future::{BoxFuture, join_all},
+    stream::{self, BoxStream, StreamExt as _},
+};
+use http::uri::PathAndQuery;
+use hyper_util::rt::TokioIo;
+use tokio::{io::duplex, sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Code, Request, Status,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    service::Routes,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt as _;
+
+use super::{MethodPolicy, ServerSettings, refusal::told_to_wait, serve};
+use crate::env::{Connection, Listener};
+
+/// Another machine.
+const CALLER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 9);
+/// Buffer of a connection in each direction.
+const BUFFER: usize = 64 * 1024;
+
+/// Goes beyond each limit of each method of `package`. The time must be paused.
+pub(crate) async fn exceed_every_limit(package: &str, routes: Routes, settings: ServerSettings) {
+    // It opens no session, and stays longer than one may without.
+    let settings = ServerSettings { without_session: None, ..settings };
+    let methods: Vec<_> = settings.methods.iter().map(|(path, policy)| (path, *policy)).collect();
+    let methods: Vec<_> = methods.into_iter().filter(|(path, _)| path.starts_with(package)).collect();
+    let (dialled, accepted) = mpsc::unbounded_channel();
+    let stop = CancellationToken::new();
+    let serving = serve(Box::new(Accepting(accepted)), routes, settings, stop.clone());
+    let attacks = async {
+        assert!(!methods.is_empty(), "{package} has methods");
+        for (path, policy) in &methods {
+            assert!(policy.deadline().is_some(), "{path} has a deadline");
+            too_large(path, policy, &connect(&dialled).await).await;
+            too_many_at_a_time_and_too_long(path, policy, &connect(&dialled).await).await;
+            too_often(path, policy, &connect(&dialled).await).await;
+        }
+        stop.cancel();
+    };
+    let (served, ()) = tokio::join!(serving, attacks);
+    served.expect("the server ends when it is told to");
+}
+
+async fn too_large(path: &'static str, policy: &MethodPolicy, channel: &Channel) {
+    let limit = policy.max_message();
+    let refused = call(channel, path, Body::OfBytes(limit + 1)).await.expect_err("more than the method takes");
+    let (code, reason, metadata) = facts(&refused);
+    assert_eq!((code, reason.as_str()), (Code::ResourceExhausted, "REQUEST_TOO_LARGE"), "{path}: {refused:?}");
+    assert_eq!((&metadata["max_size"], &metadata["size"]), (&limit.to_string(), &(limit + 1).to_string()), "{path}");
+    if let Err(status) = call(channel, path, Body::OfBytes(limit)).await {
+        assert_ne!(facts(&status).1, "REQUEST_TOO_LARGE", "{path} takes what it says");
+    }
+}
+
+/// Calls whose requests never end are open until their deadline; one more than may be is refused at once.
+async fn too_many_at_a_time_and_too_long(path: &'static str, policy: &MethodPolicy, channel: &Channel) {
+    let limit = policy.calls().at_a_time;
+    let deadline = policy.deadline().expect("it has one");
+    let start = Instant::now();
+    let endless = (0..=limit).map(|_| async {
+        let status = call(channel, path, Body::Endless).await.expect_err("it never ends");
+        (status, start.elapsed())
+    });
+    let (mut refused, mut late) = (0, 0);
+    for (status, after) in join_all(endless).await {
+        let (code, reason, metadata) = facts(&status);
+        if reason == "TOO_MANY_CALLS" {
+            assert_eq!(
+                (code, metadata["limit"].as_str()),
+                (Code::ResourceExhausted, limit.to_string().as_str()),
+                "{path}"
+            );
+            assert_eq!((told_to_wait(&status), after), (Some(Duration::from_secs(1)), Duration::ZERO), "{path}");
+            refused += 1;
+        } else {
+            assert_eq!((code, reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"), "{path}: {status:?}");
+            assert_eq!(metadata["deadline_ms"].parse(), Ok(deadline.as_millis()), "{path}");
+            // Timers fire at whole milliseconds.
+            assert!(after >= deadline && after < deadline + Duration::from_millis(10), "{path}: after {after:?}");
+            late += 1;
+        }
+    }
+    assert_eq!((refused, late), (1, limit), "{path}: (refused, late)");
+}
+
+async fn too_often(path: &'static str, policy: &MethodPolicy, channel: &Channel) {
+    let rate = policy.calls().rate;
+    let start = Instant::now();
+    for number in 0..rate.burst {
+        // It is let in and then cannot be read: nothing that the node does with it takes time.
+        if let Err(status) = call(channel, path, Body::OfBytes(1)).await {
+            assert_ne!(facts(&status).1, "RATE_LIMITED", "{path}: call {number} of {rate:?}");
+        }
+    }
+    let refused = call(channel, path, Body::OfBytes(1)).await.expect_err("one more than a burst");
+    assert_eq!(start.elapsed(), Duration::ZERO, "no time has passed");
+    let (code, reason, metadata) = facts(&refused);
+    assert_eq!((code, reason.as_str()), (Code::ResourceExhausted, "RATE_LIMITED"), "{path}: {refused:?}");
+    let told = (metadata["unit"].as_str(), metadata["burst"].parse(), metadata["per_second"].parse());
+    assert_eq!(told, ("calls", Ok(rate.burst), Ok(rate.per_second)), "{path}");
+    let wait = Duration::from_secs(1) / u32::try_from(rate.per_second).expect("a small rate");
+    assert_eq!(told_to_wait(&refused), Some(wait), "{path}: the exact wait");
+    tokio::time::advance(wait).await;
+    if let Err(status) = call(channel, path, Body::OfBytes(1)).await {
+        assert_ne!(facts(&status).1, "RATE_LIMITED", "{path}: it waited as long as it was told");
+    }
+}
+
+fn facts(status: &Status) -> (Code, String, std::collections::HashMap<String, String>) {
+    let info = status.get_details_error_info();
+    let (reason, metadata) = info.map(|info| (info.reason, info.metadata)).unwrap_or_default();
+    (status.code(), reason, metadata)
+}
+
+/// What a request is.
+enum Body {
+    OfBytes(usize),
+    Endless,
+}
+
+async fn call(channel: &Channel, path: &'static str, body: Body) -> Result<(), Status> {
+    let requests: BoxStream<'static, Vec<u8>> = match body {
+        Body::OfBytes(length) => Box::pin(stream::iter([vec![0; length]])),
+        Body::Endless => Box::pin(stream::pending()),
+    };
+    let mut grpc = tonic::client::Grpc::new(channel.clone());
+    grpc.ready().await.expect("the connection stays open");
+    let answer = grpc.streaming(Request::new(requests), PathAndQuery::from_static(path), RawCodec).await?;
+    answer.into_inner().next().await.transpose().map(drop)
+}
+
+async fn connect(dialled: &mpsc::UnboundedSender<Connection>) -> Channel {
+    let (near, far) = duplex(BUFFER);
+    dialled.send(Connection::new(far, CALLER)).expect("the server accepts");
+    let mut only = Some(TokioIo::new(near));
+    let connector = tower::service_fn(move |_: http::Uri| {
+        std::future::ready(only.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
+    });
+    Endpoint::from_static("http://limits.test").connect_with_connector(connector).await.expect("it connects")
+}
+
+#[derive(Debug)]
+struct Accepting(mpsc::UnboundedReceiver<Connection>);
+
+impl Listener for Accepting {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(CALLER)
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+        Box::pin(async {
+            match self.0.recv().await {
+                Some(connection) => Ok(connection),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// Messages as they are.
+struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Vec<u8>;
+    type Decode = ();
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = ();
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
+        buffer.advance(buffer.remaining());
+        Ok(Some(()))
+    }
+}
