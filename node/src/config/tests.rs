@@ -225,3 +225,17 @@ fn without_a_home_the_data_directory_must_be_given() {
     let error = load([OsString::from("farthing-node")], [], &MemDisk::new()).unwrap_err();
     assert_eq!(error.to_string(), "neither XDG_DATA_HOME nor HOME is set; give --data-dir");
 }
+
+#[test]
+fn how_a_node_begins_is_an_option_and_full_unless_it_is_given() {
+    assert_eq!(run("", &[], &[]).sync, SyncMode::Full);
+    assert_eq!(run("", &[], &["--sync-depth", "7"]).sync, SyncMode::Full, "the depth alone asks for nothing");
+    let given = run("sync = \"checkpoint\"\nsync-depth = 50\n", &[("FARTHING_MINIMUM_WORK", "12345")], &[]);
+    assert_eq!(given.sync, SyncMode::Checkpoint { depth: 50, minimum_work: Work::new(12_345) });
+    let every = run("", &[], &["--checkpoint-every", "200"]).checkpoints;
+    assert_eq!((every.every_blocks, every.deep_blocks), (200, 200));
+    assert!(refused("", &[], &["--sync", "fast"]).contains("full or checkpoint"));
+    assert!(refused("", &[], &["--sync-depth", "0"]).contains("a number of blocks from 1"));
+    assert!(refused("", &[], &["--minimum-work", "much"]).contains("minimum-work"));
+    assert!(refused("", &[], &["--checkpoint-every", "9"]).contains("from 10"));
+}
