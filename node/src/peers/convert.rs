@@ -443,4 +443,31 @@ mod tests {
             let _ = locator_from_wire(Some(wire::Locator { block_ids: items }));
         }
     }
+
+    #[test]
+    fn what_is_said_and_asked_of_checkpoints_reads_back_and_keeps_to_its_bounds() {
+        let offer = Offer {
+            height: Height::new(7),
+            block: BlockId::from_bytes([1; 32]),
+            accounts: 3,
+            bytes: 400,
+            digest: Hash::from_bytes([2; 32]),
+        };
+        let many = vec![offer.clone(); MAX_CHECKPOINTS + 1];
+        let wire = checkpoints_to_wire(&many);
+        assert_eq!(checkpoints_from_wire(Some(wire.clone())), Ok(vec![offer.clone(); MAX_CHECKPOINTS]));
+        let more = wire::Checkpoints { checkpoints: [wire.checkpoints.clone(), wire.checkpoints].concat() };
+        assert!(matches!(checkpoints_from_wire(Some(more)), Err(Malformed::TooMany { .. })));
+        assert_eq!(checkpoints_from_wire(None), Ok(Vec::new()));
+        let query = PiecesQuery { block: offer.block, digest: offer.digest, first: 5, count: MAX_PIECES_AT_ONCE };
+        assert_eq!(PiecesQuery::from_wire(Some(query.to_wire())), Ok(query));
+        for count in [0, MAX_PIECES_AT_ONCE + 1] {
+            let wrong = PiecesQuery { count, ..query }.to_wire();
+            assert!(matches!(PiecesQuery::from_wire(Some(wrong)), Err(Malformed::OutOfRange { .. })), "{count}");
+        }
+        assert_eq!(hashes_from_wire(&[]), Ok(None));
+        assert_eq!(hashes_from_wire(&[2; 64]), Ok(Some(vec![offer.digest; 2])));
+        assert!(matches!(hashes_from_wire(&[2; 65]), Err(Malformed::NotA { .. })));
+        assert!(matches!(hashes_from_wire(&vec![0; 32 * (MAX_PIECES + 1)]), Err(Malformed::TooMany { .. })));
+    }
 }
