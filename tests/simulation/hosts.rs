@@ -238,6 +238,8 @@ impl Hosts {
             return;
         }
         let (bans, scores) = (network.bans(), network.scores());
+        let liars = bans.iter().filter(|(whom, ..)| is_liar(whom)).count();
+        self.trace.borrow_mut().most("liars banned by a node", liars as u64);
         for (whom, _, why) in bans.into_iter().filter(|(whom, ..)| !is_liar(whom)) {
             self.fail(format!("node {at} banned the honest {whom}: {why}"));
         }

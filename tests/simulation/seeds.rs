@@ -19,19 +19,29 @@ fn a_seed_gives_the_same_trace_again_and_another_one_another() {
 #[test]
 fn a_seed_gives_the_same_trace_in_another_process() {
     let here = run_seed(13, false).digest;
-    let this = std::env::current_exe().expect("a test knows where it is");
-    let arguments = ["--exact", "seeds::print_the_trace_of_a_seed", "--ignored", "--nocapture"];
-    let output = Command::new(this).args(arguments).env(SEED_VARIABLE, "13").output().expect("it can run itself");
-    let text = String::from_utf8_lossy(&output.stdout);
+    let (_, text) = in_another_process("print_the_trace_of_a_seed", 13);
     let there = text.lines().find_map(|line| line.split_once(DIGEST)).map(|(_, digest)| digest.to_owned());
     assert_eq!(there.as_deref(), Some(&*here), "{text}");
+}
+
+/// Runs an ignored test of this file alone in a process, and gives whether it passed and what it printed.
+fn in_another_process(test: &str, seed: u64) -> (bool, String) {
+    let this = std::env::current_exe().expect("a test knows where it is");
+    let arguments = ["--exact", &format!("seeds::{test}"), "--ignored", "--nocapture"];
+    let output = Command::new(this).args(arguments).env(SEED_VARIABLE, seed.to_string()).output();
+    let output = output.expect("it can run itself");
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    (output.status.success(), text)
+}
+
+fn seed_of_this_process() -> u64 {
+    std::env::var(SEED_VARIABLE).expect("the seed").parse().expect("a number")
 }
 
 #[test]
 #[ignore = "the other process of the test above"]
 fn print_the_trace_of_a_seed() {
-    let seed = std::env::var(SEED_VARIABLE).expect("the seed").parse().expect("a number");
-    println!("\n{DIGEST}{}", run_seed(seed, false).digest);
+    println!("\n{DIGEST}{}", run_seed(seed_of_this_process(), false).digest);
 }
 
 /// Other seeds with `FARTHING_SIMULATION_FIRST`, another number of them with `FARTHING_SIMULATION_SEEDS`.
@@ -49,8 +59,16 @@ fn whatever_goes_wrong_every_node_keeps_its_promises() {
     assert_eq!(summary.scarce(), [""; 0]);
 }
 
+/// In a process of its own, whose memory is that of one simulation.
 #[test]
-fn ten_minutes_of_trouble_leave_nothing_behind_in_memory() {
-    let outcome = soak(1, Duration::from_secs(10 * 60), false);
+fn half_an_hour_of_trouble_leaves_nothing_behind_in_memory() {
+    let (passed, text) = in_another_process("half_an_hour_of_trouble", 1);
+    assert!(passed, "{text}");
+}
+
+#[test]
+#[ignore = "the other process of the test above"]
+fn half_an_hour_of_trouble() {
+    let outcome = soak(seed_of_this_process(), Duration::from_secs(30 * 60), false);
     assert!(outcome.failures.is_empty(), "{}", report(&outcome));
 }
