@@ -73,21 +73,29 @@ impl Clock for SimClock {
     }
 }
 
-/// Which machines have no process that listens, although they are up: they refuse connections.
+/// What answers at a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Machine {
+    /// A process that listens.
+    Listens,
+    /// Its system, which refuses connections.
+    Refuses,
+    /// Nothing: it has no power.
+    IsOff,
+}
+
+/// What answers where. Whoever is not there answers as a system that refuses.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Machines(Arc<Mutex<BTreeMap<IpAddr, bool>>>);
+pub(crate) struct Machines(Arc<Mutex<BTreeMap<IpAddr, Machine>>>);
 
 impl Machines {
-    pub(crate) fn set_listening(&self, host: IpAddr, listens: bool) {
-        self.lock().insert(host, listens);
+    pub(crate) fn set(&self, host: IpAddr, machine: Machine) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host, machine);
     }
 
-    fn refuses(&self, host: IpAddr) -> bool {
-        self.lock().get(&host) == Some(&false)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<IpAddr, bool>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn at(&self, host: IpAddr) -> Machine {
+        let machines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        machines.get(&host).copied().unwrap_or(Machine::Refuses)
     }
 }
 
@@ -192,9 +200,14 @@ impl Net for SimNet {
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
             let address = SocketAddr::new(address_of(host)?, port);
-            if self.machines.refuses(address.ip()) {
-                tokio::time::sleep(REFUSAL).await;
-                return Err(io::ErrorKind::ConnectionRefused.into());
+            // Asked here and not of turmoil, which keeps something of every attempt that fails.
+            match self.machines.at(address.ip()) {
+                Machine::Listens => {}
+                Machine::Refuses => {
+                    tokio::time::sleep(REFUSAL).await;
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
+                Machine::IsOff => std::future::pending().await,
             }
             Ok(self.sockets.connection(TcpStream::connect(address).await?, address))
         })

@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use crate::{
-    env::{Machines, SimClock, SimNet, SimTime, Sockets},
+    env::{Machine, Machines, SimClock, SimNet, SimTime, Sockets},
     plan::{NodePlan, Plan},
     trace::Trace,
     wallet::{Ledger, short},
@@ -159,7 +159,7 @@ impl Hosts {
     /// Forgets what ran on a machine.
     pub(crate) fn went_down(&self, at: usize) {
         self.nodes[at].running.borrow_mut().take();
-        self.machines.set_listening(self.address(at), false);
+        self.machines.set(self.address(at), Machine::Refuses);
     }
 
     pub(crate) fn note(&self, at: usize, what: fmt::Arguments<'_>) {
@@ -293,7 +293,7 @@ async fn run_node(hosts: &Rc<Hosts>, at: usize, net: SimNet) {
                 tasks: node.tasks().clone(),
                 mine,
             };
-            hosts.machines.set_listening(hosts.address(at), true);
+            hosts.machines.set(hosts.address(at), Machine::Listens);
             tokio::task::spawn_local(watch_chain(Rc::clone(hosts), at, handles.chain.clone()));
             tokio::task::spawn_local(watch_peers(Rc::clone(hosts), at, handles.network.clone()));
             *hosts.nodes[at].running.borrow_mut() = Some(handles);

@@ -37,8 +37,11 @@ impl Memory {
         let held = Held { resident: resident(), on_disks: hosts.bytes_on_disks() };
         let (resident, on_disks) = (held.resident >> 20, held.on_disks >> 10);
         println!("{:>5} s: {resident} MiB resident, {on_disks} KiB on the disks", now.as_secs());
-        // The first look comes before anything has happened.
-        let Some(first) = self.first.replace(self.first.unwrap_or(held)) else { return };
+        if now < EVERY {
+            // Nothing has happened yet, and no cache has anything in it.
+            return;
+        }
+        let first = *self.first.get_or_insert(held);
         let grown = held.on_disks.saturating_sub(first.on_disks);
         if held.resident > first.resident + FOR_EACH_BYTE * grown + PLAY {
             hosts.fail(format!("{resident} MiB are resident, and only {on_disks} KiB on the disks"));

@@ -17,6 +17,7 @@ use turmoil::Sim;
 
 use crate::{
     check,
+    env::Machine,
     hosts::{Hosts, liar_address, software},
     keys, liar,
     memory::Memory,
@@ -342,6 +343,7 @@ impl Simulated {
         self.failing.retain(|(failing, ..)| *failing != node);
         self.hosts.host(node).disk.crash(survivors, self.steps);
         self.crash(node);
+        self.hosts.machines.set(self.hosts.address(node), Machine::IsOff);
     }
 
     fn make_room(&mut self, node: usize) {
@@ -372,6 +374,7 @@ impl Simulated {
         }
         self.hosts.trace.borrow_mut().count("restarts");
         self.hosts.set_drive_fails(node, false);
+        self.hosts.machines.set(self.hosts.address(node), Machine::Refuses);
         self.cuts.remove(&Cut::Power(node, true));
         self.cuts.remove(&Cut::Power(node, false));
         self.rewire();
