@@ -54,8 +54,8 @@ pub(crate) fn settled(hosts: &Hosts, least_height: u64) -> Result<(), String> {
         return Err(format!("{} transfers were not taken by any node", ledger.open));
     }
     for (id, by) in &ledger.acknowledged {
-        // On a branch of its own a node need not know what is mined elsewhere, unless it took the transfer itself.
-        let bound = nodes.iter().enumerate().filter(|(at, _)| in_time.contains(at) || at == by);
+        // What was taken on a branch of the future may wait there, and what is mined elsewhere need not be known there.
+        let bound = nodes.iter().enumerate().filter(|(at, _)| in_time.contains(at) && in_time.contains(by));
         for (at, node) in bound {
             let kept = accounted_for(node, id);
             let mined = kept.map_err(|why| format!("transfer {id}, taken by node {by}: node {at} {why}"))?;
