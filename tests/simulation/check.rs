@@ -64,7 +64,7 @@ pub(crate) fn settled(hosts: &Hosts, least_height: u64) -> Result<(), String> {
             }
         }
     }
-    for (id, by) in &ledger.contested {
+    for (id, by) in ledger.contested.iter().filter(|(_, by)| in_time.contains(by)) {
         accounted_for(&nodes[*by], id).map_err(|why| format!("transfer {id}, taken by node {by}: it {why}"))?;
     }
     Ok(())
