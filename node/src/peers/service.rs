@@ -116,14 +116,15 @@ fn charge(meter: Option<&CallMeter>, amount: usize) {
     }
 }
 
-/// Bytes of blocks, or of their transactions, in a delivery.
+/// Bytes of blocks, of their transactions, or of a checkpoint, in a delivery.
 fn block_bytes(item: &wire::deliver_request::Item) -> usize {
     use wire::deliver_request::Item;
     match item {
         Item::Block(bytes) | Item::BlockTransactions(bytes) => bytes.len(),
         Item::Transactions(found) => found.transactions.iter().map(Bytes::len).sum(),
         Item::CompactBlock(compact) => compact.encoded_len(),
-        Item::Headers(_) => 0,
+        Item::CheckpointHashes(bytes) | Item::CheckpointPiece(bytes) => bytes.len(),
+        Item::Headers(_) | Item::Checkpoints(_) => 0,
     }
 }
 
