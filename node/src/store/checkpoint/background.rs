@@ -132,7 +132,13 @@ impl Checkpointer {
     pub fn run_in_place(&self, key_of: &KeyOf<'_>) {
         let snapshot = {
             let mut state = self.lock();
-            if state.deadline.is_some() || self.is_due(&state) { state.latest.take() } else { None }
+            if state.deadline.is_some() {
+                state.latest.take()
+            } else if self.is_due(&state) {
+                state.common.take().or_else(|| state.latest.take())
+            } else {
+                None
+            }
         };
         if let Some(snapshot) = snapshot.filter(|snapshot| !self.is_closed() || self.is_worth_it(snapshot)) {
             self.attempt(&snapshot, key_of);
