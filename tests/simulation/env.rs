@@ -48,16 +48,23 @@ impl SimTime {
 pub(crate) struct SimClock {
     time: SimTime,
     skew_ms: Arc<AtomicI64>,
+    fastest_ms: Arc<AtomicI64>,
 }
 
 impl SimClock {
     pub(crate) fn new(time: SimTime, skew_ms: i64) -> Self {
-        Self { time, skew_ms: Arc::new(AtomicI64::new(skew_ms)) }
+        Self { time, skew_ms: Arc::new(AtomicI64::new(skew_ms)), fastest_ms: Arc::new(AtomicI64::new(skew_ms)) }
     }
 
     /// Sets how far the wall is ahead of the truth, from now on.
     pub(crate) fn set_skew(&self, ms: i64) {
         self.skew_ms.store(ms, Ordering::Relaxed);
+        self.fastest_ms.fetch_max(ms, Ordering::Relaxed);
+    }
+
+    /// How far the wall was ahead of the truth when it was furthest.
+    pub(crate) fn fastest_ms(&self) -> i64 {
+        self.fastest_ms.load(Ordering::Relaxed)
     }
 }
 

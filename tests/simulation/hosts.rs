@@ -123,9 +123,15 @@ impl Hosts {
         &self.nodes[at]
     }
 
-    /// Bytes on all simulated disks.
-    pub(crate) fn bytes_on_disks(&self) -> u64 {
-        self.nodes.iter().map(|host| host.disk.used()).sum()
+    /// Bytes of memory that the simulated disks take.
+    pub(crate) fn bytes_of_disks(&self) -> u64 {
+        self.nodes.iter().map(|host| host.disk.held()).sum()
+    }
+
+    /// Blocks on the best chains of all running nodes.
+    pub(crate) fn blocks(&self) -> u64 {
+        let chains = self.nodes.iter().filter_map(|host| Some(host.running.borrow().as_ref()?.chain.view()));
+        chains.map(|view| view.tip.height().get()).sum()
     }
 
     /// The address of a node's machine: each in a network of its own, as the limits per network expect.

@@ -83,7 +83,7 @@ pub(crate) fn run_seeds(seeds: Range<u64>, threads: usize, tell: impl Fn(&Outcom
 }
 
 /// Events without which a simulation proves nothing.
-const WANTED: [&str; 9] = [
+const WANTED: [&str; 11] = [
     "kills",
     "power cuts",
     "drives failed while writing",
@@ -93,12 +93,14 @@ const WANTED: [&str; 9] = [
     "changes of latency",
     "jumps of a clock",
     "reorganisations",
+    "lies told",
+    "liars banned by a node",
 ];
 
 impl Summary {
     /// Events that happened in fewer than one run of five.
     pub(crate) fn scarce(&self) -> Vec<&'static str> {
-        WANTED.into_iter().filter(|what| self.counts.of(what) < self.runs / 5).collect()
+        WANTED.into_iter().filter(|what| self.counts.runs_with(what) < self.runs / 5).collect()
     }
 }
 

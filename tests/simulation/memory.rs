@@ -1,4 +1,4 @@
-//! What a long run holds in memory: it may grow with what the simulated disks hold, and with nothing else.
+//! What a long run holds in memory: it may grow with the blocks of the chain, and with nothing else.
 
 use std::{fs, time::Duration};
 
@@ -6,9 +6,8 @@ use crate::hosts::Hosts;
 
 /// Simulated time between two looks.
 const EVERY: Duration = Duration::from_secs(5 * 60);
-/// Bytes that are held for each byte on a simulated disk: it is there twice, as the page cache and as the drive, in vectors
-/// that have grown, and the index is made of it.
-const FOR_EACH_BYTE: u64 = 6;
+/// Bytes that a node holds for each block: the index, which here is in memory.
+const FOR_EACH_BLOCK: u64 = 2 << 10;
 /// What may come and go.
 const PLAY: u64 = 48 << 20;
 
@@ -19,11 +18,13 @@ pub(crate) struct Memory {
     first: Option<Held>,
 }
 
-/// Bytes held at one time.
+/// Bytes at one time.
 #[derive(Clone, Copy)]
 struct Held {
-    resident: u64,
-    on_disks: u64,
+    /// Resident memory but for that of the simulated disks.
+    nodes: u64,
+    /// Blocks of all nodes.
+    blocks: u64,
 }
 
 impl Memory {
@@ -34,17 +35,18 @@ impl Memory {
             return;
         }
         self.due = now + EVERY;
-        let held = Held { resident: resident(), on_disks: hosts.bytes_on_disks() };
-        let (resident, on_disks) = (held.resident >> 20, held.on_disks >> 10);
-        println!("{:>5} s: {resident} MiB resident, {on_disks} KiB on the disks", now.as_secs());
+        let disks = hosts.bytes_of_disks();
+        let held = Held { nodes: resident().saturating_sub(disks), blocks: hosts.blocks() };
+        let (seconds, nodes, disks, blocks) = (now.as_secs(), held.nodes >> 20, disks >> 20, held.blocks);
+        println!("{seconds:>5} s: {nodes} MiB in all nodes with {blocks} blocks, {disks} MiB for their disks");
         if now < EVERY {
             // Nothing has happened yet, and no cache has anything in it.
             return;
         }
         let first = *self.first.get_or_insert(held);
-        let grown = held.on_disks.saturating_sub(first.on_disks);
-        if held.resident > first.resident + FOR_EACH_BYTE * grown + PLAY {
-            hosts.fail(format!("{resident} MiB are resident, and only {on_disks} KiB on the disks"));
+        let grown = held.blocks.saturating_sub(first.blocks);
+        if held.nodes > first.nodes + FOR_EACH_BLOCK * grown + PLAY {
+            hosts.fail(format!("{nodes} MiB are held for {blocks} blocks"));
         }
     }
 }

@@ -80,7 +80,7 @@ impl Trace {
 
     /// How often each kind of event happened.
     pub(crate) fn counts(&self) -> Counts {
-        Counts { sums: self.counts.clone(), most: self.most.clone() }
+        Counts { sums: self.counts.clone(), most: self.most.clone(), runs: BTreeMap::new() }
     }
 }
 
@@ -89,10 +89,12 @@ impl Trace {
 pub(crate) struct Counts {
     sums: BTreeMap<&'static str, u64>,
     most: BTreeMap<&'static str, u64>,
+    /// Of how many.
+    runs: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
-    /// Adds those of another run.
+    /// Adds those of one other run.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (what, number) in &other.sums {
             *self.sums.entry(what).or_default() += number;
@@ -101,18 +103,24 @@ impl Counts {
             let most = self.most.entry(what).or_default();
             *most = (*value).max(*most);
         }
+        for (what, _) in other.sums.iter().chain(&other.most).filter(|(_, number)| **number > 0) {
+            *self.runs.entry(what).or_default() += 1;
+        }
     }
 
-    /// How often something happened.
-    pub(crate) fn of(&self, what: &str) -> u64 {
-        self.sums.get(what).copied().unwrap_or_default()
+    /// In how many of the runs it happened.
+    pub(crate) fn runs_with(&self, what: &str) -> u64 {
+        self.runs.get(what).copied().unwrap_or_default()
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (what, number) in &self.sums {
-            writeln!(f, "{number:>10}  {what}")?;
+            match self.runs.get(what) {
+                Some(runs) => writeln!(f, "{number:>10}  {what} (in {runs} runs)")?,
+                None => writeln!(f, "{number:>10}  {what}")?,
+            }
         }
         for (what, value) in &self.most {
             writeln!(f, "{value:>10}  {what} (most)")?;

@@ -273,6 +273,17 @@ impl Image {
         inodes.into_iter().map(|inode| self.len(inode)).sum()
     }
 
+    /// Bytes of memory that both images and the changes between them take, those of removed files included.
+    pub(super) fn held(&self) -> u64 {
+        let change = |change: &DataChange| match change {
+            DataChange::Write { bytes, .. } => size_of_val(change) + bytes.len(),
+            DataChange::SetLen(_) => size_of_val(change),
+        };
+        let changes = |inode: &Inode| inode.dirty.iter().map(change).sum::<usize>();
+        let inodes = self.inodes.iter();
+        inodes.map(|inode| inode.contents.len() + inode.durable.len() + changes(inode)).sum::<usize>() as u64
+    }
+
     /// What a restart finds after a power cut.
     pub(super) fn crash(&mut self, survivors: Survivors, random: &mut ChaCha8Rng) {
         let changes = std::mem::take(&mut self.name_changes);

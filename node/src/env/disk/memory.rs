@@ -162,6 +162,12 @@ impl MemDisk {
         self.lock().image.used()
     }
 
+    /// Bytes of memory that the disk takes: each file twice, as the drive has it and as the page cache does, and removed
+    /// files too.
+    pub fn held(&self) -> u64 {
+        self.lock().image.held()
+    }
+
     /// Limits the bytes that files can take in all.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().capacity = bytes;
