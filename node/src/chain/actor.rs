@@ -152,6 +152,11 @@ async fn obey(writer: Writer, command: Command) -> Result<Writer, ChainError> {
                     let _ = answer.send(result);
                     fault
                 }
+                Command::Forget(session, answer) => {
+                    writer.forget_session(session);
+                    let _ = answer.send(());
+                    None
+                }
                 Command::Begin(beginning, answer) => {
                     let result = writer.begin_at(*beginning);
                     // The cause stands in the store; it is said to whoever asked.

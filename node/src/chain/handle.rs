@@ -28,6 +28,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) view: watch::Sender<Arc<ChainView>>,
     pub(super) changes: broadcast::Sender<Arc<TipChange>>,
+    /// Read by all, changed by the writer alone: what it sees there stays until it changes it.
     pub(super) headers: Mutex<HeaderTree>,
     pub(super) keys: KeyCache,
     pub(super) verified: VerifiedCache,
@@ -41,6 +42,7 @@ pub(super) struct Shared {
 pub(super) enum Command {
     Block(Box<Block>, Origin, oneshot::Sender<Result<Accepted, BlockRejection>>),
     Headers(Vec<Header>, SessionId, oneshot::Sender<Result<HeadersAccepted, HeaderRejection>>),
+    Forget(SessionId, oneshot::Sender<()>),
     Begin(Box<Beginning>, oneshot::Sender<Result<(), BeginError>>),
 }
 
@@ -149,9 +151,14 @@ impl Chain {
         self.base().map_or(Height::GENESIS, |base| base.lowest_body())
     }
 
-    /// A session is over: what it told of is not waited for any longer.
-    pub fn forget_headers_of(&self, session: SessionId) {
-        self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_owner(session);
+    /// A session is over: what it told of is not waited for any longer. Headers of it may still stand in line, whoever
+    /// gave them has gone: this stands behind them, and nothing of the session may come after it.
+    pub async fn forget_headers_of(&self, session: SessionId) {
+        let (answer, answered) = oneshot::channel();
+        // Once the node stops there is nothing to forget.
+        if self.commands.send(Command::Forget(session, answer)).await.is_ok() {
+            let _ = answered.await;
+        }
     }
 
     /// The known header with the most work, its body here or not.

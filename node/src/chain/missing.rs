@@ -76,7 +76,7 @@ mod tests {
             }
         }
         assert_eq!(missing.lowest(10), ids[4_195..]);
-        target.chain.forget_headers_of(session);
+        target.chain.forget_headers_of(session).await;
         assert!(missing.lowest(10).is_empty());
     }
 }

@@ -323,6 +323,11 @@ impl Writer {
         self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
+    /// Waits no longer for what only this session told of.
+    pub(super) fn forget_session(&self, session: SessionId) {
+        self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_owner(session);
+    }
+
     /// Waits for no body any longer that stands on this block, nor for its own. Gives the ids.
     fn forget_branch(&self, id: BlockId) -> Vec<BlockId> {
         self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_branch(id)

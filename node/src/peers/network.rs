@@ -449,7 +449,7 @@ impl Inner {
     }
 
     /// A session is over: nothing of it stays.
-    pub(super) fn forget(&self, session: &Session) {
+    pub(super) async fn forget(&self, session: &Session) {
         session.end.cancel();
         {
             let mut state = lock(&self.state);
@@ -462,9 +462,9 @@ impl Inner {
         lock(&self.blocks).release_all(session.id);
         lock(&self.transactions).release_all(session.id);
         self.relay.forget(session.id);
-        self.chain.forget_headers_of(session.id);
-        self.note_progress();
         self.released.notify_waiters();
         self.changed.notify_waiters();
+        self.chain.forget_headers_of(session.id).await;
+        self.note_progress();
     }
 }

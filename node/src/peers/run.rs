@@ -53,12 +53,13 @@ pub(super) fn inbound(inner: &Arc<Inner>, session: Arc<Session>, meter: Option<C
             () = sync::run(&inner, &session) => {}
             () = transactions::run(&inner, &session) => {}
         }
-        end(&inner, &session);
+        end(&inner, &session).await;
     });
 }
 
-fn end(inner: &Inner, session: &Session) {
-    inner.forget(session);
+/// Whatever the session did is over: its futures are gone.
+async fn end(inner: &Inner, session: &Session) {
+    inner.forget(session).await;
     match session.who.direction {
         Direction::Outbound => tracing::info!(peer = %session.who.address, "peer gone"),
         Direction::Inbound => tracing::debug!(peer = %session.who.address, "peer gone"),
@@ -92,7 +93,7 @@ pub(super) async fn outbound_until(
         () = transactions::run(inner, &session) => {}
         () = exchange::run(inner, &session, &client) => {}
     }
-    end(inner, &session);
+    end(inner, &session).await;
     Ok(())
 }
 

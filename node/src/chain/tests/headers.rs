@@ -1,10 +1,24 @@
 //! Headers ahead of their bodies.
 
+use std::num::NonZeroU64;
+
+use farthing::Header;
+use futures_util::FutureExt as _;
+
 use super::{grow, take};
 use crate::{
-    chain::{HeaderRejection, SessionId},
+    chain::{HeaderRejection, SessionId, Settings},
     testing::{TestChain, dev, mine, solve},
 };
+
+/// The headers of a chain of so many blocks on genesis.
+async fn headers(blocks: usize) -> Vec<Header> {
+    let source = TestChain::start();
+    for _ in 0..blocks {
+        grow(&source, 1).await;
+    }
+    source.chain.headers_after(Vec::new(), blocks).await.unwrap()
+}
 
 #[tokio::test]
 async fn headers_name_the_bodies_to_fetch_and_bodies_in_order_connect() {
@@ -68,4 +82,49 @@ async fn a_header_without_work_is_refused_and_not_kept() {
     let header = solve(farthing::Block { header, ..orphan }).header;
     let rejection = test.chain.accept_headers(vec![header], SessionId::new(1)).await.unwrap_err();
     assert!(matches!(rejection, HeaderRejection::Orphan { .. }), "{rejection}");
+}
+
+/// Whoever sends headers and hangs up at once would otherwise leave a node waiting for their bodies for ever.
+#[tokio::test]
+async fn headers_that_are_taken_after_their_session_ended_go_with_it() {
+    let target = TestChain::start();
+    let session = SessionId::new(1);
+    // The writer does not run before this test waits for something.
+    let accepted = target.chain.accept_headers(headers(30).await, session).now_or_never();
+    assert!(accepted.is_none(), "they stand in line");
+    target.chain.forget_headers_of(session).await;
+    take(&target, dev().genesis()).await.unwrap();
+    assert_eq!(target.chain.best_header(), target.chain.view().tip);
+}
+
+/// A hole in the tree would stop all sessions: nobody asks for what is below the best header.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_session_stands_on_stays_although_whoever_told_of_it_leaves_in_the_middle() {
+    let headers = headers(120).await;
+    let (lower, upper) = headers.split_at(60);
+    for finality_depth in [None, NonZeroU64::new(5)] {
+        let target = TestChain::with(Settings { finality_depth, ..Settings::default() });
+        for round in 0..500 {
+            let (one, two) = (SessionId::new(2 * round), SessionId::new(2 * round + 1));
+            target.chain.accept_headers(lower.to_vec(), one).await.unwrap();
+            let leaving = async {
+                // The upper part is being taken.
+                while target.chain.best_header().height().get() <= 60 {
+                    tokio::task::yield_now().await;
+                }
+                target.chain.forget_headers_of(one).await;
+            };
+            let (accepted, ()) = tokio::join!(target.chain.accept_headers(upper.to_vec(), two), leaving);
+            assert!(matches!(accepted, Ok(_) | Err(HeaderRejection::Orphan { .. })), "{accepted:?}");
+            let best = target.chain.best_header();
+            let lowest = target.chain.missing_bodies(best.id()).lowest(1);
+            let lowest = match lowest.first() {
+                Some(lowest) => target.chain.header(*lowest).await.unwrap().unwrap(),
+                None => best,
+            };
+            assert!(target.chain.has_body(lowest.header().previous).await.unwrap() || lowest.height().get() == 0);
+            target.chain.forget_headers_of(two).await;
+            assert_eq!(target.chain.best_header(), target.chain.view().tip);
+        }
+    }
 }

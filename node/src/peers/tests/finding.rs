@@ -90,7 +90,7 @@ async fn nobody_returns_to_whom_the_operator_removed_or_banned_or_who_misbehaved
             1 => drop(node.network.ban(&friend.address.to_string(), Duration::from_secs(60), "").await.unwrap()),
             _ => {
                 // What it sent is found out after it has left.
-                inner.forget(&session);
+                inner.forget(&session).await;
                 assert_eq!(anchors(), [friend.address]);
                 inner.blame(&session, &Misdeed::InvalidBlock("wrong root".to_owned()));
             }
