@@ -55,8 +55,8 @@ impl Finality {
 }
 
 impl Shared {
-    /// The final height, if what stands on this header leaves the best chain below it. Walks down from the header at
-    /// most to that height.
+    /// The final height, if what stands on this block, whose body is here, leaves the best chain below it. Walks down from
+    /// the block at most to that height.
     pub(super) fn leaves_below_final(&self, parent: &HeaderContext) -> Result<Option<Height>, ChainError> {
         let Some(last) = self.finality.height() else { return Ok(None) };
         let mut at = *parent;
@@ -64,8 +64,8 @@ impl Shared {
             if at.height() <= last {
                 return Ok(Some(last));
             }
-            let above = self.header(&at.header().previous)?;
-            at = above.ok_or_else(|| ChainError::missing("the parent", &at.id()))?;
+            let below = self.store.header(&at.header().previous)?;
+            at = below.ok_or_else(|| ChainError::missing("the parent", &at.id()))?;
         }
         Ok((at.height() < last).then_some(last))
     }

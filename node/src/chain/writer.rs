@@ -280,7 +280,11 @@ impl Writer {
             self.warn_below_base(&context, base);
             return Err(HeaderRejection::BelowBase { id, base });
         }
-        if let Some(final_height) = self.refuses_to_leave(&parent)? {
+        // A parent that waits was asked when it came, and so will its body be: walking down all that waits for each header
+        // would take the square of their number.
+        if self.shared.store.header(&parent.id())?.is_some()
+            && let Some(final_height) = self.refuses_to_leave(&parent)?
+        {
             return Err(HeaderRejection::BelowFinal { id, final_height });
         }
         let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -333,7 +337,7 @@ impl Writer {
         self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_branch(id)
     }
 
-    /// The final height, if what stands on this header would undo a final block.
+    /// The final height, if what stands on this block, whose body is here, would undo a final block.
     pub(super) fn refuses_to_leave(&self, parent: &HeaderContext) -> Result<Option<Height>, ChainError> {
         let refused = self.shared.leaves_below_final(parent)?;
         if let Some(final_height) = refused {
