@@ -177,7 +177,7 @@ pub(super) const EXCHANGE_INTERVAL: Duration = Duration::from_secs(180);
 pub(super) const SAME_ADDRESSES_TIME: Duration = Duration::from_secs(600);
 /// How often the peers of this node's choice are looked at.
 pub(super) const LAGGARDS_INTERVAL: Duration = Duration::from_secs(30);
-/// For so long one of them may stay behind what this node had at its beginning.
+/// For so long one of them may stay behind what this node had at its beginning, and for [`STALE_TARGETS`].
 pub(super) const BEHIND_TIME: Duration = Duration::from_secs(20 * 60);
 /// One more is asked when no block came for so many times the target, and for so long.
 pub(super) const STALE_TARGETS: u64 = 30;

@@ -92,7 +92,7 @@ pub(super) struct Session {
     pub(super) remote: Remote,
     /// Cancelled when the session is to end.
     pub(super) end: CancellationToken,
-    /// The first tip with the most work of those that the peer announced.
+    /// The first tip with the most work of those that the peer announced, or was seen to have.
     tip: watch::Sender<Arc<Tip>>,
     /// The one that it announced last.
     last_tip: Mutex<BlockId>,
@@ -174,7 +174,7 @@ impl Session {
         Arc::clone(&self.tip.borrow())
     }
 
-    /// Whether the peer announced this one just now.
+    /// Whether the peer announced this one just now, or is known to have it.
     pub(super) fn announced(&self, tip: BlockId) -> bool {
         self.tip.borrow().id == tip || *lock(&self.last_tip) == tip
     }
@@ -190,6 +190,13 @@ impl Session {
         tips.push_back(Arc::clone(&tip));
         drop(tips);
         *lock(&self.last_tip) = tip.id;
+        self.is_at(tip);
+        self.tips_ready.notify_one();
+    }
+
+    /// The peer has this block, whether or not it announced it.
+    pub(super) fn is_at(&self, tip: impl Into<Arc<Tip>>) {
+        let tip = tip.into();
         // A branch with as much work beside it is not where the peer is.
         self.tip.send_if_modified(|known| {
             let is_better = tip.work > known.work;
@@ -198,7 +205,6 @@ impl Session {
             }
             is_better
         });
-        self.tips_ready.notify_one();
     }
 
     /// Tips that were announced and not yet looked at, the oldest first.

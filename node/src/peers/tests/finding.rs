@@ -126,13 +126,33 @@ async fn a_mute_peer_of_the_nodes_choice_gives_way_and_is_left_alone_for_a_while
     lock(&inner.state).anchors.refuse(|address| address == kept.who.address);
     node.mine(1, 1).await;
     let now = inner.elapsed();
-    laggards::look(inner, &mut watch, now);
+    laggards::look(inner, &mut watch, now).await;
     assert!(!mute.end.is_cancelled());
-    laggards::look(inner, &mut watch, now + BEHIND_TIME);
+    laggards::look(inner, &mut watch, now + BEHIND_TIME).await;
     assert!(mute.end.is_cancelled() && !kept.end.is_cancelled());
     let wall = inner.env.clock().now();
     let state = lock(&inner.state);
     assert!(!state.is_free(mute.who.address, now + BEHIND_TIME, wall) && state.anchors.list().is_empty());
+}
+
+/// Nobody announces a tip to whoever announced it, so all peers of the only miner seem to stand still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_has_all_that_this_node_told_it_is_not_let_go_although_it_tells_nothing() {
+    let (miner, listener) = (Node::start(seeking()).await, Node::start(alone()).await);
+    miner.hears_of(&listener);
+    miner.meets(&listener).await;
+    for height in 1..=3 {
+        miner.mine(1, 1).await;
+        listener.reaches(height).await;
+    }
+    let (inner, mut watch) = (miner.network.inner(), laggards::Watch::default());
+    let session = Arc::clone(lock(&inner.state).sessions.all().next().unwrap());
+    let now = inner.elapsed();
+    laggards::look(inner, &mut watch, now).await;
+    assert_eq!(session.tip().height, Height::GENESIS);
+    laggards::look(inner, &mut watch, now + BEHIND_TIME).await;
+    assert!(!session.end.is_cancelled());
+    assert_eq!(miner.network.peers()[0].height, Height::new(3), "and it is known now");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,11 +162,11 @@ async fn when_no_block_comes_one_more_peer_is_asked_and_the_one_that_brought_lea
     let peers: Vec<_> = (1..=9).map(|last| mute_peer(&node, last)).collect();
     let left = || peers.iter().filter(|peer| !peer.end.is_cancelled()).count();
     let now = inner.elapsed() + PROVING_TIME;
-    laggards::look(inner, &mut watch, now);
+    laggards::look(inner, &mut watch, now).await;
     assert_eq!((left(), lock(&inner.state).one_more), (9, false), "what was begun otherwise is nobody's loss");
     // One more brought a block; of the others the youngest has proved least.
     peers[8].merits.gave_block(now);
-    laggards::look(inner, &mut watch, now + STALE_TIME);
+    laggards::look(inner, &mut watch, now + STALE_TIME).await;
     assert_eq!((left(), lock(&inner.state).one_more), (8, false));
     assert!(peers[7].end.is_cancelled());
 }
