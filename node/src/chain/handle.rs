@@ -151,7 +151,7 @@ impl Chain {
         self.base().map_or(Height::GENESIS, |base| base.lowest_body())
     }
 
-    /// A session is over: what it told of is not waited for any longer. Headers of it may still stand in line, whoever
+    /// A session is over: what nobody else told of is not waited for any longer. Headers of it may still stand in line, whoever
     /// gave them has gone: this stands behind them, and nothing of the session may come after it.
     pub async fn forget_headers_of(&self, session: SessionId) {
         let (answer, answered) = oneshot::channel();

@@ -1,7 +1,8 @@
 //! Headers whose bodies are not here yet: a bounded tree in memory, never written to disk.
 //!
-//! Each belongs to the session that told of it first, and goes when that session ends: others tell of it again. When the
-//! room is used up, whoever holds the most gives way, so that no peer can keep another one's branch out; but nothing
+//! Each belongs to the session that told of it first. When that session ends, it passes to another that told of it too,
+//! or of what stands on it; only what nobody else told of goes. So nobody takes away what others gave by hanging up. When
+//! the room is used up, whoever holds the most gives way, so that no peer can keep another one's branch out; but nothing
 //! gives way that the newcomer stands on. So the tree is whole: what a header stands on waits as well, or has its body.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,6 +28,8 @@ pub struct HeadersAccepted {
 struct Waiting {
     context: HeaderContext,
     owner: SessionId,
+    /// One more session that told of it.
+    second: Option<SessionId>,
 }
 
 impl Waiting {
@@ -45,6 +48,7 @@ pub(super) struct HeaderTree {
     /// Those that no other stands on. The one with the most work is among them.
     leaves: BTreeSet<(Work, BlockId)>,
     by_owner: BTreeMap<SessionId, BTreeSet<(Work, BlockId)>>,
+    by_second: BTreeMap<SessionId, BTreeSet<BlockId>>,
 }
 
 impl HeaderTree {
@@ -56,6 +60,7 @@ impl HeaderTree {
             children: BTreeSet::new(),
             leaves: BTreeSet::new(),
             by_owner: BTreeMap::new(),
+            by_second: BTreeMap::new(),
         }
     }
 
@@ -91,12 +96,20 @@ impl HeaderTree {
         if let Some(parent) = self.waiting.get(&parent) {
             self.leaves.remove(&parent.key());
         }
-        let waiting = Waiting { context, owner };
+        let waiting = Waiting { context, owner, second: None };
         self.leaves.insert(waiting.key());
         self.by_owner.entry(owner).or_default().insert(waiting.key());
         self.children.insert((parent, id));
         self.waiting.insert(id, waiting);
         true
+    }
+
+    /// Another session tells of a header, if it waits.
+    pub(super) fn told_again(&mut self, id: &BlockId, by: SessionId) {
+        if let Some(waiting) = self.waiting.get_mut(id).filter(|known| known.owner != by && known.second.is_none()) {
+            waiting.second = Some(by);
+            self.by_second.entry(by).or_default().insert(*id);
+        }
     }
 
     /// Takes from whoever holds the most, apart from what stands below the newcomer.
@@ -136,6 +149,18 @@ impl HeaderTree {
                 self.by_owner.remove(&waiting.owner);
             }
         }
+        if let Some(second) = waiting.second {
+            self.is_no_second(second, id);
+        }
+    }
+
+    fn is_no_second(&mut self, session: SessionId, id: &BlockId) {
+        if let Some(told) = self.by_second.get_mut(&session) {
+            told.remove(id);
+            if told.is_empty() {
+                self.by_second.remove(&session);
+            }
+        }
     }
 
     /// Forgets all.
@@ -150,10 +175,36 @@ impl HeaderTree {
         }
     }
 
-    /// Forgets what a session told of, and what others built on that.
+    /// A session is over: forgets what nobody else told of, nor of anything on top of it, and hands over the rest.
     pub(super) fn remove_owner(&mut self, owner: SessionId) {
-        while let Some((_, id)) = self.by_owner.get(&owner).and_then(BTreeSet::last).copied() {
-            self.remove_branch(id);
+        for id in self.by_second.remove(&owner).unwrap_or_default() {
+            if let Some(waiting) = self.waiting.get_mut(&id) {
+                waiting.second = None;
+            }
+        }
+        // From the top down, so that whatever still stands on one belongs to a session that lasts.
+        for (_, id) in self.by_owner.remove(&owner).unwrap_or_default().into_iter().rev() {
+            match self.heir(&id) {
+                Some(heir) => self.hand_over(&id, heir),
+                None => self.remove(&id),
+            }
+        }
+    }
+
+    /// Who told of a header beside its owner: by name, or of what stands on it.
+    fn heir(&self, id: &BlockId) -> Option<SessionId> {
+        let second = self.waiting.get(id)?.second;
+        let above = || self.children_of(id).find_map(|child| self.waiting.get(&child).map(|child| child.owner));
+        second.or_else(above)
+    }
+
+    fn hand_over(&mut self, id: &BlockId, heir: SessionId) {
+        let Some(waiting) = self.waiting.get_mut(id) else { return };
+        waiting.owner = heir;
+        let (key, second) = (waiting.key(), waiting.second.take());
+        self.by_owner.entry(heir).or_default().insert(key);
+        if let Some(second) = second {
+            self.is_no_second(second, id);
         }
     }
 
@@ -233,6 +284,12 @@ mod tests {
         assert!(tree.len() <= tree.most);
         assert_eq!(tree.children.len(), tree.len());
         assert_eq!(tree.by_owner.values().map(BTreeSet::len).sum::<usize>(), tree.len());
+        for (id, waiting) in &tree.waiting {
+            assert!(tree.by_owner[&waiting.owner].contains(&waiting.key()));
+            assert!(waiting.second.is_none_or(|second| second != waiting.owner && tree.by_second[&second].contains(id)));
+        }
+        let seconds = tree.waiting.values().filter(|waiting| waiting.second.is_some()).count();
+        assert_eq!(tree.by_second.values().map(BTreeSet::len).sum::<usize>(), seconds);
         let parents: HashSet<BlockId> = tree.children.iter().map(|(parent, _)| *parent).collect();
         let leaves: BTreeSet<_> =
             tree.waiting.values().filter(|w| !parents.contains(&w.context.id())).map(Waiting::key).collect();
@@ -297,10 +354,51 @@ mod tests {
         let (one, two) = (branch(30, 0), branch(20, 1));
         give(&mut tree, &one, ONE);
         give(&mut tree, &two, TWO);
-        give(&mut tree, &branch_on(one[29], 5, 2), THREE);
-        assert_eq!(tree.best().unwrap().height().get(), 35);
+        assert_eq!(tree.best().unwrap().height().get(), 30);
         tree.remove_owner(ONE);
+        assert_whole(&tree);
         assert_eq!((tree.len(), tree.best().unwrap().id()), (20, two[19].id()));
+    }
+
+    #[test]
+    fn what_others_stand_on_passes_to_them_when_a_session_ends() {
+        let mut tree = HeaderTree::new(100);
+        let base = branch(30, 0);
+        let (left, right) = (branch_on(base[19], 5, 1), branch_on(base[9], 5, 2));
+        give(&mut tree, &base, ONE);
+        give(&mut tree, &left, TWO);
+        give(&mut tree, &right, THREE);
+        tree.remove_owner(ONE);
+        assert_whole(&tree);
+        // The ten that nobody stood on are gone.
+        assert_eq!((tree.len(), tree.best().unwrap().id()), (30, left[4].id()));
+        tree.remove_owner(TWO);
+        assert_whole(&tree);
+        assert_eq!((tree.len(), tree.best().unwrap().id()), (15, right[4].id()));
+        tree.remove_owner(THREE);
+        assert_eq!(tree.len(), 0);
+    }
+
+    #[test]
+    fn what_two_told_of_goes_with_the_second_of_them() {
+        let mut tree = HeaderTree::new(100);
+        let chain = branch(30, 0);
+        give(&mut tree, &chain, ONE);
+        for header in &chain[..20] {
+            tree.told_again(&header.id(), TWO);
+            tree.told_again(&header.id(), THREE);
+            tree.told_again(&header.id(), ONE);
+        }
+        assert_whole(&tree);
+        tree.remove_owner(ONE);
+        assert_whole(&tree);
+        assert_eq!(tree.len(), 20);
+        // One that has left inherits nothing.
+        tree.told_again(&chain[0].id(), THREE);
+        tree.remove_owner(THREE);
+        tree.remove_owner(TWO);
+        assert_whole(&tree);
+        assert_eq!((tree.len(), tree.by_second.len()), (0, 0));
     }
 
     #[test]

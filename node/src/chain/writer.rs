@@ -268,6 +268,7 @@ impl Writer {
             return Err(HeaderRejection::KnownInvalid { id });
         }
         if let Some(known) = self.shared.header(&id)? {
+            self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).told_again(&id, session);
             return Ok(Place::Kept(known));
         }
         let invalid = |error| HeaderRejection::Invalid { at, id, error };
@@ -327,7 +328,7 @@ impl Writer {
         self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    /// Waits no longer for what only this session told of.
+    /// Waits no longer for what nobody but this session told of.
     pub(super) fn forget_session(&self, session: SessionId) {
         self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_owner(session);
     }

@@ -80,6 +80,8 @@ pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) const MAX_PATIENCE: Duration = Duration::from_secs(60);
 /// How long another session may be waited for before the same thing is asked of this one.
 pub(super) const CLAIM_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a session asks for headers before it fetches the bodies of those that it has, if their branch is heavier.
+pub(super) const HEADERS_AT_A_STRETCH: Duration = Duration::from_secs(30);
 /// How long the block that all later ones wait for may be with one session while another has nothing else to fetch.
 pub(super) const TURN_DEADLINE: Duration = Duration::from_secs(1);
 /// Requests in a row without an answer before a peer is let go.

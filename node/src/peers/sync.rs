@@ -11,7 +11,7 @@ use super::{
     checkpoint,
     convert::Tip,
     fetch,
-    limits::{CLAIM_DEADLINE, MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
+    limits::{CLAIM_DEADLINE, HEADERS_AT_A_STRETCH, MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
     network::Inner,
     remote::PullError,
     session::Session,
@@ -157,7 +157,7 @@ async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip, stalls: &mut S
     }
     match (was_here, is_part) {
         (false, _) => Ok(Outcome::Progress),
-        // There was no room for more of its headers.
+        // The rest of its headers is to come.
         (true, true) => Ok(Outcome::Later),
         // Whatever it sent does not lead to what it announced.
         (true, false) => Err(PullError::Stalled.into()),
@@ -172,7 +172,7 @@ pub(super) async fn has_body(inner: &Inner, id: BlockId) -> Result<bool, SyncErr
 #[derive(Clone, Copy)]
 struct Target {
     last: HeaderContext,
-    /// Whether there was no room for more.
+    /// Whether the peer has more that is not known yet.
     is_part: bool,
 }
 
@@ -221,8 +221,10 @@ enum Fetched {
     NotNow,
 }
 
-/// Asks for headers until the peer has no more, or as many wait as this node keeps.
+/// Asks for headers until the peer has no more, as many wait as this node keeps, or it takes long and there are bodies to
+/// fetch.
 async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, SyncError> {
+    let begun = inner.elapsed();
     let mut last: Option<HeaderContext> = None;
     let so_far =
         |last: Option<HeaderContext>, none| last.map_or(none, |last| Fetched::UpTo(Target { last, is_part: false }));
@@ -253,6 +255,10 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
                 if accepted.is_part || count < MAX_HEADERS {
                     return Ok(Fetched::UpTo(accepted));
                 }
+                let is_heavier = accepted.last.total_work() > inner.chain.view().tip.total_work();
+                if bodies_are_due(is_heavier, inner.elapsed().saturating_sub(begun)) {
+                    return Ok(Fetched::UpTo(Target { is_part: true, ..accepted }));
+                }
             }
             Accepting::RuledOut => return Ok(so_far(last, Fetched::RuledOut)),
             // The branch that was asked from is no longer kept here, or is ahead of the clock.
@@ -261,7 +267,24 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
     }
 }
 
+/// Whether the bodies of what is known so far come before more headers: others may make these slow to come, but not keep
+/// this node from blocks that it can already tell to be on a heavier branch.
+fn bodies_are_due(is_heavier: bool, since_begun: Duration) -> bool {
+    is_heavier && since_begun >= HEADERS_AT_A_STRETCH
+}
+
 /// What is known of a block whose body may be missing.
 async fn known_header(inner: &Inner, id: BlockId) -> Result<Option<HeaderContext>, SyncError> {
     inner.chain.header(id).await.map_err(|_| SyncError::Stopping)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_of_a_heavier_branch_do_not_wait_for_headers_that_are_slow_to_come() {
+        let long = HEADERS_AT_A_STRETCH;
+        assert!(bodies_are_due(true, long) && !bodies_are_due(false, long) && !bodies_are_due(true, long / 2));
+    }
 }
