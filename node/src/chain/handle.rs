@@ -102,7 +102,7 @@ impl Chain {
     }
 
     /// Takes headers that a session told of, the lowest first, each the child of the one before, as many as there is room
-    /// for. They wait until their bodies come or [`Chain::forget_headers_of`] the session.
+    /// for and are not ahead of the clock. They wait until their bodies come or [`Chain::forget_headers_of`] the session.
     ///
     /// # Errors
     /// Why a header is not taken; those before it are.

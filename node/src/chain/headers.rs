@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use farthing::{BlockId, Work};
-use farthing_consensus::HeaderContext;
+use farthing_consensus::{HeaderContext, HeaderError};
 
 use super::SessionId;
 
@@ -16,12 +16,21 @@ use super::SessionId;
 const EVICTED_AT_ONCE: usize = 1_000;
 
 /// What became of a list of headers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct HeadersAccepted {
-    /// The last header of the list that is known now; the parent of the list's first if there was no room at all.
+    /// The last header of the list that is known now; the parent of the list's first if none is.
     pub last: HeaderContext,
-    /// Whether there was no room for the rest: it comes as bodies come, and may be asked for again then.
-    pub is_full: bool,
+    /// Why the rest is not: it may be asked for again later.
+    pub put_off: Option<PutOff>,
+}
+
+/// Why headers that may be right are not kept for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutOff {
+    /// There is no room, which comes as bodies come.
+    NoRoom,
+    /// They are ahead of this node's clock.
+    AheadOfClock(HeaderError),
 }
 
 #[derive(Debug)]

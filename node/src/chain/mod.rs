@@ -30,7 +30,7 @@ pub use bootstrap::{Begun, Bootstrap, BootstrapOptions, Missing, Phase, Refusal}
 pub use entries::{AccountEntry, EntryCause, EntryCursor};
 pub use events::{Accepted, ChainBlock, Lagged, Origin, SessionId, TipChange, TipChanges};
 pub use handle::Chain;
-pub use headers::HeadersAccepted;
+pub use headers::{HeadersAccepted, PutOff};
 pub use missing::MissingBodies;
 pub use reads::MinedAt;
 pub use rejection::{BlockRejection, ChainError, HeaderRejection};

@@ -19,7 +19,7 @@ use super::{
     candidates::Candidates,
     events::{Accepted, ChainBlock, Origin, TipChange},
     handle::Shared,
-    headers::HeadersAccepted,
+    headers::{HeadersAccepted, PutOff},
     rejection::{BlockRejection, ChainError, HeaderRejection},
     signatures,
 };
@@ -47,8 +47,8 @@ pub(super) struct FutureBlock {
 enum Place {
     /// It is known now.
     Kept(HeaderContext),
-    /// There is no room for it: this is its parent.
-    NoneBehind(HeaderContext),
+    /// It cannot be kept now: this is its parent.
+    NotYet(HeaderContext, PutOff),
 }
 
 /// The writer's own state; all else is in [`Shared`].
@@ -256,10 +256,10 @@ impl Writer {
         for (at, header) in headers.iter().enumerate() {
             match self.take_header(at, header, session)? {
                 Place::Kept(context) => last = context,
-                Place::NoneBehind(parent) => return Ok(HeadersAccepted { last: parent, is_full: true }),
+                Place::NotYet(parent, why) => return Ok(HeadersAccepted { last: parent, put_off: Some(why) }),
             }
         }
-        Ok(HeadersAccepted { last, is_full: false })
+        Ok(HeadersAccepted { last, put_off: None })
     }
 
     fn take_header(&mut self, at: usize, header: &Header, session: SessionId) -> Result<Place, HeaderRejection> {
@@ -276,7 +276,11 @@ impl Writer {
         let parent = self.shared.header(&header.previous)?;
         let parent = parent.ok_or(HeaderRejection::Orphan { missing: header.previous })?;
         let now = self.shared.env.clock().now();
-        let context = check_header(&self.shared.params, &parent, header, now).map_err(invalid)?;
+        let context = match check_header(&self.shared.params, &parent, header, now) {
+            Ok(context) => context,
+            Err(error) if error.is_temporary() => return Ok(Place::NotYet(parent, PutOff::AheadOfClock(error))),
+            Err(error) => return Err(invalid(error)),
+        };
         if let Some(base) = self.base_above(&parent) {
             self.warn_below_base(&context, base);
             return Err(HeaderRejection::BelowBase { id, base });
@@ -289,7 +293,8 @@ impl Writer {
             return Err(HeaderRejection::BelowFinal { id, final_height });
         }
         let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(if tree.insert(context, session) { Place::Kept(context) } else { Place::NoneBehind(parent) })
+        let is_kept = tree.insert(context, session);
+        Ok(if is_kept { Place::Kept(context) } else { Place::NotYet(parent, PutOff::NoRoom) })
     }
 
     /// Where the chain begins, if this block is below: no branch can be executed from there.

@@ -16,7 +16,7 @@ use super::{
     remote::PullError,
     session::Session,
 };
-use crate::chain::HeaderRejection;
+use crate::chain::{HeaderRejection, HeadersAccepted, PutOff};
 
 /// How soon something that may be right a little later is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -132,7 +132,6 @@ async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip, stalls: &mut S
     };
     let Target { last: target, is_part } = match announced {
         Some(Accepting::Yes(target)) => target,
-        Some(Accepting::NotYet) => return Ok(Outcome::Later),
         Some(Accepting::RuledOut) => return Ok(Outcome::Done),
         Some(Accepting::Detached) | None => match fetch_headers(inner, session).await? {
             Fetched::UpTo(target) => target,
@@ -148,7 +147,7 @@ async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip, stalls: &mut S
         },
     };
     if target.total_work() < inner.chain.view().tip.total_work() {
-        return Ok(Outcome::Done);
+        return Ok(if is_part { Outcome::Later } else { Outcome::Done });
     }
     let was_here = has_body(inner, target.id()).await?;
     let fetched = fetch::bodies(inner, session, &target, stalls).await?;
@@ -178,34 +177,33 @@ struct Target {
 
 /// What the chain made of headers.
 enum Accepting {
-    /// They are known now, as far as there is room.
+    /// They are known now, as far as there is room and the clock allows.
     Yes(Target),
     /// The first one's parent is not known.
     Detached,
-    /// One is ahead of this node's clock.
-    NotYet,
     /// They are on a branch that this node's operator has ruled out, or that leaves the chain below the checkpoint that it
     /// begins with. Nobody's fault.
     RuledOut,
 }
 
 async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Result<Accepting, SyncError> {
-    match inner.chain.accept_headers(headers, session.id).await {
-        Ok(accepted) => {
-            inner.note_progress();
-            Ok(Accepting::Yes(Target { last: accepted.last, is_part: accepted.is_full }))
+    let accepted = inner.chain.accept_headers(headers, session.id).await;
+    // Also when the list turned out wrong in the end: what came before is kept.
+    inner.note_progress();
+    match accepted {
+        Ok(HeadersAccepted { last, put_off }) => {
+            if let Some(PutOff::AheadOfClock(error)) = &put_off {
+                inner.clock_doubts.note(inner.elapsed(), session.who.address, error);
+            }
+            Ok(Accepting::Yes(Target { last, is_part: put_off.is_some() }))
         }
         Err(HeaderRejection::Orphan { .. }) => Ok(Accepting::Detached),
-        Err(HeaderRejection::Invalid { error, .. }) if error.is_temporary() => {
-            inner.clock_doubts.note(inner.elapsed(), session.who.address, &error);
-            Ok(Accepting::NotYet)
-        }
         Err(error @ (HeaderRejection::Invalid { .. } | HeaderRejection::KnownInvalid { .. })) => {
             Err(Misdeed::InvalidHeader(error.to_string()).into())
         }
         Err(HeaderRejection::BelowFinal { .. } | HeaderRejection::BelowBase { .. }) => Ok(Accepting::RuledOut),
-        Err(HeaderRejection::Full(_)) => Ok(Accepting::NotYet),
-        Err(HeaderRejection::Chain(_)) => Err(SyncError::Stopping),
+        // That there is room for no more is said of lists for a checkpoint only.
+        Err(HeaderRejection::Full(_) | HeaderRejection::Chain(_)) => Err(SyncError::Stopping),
     }
 }
 
@@ -261,8 +259,8 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
                 }
             }
             Accepting::RuledOut => return Ok(so_far(last, Fetched::RuledOut)),
-            // The branch that was asked from is no longer kept here, or is ahead of the clock.
-            Accepting::Detached | Accepting::NotYet => return Ok(so_far(last, Fetched::NotNow)),
+            // The branch that was asked from is no longer kept here.
+            Accepting::Detached => return Ok(so_far(last, Fetched::NotNow)),
         }
     }
 }

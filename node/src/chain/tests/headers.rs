@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 
 use super::{grow, take};
 use crate::{
-    chain::{HeaderRejection, SessionId, Settings},
+    chain::{HeaderRejection, PutOff, SessionId, Settings},
     testing::{TestChain, dev, mine, solve},
 };
 
@@ -127,4 +127,22 @@ async fn what_a_session_stands_on_stays_although_whoever_told_of_it_leaves_in_th
             assert_eq!(target.chain.best_header(), target.chain.view().tip);
         }
     }
+}
+
+/// A node whose clock is behind follows, late by as much.
+#[tokio::test]
+async fn of_a_list_that_ends_ahead_of_the_clock_the_part_before_is_taken() {
+    let target = TestChain::start();
+    let mut headers = headers(4).await;
+    headers[3].time = target.now().saturating_add(61_000);
+    headers[3] = solve(farthing::Block { header: headers[3], ..dev().genesis().clone() }).header;
+    for (list, known) in [(&headers[..], 2), (&headers[3..], 2), (&headers[2..], 2)] {
+        let taken = target.chain.accept_headers(list.to_vec(), SessionId::new(1)).await.unwrap();
+        assert_eq!(taken.last.id(), headers[known].id());
+        assert!(matches!(taken.put_off, Some(PutOff::AheadOfClock(_))), "{:?}", taken.put_off);
+    }
+    assert_eq!(target.chain.missing_bodies(headers[2].id()).lowest(9).len(), 3);
+    target.clock.advance(std::time::Duration::from_secs(2));
+    let taken = target.chain.accept_headers(headers.clone(), SessionId::new(1)).await.unwrap();
+    assert_eq!((taken.last.id(), taken.put_off), (headers[3].id(), None));
 }

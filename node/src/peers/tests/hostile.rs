@@ -105,6 +105,23 @@ async fn a_header_without_work_bans_its_sender_and_an_honest_peer_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_before_a_header_that_is_ahead_of_the_clock_is_fetched() {
+    let (node, source) = (Node::start(alone()).await, Node::start(alone()).await);
+    source.mine(1, 1).await;
+    let first = source.chain.block(source.chain.view().tip.id()).await.unwrap().unwrap();
+    let mut ahead = mine(&dev(), &source.chain.view(), Vec::new(), 1);
+    ahead.header.time = Env::system().unwrap().clock().now().saturating_add(3_600_000);
+    let ahead = solve(ahead).header;
+    let mut peer = Hostile::meet(&node, hello(1)).await.unwrap();
+    peer.announce(&Tip { headers: vec![first.header, ahead], ..tip(ahead, 2, 100) }).await.unwrap();
+    let want = peer.want().await;
+    let body = Some(Item::Block(Bytes::from(first.to_canonical())));
+    peer.client.deliver(want.want_id, body, true).await.unwrap();
+    node.reaches(1).await;
+    assert!(node.network.bans().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_from_before_a_ban_cannot_be_followed_during_it() {
     let node = Node::start(alone()).await;
     let env = Env::system().unwrap();
