@@ -45,7 +45,7 @@ pub(super) async fn bodies(
     target: &HeaderContext,
     stalls: &mut Stalls,
 ) -> Result<Outcome, SyncError> {
-    let mut any = false;
+    let before = stalls.delivered_count();
     let mut bodies = inner.chain.missing_bodies(target.id());
     loop {
         let (released, moved) = (inner.released.notified(), inner.bodies.moved.notified());
@@ -67,15 +67,17 @@ pub(super) async fn bodies(
             }
         }
         match choose(inner, session, &missing) {
-            Choice::Fetch(wanted) => match fetch(inner, session, wanted, missing.len() <= MAX_COMPACT_BEHIND).await {
-                Ok(()) => {
-                    any = true;
-                    stalls.delivered();
+            Choice::Fetch(wanted) => {
+                let is_near = missing.len() <= MAX_COMPACT_BEHIND;
+                match fetch(inner, session, wanted, is_near, stalls).await {
+                    Ok(()) => {}
+                    // One late body among many is no reason to part.
+                    Err(SyncError::Pull(PullError::Stalled)) if stalls.delivered_count() > before => {
+                        return Ok(Outcome::Progress);
+                    }
+                    Err(error) => return Err(error),
                 }
-                // One late answer among many is no reason to part.
-                Err(SyncError::Pull(PullError::Stalled)) if any => return Ok(Outcome::Progress),
-                Err(error) => return Err(error),
-            },
+            }
             Choice::Wait => {
                 let _ = timeout(TURN_DEADLINE / 2, async {
                     tokio::select! { () = released => {} () = moved => {} }
@@ -133,12 +135,18 @@ fn batch(inner: &Inner) -> usize {
 }
 
 /// Fetches claimed blocks and gives up the claims.
-async fn fetch(inner: &Inner, session: &Arc<Session>, wanted: Vec<Wanted>, near: bool) -> Result<(), SyncError> {
+async fn fetch(
+    inner: &Inner,
+    session: &Arc<Session>,
+    wanted: Vec<Wanted>,
+    is_near: bool,
+    stalls: &mut Stalls,
+) -> Result<(), SyncError> {
     let ids: Vec<BlockId> = wanted.iter().map(|wanted| wanted.id).collect();
-    let outcome = if near {
-        receive_compactly(inner, session, wanted.into()).await
+    let outcome = if is_near {
+        receive_compactly(inner, session, wanted.into(), stalls).await
     } else {
-        receive(inner, session, wanted).await
+        receive(inner, session, wanted, stalls).await
     };
     {
         let (mut claims, now) = (lock(&inner.blocks), inner.elapsed());
@@ -159,12 +167,14 @@ async fn receive_compactly(
     inner: &Inner,
     session: &Arc<Session>,
     mut wanted: VecDeque<Wanted>,
+    stalls: &mut Stalls,
 ) -> Result<(), SyncError> {
     while let Some(next) = wanted.pop_front() {
         let Some(block) = compact::fetch(inner, session, next.id).await? else {
             wanted.push_front(next);
-            return receive(inner, session, wanted.into()).await;
+            return receive(inner, session, wanted.into(), stalls).await;
         };
+        stalls.delivered();
         renew(inner, session, wanted.iter().map(|wanted| wanted.id));
         hand_on(inner, session, block, next.room).await?;
     }
@@ -172,7 +182,12 @@ async fn receive_compactly(
 }
 
 /// Takes the blocks one by one.
-async fn receive(inner: &Inner, session: &Arc<Session>, wanted: Vec<Wanted>) -> Result<(), SyncError> {
+async fn receive(
+    inner: &Inner,
+    session: &Arc<Session>,
+    wanted: Vec<Wanted>,
+    stalls: &mut Stalls,
+) -> Result<(), SyncError> {
     let begun = inner.elapsed();
     let ids: Vec<BlockId> = wanted.iter().map(|wanted| wanted.id).collect();
     let mut blocks = inner.patience.wait(session.remote.blocks(&ids)).await?;
@@ -180,6 +195,7 @@ async fn receive(inner: &Inner, session: &Arc<Session>, wanted: Vec<Wanted>) -> 
         let next = inner.patience.wait(blocks.next(inner.max_block_bytes(), inner.env.compute())).await?;
         // It announced the branch but does not send it: as good as no answer.
         let Some(block) = next else { return Err(PullError::Stalled.into()) };
+        stalls.delivered();
         inner.patience.rewarded();
         if inner.elapsed().saturating_sub(begun) < BATCH_DEADLINE {
             renew(inner, session, ids.iter().skip(at).copied());

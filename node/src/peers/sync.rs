@@ -54,12 +54,19 @@ impl From<Misdeed> for SyncError {
 pub(super) struct Stalls {
     count: u32,
     last: Duration,
+    bodies: u64,
 }
 
 impl Stalls {
-    /// It has sent what it was asked for.
+    /// It has sent a body that it was asked for.
     pub(super) const fn delivered(&mut self) {
         self.count = 0;
+        self.bodies += 1;
+    }
+
+    /// Bodies that it has sent so far.
+    pub(super) const fn delivered_count(&self) -> u64 {
+        self.bodies
     }
 
     /// It has not. True if that is enough.
