@@ -190,13 +190,12 @@ async fn receive(
 ) -> Result<(), SyncError> {
     let begun = inner.elapsed();
     let ids: Vec<BlockId> = wanted.iter().map(|wanted| wanted.id).collect();
-    let mut blocks = inner.patience.wait(session.remote.blocks(&ids)).await?;
+    let mut blocks = inner.patience.bodies(session.remote.blocks(&ids)).await?;
     for (at, Wanted { room, .. }) in wanted.into_iter().enumerate() {
-        let next = inner.patience.wait(blocks.next(inner.max_block_bytes(), inner.env.compute())).await?;
+        let next = inner.patience.body(blocks.next(inner.max_block_bytes(), inner.env.compute())).await?;
         // It announced the branch but does not send it: as good as no answer.
         let Some(block) = next else { return Err(PullError::Stalled.into()) };
         stalls.delivered();
-        inner.patience.rewarded();
         if inner.elapsed().saturating_sub(begun) < BATCH_DEADLINE {
             renew(inner, session, ids.iter().skip(at).copied());
         }

@@ -74,7 +74,8 @@ pub(super) const fn announcement_bytes(max_block_bytes: usize) -> usize {
 
 /// Wants of a listener that may be open at a time.
 pub(super) const MAX_WANTS: usize = 16;
-/// How long a request or a want waits for its answer, or for the next piece of it.
+/// How long a request or a want waits for its answer, or for the next piece of it, once its turn has come; headers and
+/// bodies up to [`MAX_PATIENCE`].
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a piece of headers or of bodies is waited for at most, once shorter waits were in vain.
 pub(super) const MAX_PATIENCE: Duration = Duration::from_secs(60);

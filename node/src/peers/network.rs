@@ -138,7 +138,7 @@ pub(super) struct Inner {
     pub(super) bodies: Bodies,
     /// A claim was given up.
     pub(super) released: Notify,
-    /// Long lists of headers are fetched from one peer at a time.
+    /// Long lists of headers are fetched from one peer at a time, as long as that one answers soon.
     pub(super) headers_turn: tokio::sync::Mutex<()>,
     /// A session began or ended, or an address was learnt.
     pub(super) changed: Notify,

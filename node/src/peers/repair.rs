@@ -55,8 +55,8 @@ async fn heal(inner: &Inner) -> bool {
 
 /// Asks one peer for one block. False if it does not have it.
 async fn fetch(inner: &Inner, session: &Session, id: BlockId) -> Result<bool, PullError> {
-    let mut blocks = inner.patience.wait(session.remote.blocks(&[id])).await?;
-    let next = inner.patience.wait(blocks.next(inner.max_block_bytes(), inner.env.compute())).await?;
+    let mut blocks = inner.patience.bodies(session.remote.blocks(&[id])).await?;
+    let next = inner.patience.body(blocks.next(inner.max_block_bytes(), inner.env.compute())).await?;
     let Some(block) = next else { return Ok(false) };
     match inner.chain.submit_block(block, Origin::Peer(session.id)).await {
         Ok(_) => Ok(true),

@@ -235,16 +235,18 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
         |last: Option<HeaderContext>, none| last.map_or(none, |last| Fetched::UpTo(Target { last, is_part: false }));
     loop {
         // One peer at a time, for the others' headers are mostly the same; and one answer a turn, so that no peer keeps
-        // it from the others. Whoever has waited long for it does without: mute peers, however many, cost the others
-        // no more than that.
-        let _turn = timeout(CLAIM_DEADLINE, inner.headers_turn.lock()).await;
+        // it from the others. Whoever has waited long for it does without, and whoever is slow to answer has had it:
+        // mute peers, however many, cost the others no more than that.
+        let turn = timeout(CLAIM_DEADLINE, inner.headers_turn.lock()).await.ok();
         let mut locator = inner.chain.locator().await.map_err(|_| SyncError::Stopping)?;
         let ahead = last.as_ref().map_or_else(|| inner.chain.best_header().id(), HeaderContext::id);
         if locator.first() != Some(&ahead) {
             locator.insert(0, ahead);
         }
         let asked = inner.elapsed();
-        let headers = inner.patience.wait(session.remote.headers(&locator)).await?;
+        let answer = inner.patience.headers(session.remote.headers(&locator));
+        let (_turn, headers) = in_turn(turn, CLAIM_DEADLINE, answer).await;
+        let headers = headers?;
         session.merits.answered(inner.elapsed().saturating_sub(asked));
         let count = headers.len();
         let Some(first) = headers.first() else {
@@ -272,6 +274,18 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
     }
 }
 
+/// Waits for an answer, and gives up its turn if that takes long.
+async fn in_turn<G, T>(turn: Option<G>, most: Duration, answer: impl Future<Output = T>) -> (Option<G>, T) {
+    let mut answer = std::pin::pin!(answer);
+    match timeout(most, &mut answer).await {
+        Ok(answer) => (turn, answer),
+        Err(_elapsed) => {
+            drop(turn);
+            (None, answer.await)
+        }
+    }
+}
+
 /// Whether the bodies of what is known so far come before more headers: others may make these slow to come, but not keep
 /// this node from blocks that it can already tell to be on a heavier branch.
 fn bodies_are_due(is_heavier: bool, since_begun: Duration) -> bool {
@@ -285,7 +299,29 @@ async fn known_header(inner: &Inner, id: BlockId) -> Result<Option<HeaderContext
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        sync::Mutex,
+        time::{Instant, sleep},
+    };
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_is_slow_to_answer_keeps_its_turn_for_a_moment_only() {
+        let (turns, start) = (Mutex::new(()), Instant::now());
+        let mute = async {
+            let slow = sleep(CLAIM_DEADLINE * 10);
+            let (turn, ()) = in_turn(turns.try_lock().ok(), CLAIM_DEADLINE, slow).await;
+            assert!(turn.is_none());
+        };
+        let next = async {
+            let turn = turns.lock().await;
+            assert_eq!(start.elapsed(), CLAIM_DEADLINE);
+            let (turn, ()) = in_turn(Some(turn), CLAIM_DEADLINE, sleep(CLAIM_DEADLINE / 2)).await;
+            assert!(turn.is_some(), "whoever answers keeps it until its answer is taken");
+        };
+        tokio::join!(mute, next);
+    }
 
     #[test]
     fn bodies_of_a_heavier_branch_do_not_wait_for_headers_that_are_slow_to_come() {
