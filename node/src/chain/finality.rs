@@ -23,9 +23,10 @@ pub(super) struct Finality {
 }
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     height: Height,
-    said: Option<Duration>,
+    /// When it was last said that a branch is refused.
+    pub(super) said: Option<Duration>,
 }
 
 impl Finality {
@@ -49,7 +50,7 @@ impl Finality {
         state.height = state.height.max(deep_enough);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,8 +71,8 @@ impl Shared {
         Ok((at.height() < last).then_some(last))
     }
 
-    /// Says, now and then, that a branch is refused which the rules of the network allow: people must decide.
-    pub(super) fn say_refused(&self, parent: &HeaderContext, final_height: Height) {
+    /// Says, now and then, that a branch with more work is refused which the rules of the network allow: people must decide.
+    pub(super) fn say_refused(&self, branch: &HeaderContext, final_height: Height) {
         let now = self.env.clock().elapsed();
         let mut state = self.finality.state();
         if state.said.is_some_and(|said| now.saturating_sub(said) < SAY_EVERY) {
@@ -80,8 +81,8 @@ impl Shared {
         state.said = Some(now);
         drop(state);
         error!(
-            on = %parent.id(), height = %parent.height().next(), %final_height,
-            "refused a branch that leaves the chain below its final block: this node and those that follow that branch \
+            id = %branch.id(), height = %branch.height(), %final_height,
+            "refused a branch with more work that leaves the chain below its final block: this node and those that follow that branch \
              are apart until somebody decides. If that branch is the right one, restart without --finality-depth"
         );
     }

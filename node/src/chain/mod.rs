@@ -18,6 +18,7 @@ mod proofs;
 mod reads;
 mod rejection;
 mod reorg;
+mod ruled_out;
 mod signatures;
 mod verified;
 mod writer;

@@ -1,7 +1,7 @@
 //! Why the chain refuses something.
 
 use farthing::{BlockId, Height, TimeMs, WireId};
-use farthing_consensus::{BlockError, HeaderError, TxError};
+use farthing_consensus::{BlockError, HeaderContext, HeaderError, TxError};
 
 use crate::{ledger::LedgerError, store::StoreError};
 
@@ -207,18 +207,22 @@ pub enum HeaderRejection {
          follow such a branch, start the node without --finality-depth"
     )]
     BelowFinal {
-        /// The header.
+        /// The last header of the list.
         id: BlockId,
         /// Height of the highest final block.
         final_height: Height,
+        /// The same header; nothing of the list is kept, but what it leads to is known.
+        last: Box<HeaderContext>,
     },
     /// A header leaves the best chain below the checkpoint that the chain begins with: nobody's fault.
     #[error("header {id} leaves the chain below height {base}, where it begins with a checkpoint")]
     BelowBase {
-        /// The header.
+        /// The last header of the list.
         id: BlockId,
         /// Where the chain begins.
         base: Height,
+        /// The same header; nothing of the list is kept, but what it leads to is known.
+        last: Box<HeaderContext>,
     },
     /// More headers than are kept before a checkpoint is there to begin with.
     #[error("{0} headers wait for a checkpoint already")]

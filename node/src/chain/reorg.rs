@@ -63,7 +63,8 @@ impl Writer {
         let mut first_fault = None;
         let mut unreadable = HashSet::new();
         while let Some(candidate) = self.best_candidate(&unreadable) {
-            if self.refuses_to_leave(&candidate)?.is_some() {
+            if let Some(final_height) = self.shared.leaves_below_final(&candidate)? {
+                self.shared.say_refused(&candidate, final_height);
                 self.candidates.remove(&candidate.id());
                 continue;
             }

@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     num::NonZeroUsize,
     sync::{Arc, PoisonError},
-    time::Duration,
 };
 
 use farthing::{Block, BlockId, Header, Height, TimeMs};
@@ -21,6 +20,7 @@ use super::{
     handle::Shared,
     headers::{HeadersAccepted, PutOff},
     rejection::{BlockRejection, ChainError, HeaderRejection},
+    ruled_out::{Limit, RuledOut},
     signatures,
 };
 use crate::{
@@ -30,8 +30,6 @@ use crate::{
 
 /// Ids of invalid blocks that are remembered.
 const INVALID_IDS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
-/// How often it is said that a branch below the beginning is left aside, at most.
-const WARN_BELOW_BASE: Duration = Duration::from_secs(60);
 /// Blocks from the future that are kept, at most.
 const MAX_FUTURE_BLOCKS: usize = 16;
 
@@ -49,6 +47,8 @@ enum Place {
     Kept(HeaderContext),
     /// It cannot be kept now: this is its parent.
     NotYet(HeaderContext, PutOff),
+    /// Its branch is not followed: this is its parent.
+    RuledOut(HeaderContext, Limit),
 }
 
 /// The writer's own state; all else is in [`Shared`].
@@ -61,8 +61,7 @@ pub(super) struct Writer {
     pub(super) future: VecDeque<FutureBlock>,
     /// The last block could not be stored, and that was said.
     is_in_trouble: bool,
-    /// When it was last said that a branch is left aside.
-    warned_below_base: Option<Duration>,
+    pub(super) ruled_out: RuledOut,
 }
 
 impl Writer {
@@ -81,7 +80,7 @@ impl Writer {
             invalid,
             future: VecDeque::new(),
             is_in_trouble: false,
-            warned_below_base: None,
+            ruled_out: RuledOut::default(),
         }
     }
 
@@ -113,7 +112,7 @@ impl Writer {
         if let Some(base) = self.base_above(&parent) {
             return Err(BlockRejection::BelowBase { id, base });
         }
-        if let Some(final_height) = self.refuses_to_leave(&parent)? {
+        if let Some(final_height) = self.shared.leaves_below_final(&parent)? {
             self.forget_branch(id);
             return Err(BlockRejection::BelowFinal { id, final_height });
         }
@@ -257,6 +256,7 @@ impl Writer {
             match self.take_header(at, header, session)? {
                 Place::Kept(context) => last = context,
                 Place::NotYet(parent, why) => return Ok(HeadersAccepted { last: parent, put_off: Some(why) }),
+                Place::RuledOut(parent, limit) => return Err(self.rule_out(headers, at, parent, limit)),
             }
         }
         Ok(HeadersAccepted { last, put_off: None })
@@ -273,8 +273,11 @@ impl Writer {
         }
         let invalid = |error| HeaderRejection::Invalid { at, id, error };
         check_header_alone(&self.shared.params, header).map_err(invalid)?;
-        let parent = self.shared.header(&header.previous)?;
-        let parent = parent.ok_or(HeaderRejection::Orphan { missing: header.previous })?;
+        let Some(parent) = self.shared.header(&header.previous)? else {
+            let ruled_out = self.ruled_out.get(&header.previous);
+            let (parent, limit) = ruled_out.ok_or(HeaderRejection::Orphan { missing: header.previous })?;
+            return Ok(Place::RuledOut(parent, limit));
+        };
         let now = self.shared.env.clock().now();
         let context = match check_header(&self.shared.params, &parent, header, now) {
             Ok(context) => context,
@@ -282,15 +285,14 @@ impl Writer {
             Err(error) => return Err(invalid(error)),
         };
         if let Some(base) = self.base_above(&parent) {
-            self.warn_below_base(&context, base);
-            return Err(HeaderRejection::BelowBase { id, base });
+            return Ok(Place::RuledOut(parent, Limit::Base(base)));
         }
         // A parent that waits was asked when it came, and so will its body be: walking down all that waits for each header
         // would take the square of their number.
         if self.shared.store.header(&parent.id())?.is_some()
-            && let Some(final_height) = self.refuses_to_leave(&parent)?
+            && let Some(final_height) = self.shared.leaves_below_final(&parent)?
         {
-            return Err(HeaderRejection::BelowFinal { id, final_height });
+            return Ok(Place::RuledOut(parent, Limit::Final(final_height)));
         }
         let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_kept = tree.insert(context, session);
@@ -303,26 +305,13 @@ impl Writer {
         (parent.height() < base).then_some(base)
     }
 
-    /// Says now and then that a branch is left aside, and what an operator can do.
-    fn warn_below_base(&mut self, branch: &HeaderContext, base: Height) {
-        let now = self.shared.env.clock().elapsed();
-        if self.warned_below_base.is_some_and(|last| now.saturating_sub(last) < WARN_BELOW_BASE) {
-            return;
-        }
-        self.warned_below_base = Some(now);
-        warn!(
-            id = %branch.id(), height = %branch.height(), %base,
-            "a branch that leaves the chain below the checkpoint it begins with cannot be executed and is left aside; if \
-             that branch is the right one, remove the data directory and start again with --sync full"
-        );
-    }
-
     /// Begins the chain with a checkpoint in the place of genesis.
     pub(super) fn begin_at(&mut self, beginning: Beginning) -> Result<(), BeginError> {
         let view = self.shared.store.begin_at(beginning)?;
         let genesis = self.view.tip;
         self.candidates = Candidates::default();
         self.future.clear();
+        self.ruled_out = RuledOut::default();
         self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         info!(height = %view.tip.height(), id = %view.tip.id(), accounts = view.accounts.len(), "the chain begins with a checkpoint");
         self.publish(genesis, Vec::new(), Vec::new(), view, Origin::Local);
@@ -341,15 +330,6 @@ impl Writer {
     /// Waits for no body any longer that stands on this block, nor for its own. Gives the ids.
     fn forget_branch(&self, id: BlockId) -> Vec<BlockId> {
         self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_branch(id)
-    }
-
-    /// The final height, if what stands on this block, whose body is here, would undo a final block.
-    pub(super) fn refuses_to_leave(&self, parent: &HeaderContext) -> Result<Option<Height>, ChainError> {
-        let refused = self.shared.leaves_below_final(parent)?;
-        if let Some(final_height) = refused {
-            self.shared.say_refused(parent, final_height);
-        }
-        Ok(refused)
     }
 
     /// Remembers that a block can never be valid, nor what stands on it.

@@ -14,7 +14,7 @@ use super::{
     limits::{CLAIM_DEADLINE, HEADERS_AT_A_STRETCH, MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
     network::Inner,
     remote::PullError,
-    session::Session,
+    session::{Session, lock},
 };
 use crate::chain::{HeaderRejection, HeadersAccepted, PutOff};
 
@@ -139,7 +139,7 @@ async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip, stalls: &mut S
     };
     let Target { last: target, is_part } = match announced {
         Some(Accepting::Yes(target)) => target,
-        Some(Accepting::RuledOut) => return Ok(Outcome::Done),
+        Some(Accepting::RuledOut(_)) => return Ok(Outcome::Done),
         Some(Accepting::Detached) | None => match fetch_headers(inner, session).await? {
             Fetched::UpTo(target) => target,
             Fetched::NotNow => return Ok(Outcome::Later),
@@ -189,8 +189,8 @@ enum Accepting {
     /// The first one's parent is not known.
     Detached,
     /// They are on a branch that this node's operator has ruled out, or that leaves the chain below the checkpoint that it
-    /// begins with. Nobody's fault.
-    RuledOut,
+    /// begins with. Nobody's fault. Their last.
+    RuledOut(Box<HeaderContext>),
 }
 
 async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Result<Accepting, SyncError> {
@@ -200,7 +200,8 @@ async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Resul
     match accepted {
         Ok(HeadersAccepted { last, put_off }) => {
             if let Some(PutOff::AheadOfClock(error)) = &put_off {
-                inner.clock_doubts.note(inner.elapsed(), session.who.address, error);
+                let peers = lock(&inner.state).sessions.all().count();
+                inner.clock_doubts.note(inner.elapsed(), session.who.culprit(), peers, error);
             }
             Ok(Accepting::Yes(Target { last, is_part: put_off.is_some() }))
         }
@@ -208,7 +209,10 @@ async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Resul
         Err(error @ (HeaderRejection::Invalid { .. } | HeaderRejection::KnownInvalid { .. })) => {
             Err(Misdeed::InvalidHeader(error.to_string()).into())
         }
-        Err(HeaderRejection::BelowFinal { .. } | HeaderRejection::BelowBase { .. }) => Ok(Accepting::RuledOut),
+        Err(HeaderRejection::BelowFinal { last, .. } | HeaderRejection::BelowBase { last, .. }) => {
+            tracing::debug!(peer = %session.who.address, last = %last.id(), "a peer is on a branch that is ruled out here");
+            Ok(Accepting::RuledOut(last))
+        }
         // That there is room for no more is said of lists for a checkpoint only.
         Err(HeaderRejection::Full(_) | HeaderRejection::Chain(_)) => Err(SyncError::Stopping),
     }
@@ -231,15 +235,20 @@ enum Fetched {
 async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, SyncError> {
     let begun = inner.elapsed();
     let mut last: Option<HeaderContext> = None;
+    let mut ruled_out: Option<HeaderContext> = None;
     let so_far =
         |last: Option<HeaderContext>, none| last.map_or(none, |last| Fetched::UpTo(Target { last, is_part: false }));
+    let none = |ruled_out: Option<HeaderContext>, last| {
+        if ruled_out.is_some() { Fetched::RuledOut } else { so_far(last, Fetched::Nothing) }
+    };
     loop {
         // One peer at a time, for the others' headers are mostly the same; and one answer a turn, so that no peer keeps
         // it from the others. Whoever has waited long for it does without, and whoever is slow to answer has had it:
         // mute peers, however many, cost the others no more than that.
         let turn = timeout(CLAIM_DEADLINE, inner.headers_turn.lock()).await.ok();
         let mut locator = inner.chain.locator().await.map_err(|_| SyncError::Stopping)?;
-        let ahead = last.as_ref().map_or_else(|| inner.chain.best_header().id(), HeaderContext::id);
+        let known = ruled_out.or(last);
+        let ahead = known.as_ref().map_or_else(|| inner.chain.best_header().id(), HeaderContext::id);
         if locator.first() != Some(&ahead) {
             locator.insert(0, ahead);
         }
@@ -250,11 +259,11 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
         session.merits.answered(inner.elapsed().saturating_sub(asked));
         let count = headers.len();
         let Some(first) = headers.first() else {
-            return Ok(so_far(last, Fetched::Nothing));
+            return Ok(none(ruled_out, last));
         };
-        if last.is_some_and(|last| first.previous != last.id()) {
+        if known.is_some_and(|known| first.previous != known.id()) {
             // It has changed to another branch meanwhile, or turns in a circle.
-            return Ok(so_far(last, Fetched::Nothing));
+            return Ok(none(ruled_out, last));
         }
         match accept(inner, session, headers).await? {
             Accepting::Yes(accepted) => {
@@ -267,8 +276,15 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
                     return Ok(Fetched::UpTo(Target { is_part: true, ..accepted }));
                 }
             }
-            Accepting::RuledOut => return Ok(so_far(last, Fetched::RuledOut)),
+            Accepting::RuledOut(to) => {
+                // People are told only of a branch that has more work, and that must be seen first.
+                if count < MAX_HEADERS || to.total_work() >= inner.chain.view().tip.total_work() {
+                    return Ok(Fetched::RuledOut);
+                }
+                ruled_out = Some(*to);
+            }
             // The branch that was asked from is no longer kept here.
+            Accepting::Detached if ruled_out.is_some() => return Ok(Fetched::RuledOut),
             Accepting::Detached => return Ok(so_far(last, Fetched::NotNow)),
         }
     }

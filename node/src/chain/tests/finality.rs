@@ -80,3 +80,25 @@ async fn a_side_branch_that_was_kept_before_gets_no_more_blocks_once_its_fork_is
     assert!(matches!(rejection, HeaderRejection::BelowFinal { .. }), "{rejection}");
     assert_eq!(chain.chain.view().tip, tip);
 }
+
+/// One header on genesis costs next to nothing, and would otherwise have people restart their nodes.
+#[tokio::test]
+async fn people_are_told_of_a_branch_that_is_refused_once_it_shows_as_much_work() {
+    let (_, ours) = branch(6, 1).await;
+    let (_, theirs) = branch(9, 2).await;
+    let chain = with_depth(3, &ours).await;
+    let tip = chain.chain.view().tip;
+    let was_said = || chain.chain.shared.finality.state().said.is_some();
+    let headers: Vec<_> = theirs.iter().map(|block| block.header).collect();
+    // The second list goes on where the first one ended, and the third stands on the second.
+    for (list, is_heavier) in [(&headers[..4], false), (&headers[3..5], false), (&headers[5..], true)] {
+        let rejection = chain.chain.accept_headers(list.to_vec(), SessionId::new(1)).await.unwrap_err();
+        let HeaderRejection::BelowFinal { last, .. } = rejection else { panic!("{rejection}") };
+        assert_eq!((Some(last.id()), was_said()), (list.last().map(farthing::Header::id), is_heavier));
+        assert_eq!(chain.chain.best_header(), tip, "nothing is kept");
+    }
+    let mut wrong = headers[8];
+    wrong.previous = headers[8].id();
+    let rejection = chain.chain.accept_headers(vec![wrong], SessionId::new(1)).await.unwrap_err();
+    assert!(matches!(rejection, HeaderRejection::Invalid { .. }), "{rejection}");
+}
