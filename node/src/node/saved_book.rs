@@ -38,33 +38,38 @@ pub(super) struct SavedBook {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     records: Mutex<Records>,
+    /// The file could neither be read nor set aside: it must not be written over.
+    is_stuck: bool,
 }
 
 impl SavedBook {
     /// Reads the file of a data directory. Where there is none yet, what an earlier version kept in the index is taken
-    /// over. One that cannot be read is kept beside the new one, and the book begins anew.
+    /// over. One that cannot be read is kept beside the new one, and the book begins anew; if it cannot be set aside, nothing
+    /// is written in this run.
     pub(super) fn open(disk: Arc<dyn Disk>, data_dir: &Path, index: &dyn Store) -> Self {
         let path = data_dir.join(FILE);
-        let records = match read_whole(&*disk, &path, LARGEST_FILE) {
-            Ok(bytes) => from_bytes(&bytes).unwrap_or_else(|error| {
-                let kept = data_dir.join(format!("{FILE}.damaged"));
-                tracing::warn!(path = %path.display(), %error, kept = %kept.display(), "the address book and the bans are lost");
-                if let Err(error) = disk.rename(&path, &kept) {
-                    tracing::warn!(%error, "the damaged file cannot be kept");
-                }
-                Records::new()
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => from_index(index).unwrap_or_else(|error| {
+        let read = match read_whole(&*disk, &path, LARGEST_FILE) {
+            Ok(bytes) => from_bytes(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(from_index(index).unwrap_or_else(|error| {
                 tracing::warn!(%error, "the address book of the version before cannot be read");
                 Records::new()
-            }),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "the address book and the bans cannot be read");
-                Records::new()
-            }
+            })),
+            Err(error) => Err(error.into()),
         };
-        Self { disk, path, records: Mutex::new(records) }
+        let is_stuck = read.as_ref().is_err_and(|error| !set_aside(&*disk, &path, error));
+        Self { disk, path, records: Mutex::new(read.unwrap_or_default()), is_stuck }
     }
+}
+
+/// Keeps a file that cannot be read, so that it can be looked at. False if even that fails.
+fn set_aside(disk: &dyn Disk, path: &Path, error: &Unreadable) -> bool {
+    let kept = path.with_extension("damaged");
+    tracing::warn!(path = %path.display(), %error, kept = %kept.display(), "the address book and the bans cannot be read");
+    let renamed = disk.rename(path, &kept);
+    if let Err(error) = &renamed {
+        tracing::warn!(%error, "the file cannot be set aside either: the book and the bans of this run are not written");
+    }
+    renamed.is_ok()
 }
 
 impl BookStore for SavedBook {
@@ -75,6 +80,9 @@ impl BookStore for SavedBook {
     }
 
     fn write(&self, changes: Vec<Change>) -> Result<(), BookStoreError> {
+        if self.is_stuck {
+            return Err("the file that is there could neither be read nor set aside".into());
+        }
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         for (shelf, key, value) in changes {
             match value {
@@ -109,6 +117,8 @@ enum Unreadable {
     Magic,
     #[error(transparent)]
     Record(#[from] DecodeError),
+    #[error(transparent)]
+    Disk(#[from] io::Error),
 }
 
 fn from_bytes(bytes: &[u8]) -> Result<Records, Unreadable> {
@@ -220,6 +230,24 @@ mod tests {
             assert!(place.disk.exists(Path::new("/data/peers.damaged")).unwrap() && !place.disk.exists(path).unwrap());
             book.write(Vec::new()).unwrap();
         }
+    }
+
+    #[test]
+    fn a_file_that_the_disk_does_not_give_is_set_aside_and_never_written_over() {
+        let place = Place::new();
+        place.open().write(vec![change(Shelf::Bans, b"192.0.2.1", Some(b"a year"))]).unwrap();
+        let (path, kept) = (Path::new("/data/peers"), Path::new("/data/peers.damaged"));
+        place.disk.inject(Fault { op: FaultOp::Read, nth: 1, error: FaultError::Io, lasting: false });
+        place.disk.inject(Fault { op: FaultOp::Rename, nth: 1, error: FaultError::Io, lasting: false });
+        let stuck = place.open();
+        assert!(stuck.write(vec![change(Shelf::Notes, b"salt", Some(b"s"))]).is_err());
+        assert_eq!(place.open().load(Shelf::Bans).unwrap().len(), 1, "it is still there");
+        place.disk.inject(Fault { op: FaultOp::Read, nth: 1, error: FaultError::Io, lasting: false });
+        let anew = place.open();
+        assert!(place.disk.exists(kept).unwrap() && !place.disk.exists(path).unwrap());
+        anew.write(vec![change(Shelf::Notes, b"salt", Some(b"s"))]).unwrap();
+        place.disk.rename(kept, path).unwrap();
+        assert_eq!(place.open().load(Shelf::Bans).unwrap().len(), 1);
     }
 
     #[test]
