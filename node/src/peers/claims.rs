@@ -25,6 +25,14 @@ struct Claim<S> {
     taken_over: u32,
 }
 
+impl<S: Eq> Claim<S> {
+    /// Whether it has ended and is another one's now, who has time to come for it.
+    fn is_kept_from(&self, by: S, lasts: Duration, now: Duration) -> bool {
+        let kept_until = self.until.saturating_add(lasts).saturating_add(lasts / 2);
+        self.until <= now && now < kept_until && self.next.as_ref().is_some_and(|next| *next != by)
+    }
+}
+
 impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
     /// Claims that hold for so long.
     pub(super) fn new(lasts: Duration) -> Self {
@@ -50,15 +58,13 @@ impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
                 claim.until = fresh.until;
                 return true;
             }
-            let kept_until = claim.until.saturating_add(self.lasts).saturating_add(self.lasts / 2);
-            let others_turn = claim.next.is_some_and(|next| next != by) && now < kept_until;
-            if held || others_turn {
+            if held || claim.is_kept_from(by, self.lasts, now) {
                 if in_line {
                     claim.next.get_or_insert(by);
                 }
                 return false;
             }
-            *claim = fresh;
+            *claim = Claim { taken_over: claim.taken_over, ..fresh };
             return true;
         }
         if self.claims.len() >= self.most {
@@ -101,7 +107,7 @@ impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
     ) -> bool {
         let lasts = self.lasts;
         let Some(claim) = self.claims.get_mut(key).filter(|claim| claim.by != by) else { return false };
-        let is_due = is_due(claim, lasts);
+        let is_due = !claim.is_kept_from(by, lasts, now) && is_due(claim, lasts);
         if is_due {
             let taken_over = claim.taken_over.saturating_add(1);
             *claim = Claim { by, since: now, until: now.saturating_add(lasts), next: None, taken_over };
@@ -112,7 +118,10 @@ impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
     /// Gives a claim up, if the session still holds it: to whoever is next.
     pub(super) fn release(&mut self, key: &K, by: S, now: Duration) {
         match self.claims.get_mut(key) {
-            Some(claim) if claim.by == by && claim.next.is_some() => claim.until = claim.until.min(now),
+            Some(claim) if claim.by == by && claim.next.is_some() => {
+                claim.until = claim.until.min(now);
+                claim.taken_over = 0;
+            }
             Some(claim) if claim.by == by => drop(self.claims.remove(key)),
             _ => {}
         }
@@ -208,9 +217,31 @@ mod tests {
         assert!(!claims.take_over(&1, 'a', soon, later), "it is its own");
         assert!(claims.take_over(&1, 'b', later, soon + later));
         claims.release(&1, 'a', soon + later);
-        assert!(!claims.take(1, 'a', soon + later), "another one holds it now");
+        assert!(!claims.take_if_free(1, 'a', soon + later), "another one holds it now");
         assert!(!claims.take_over(&1, 'c', later, soon + later * 2), "and twice as long");
         assert!(claims.take_over(&1, 'c', later, soon + later * 3));
+    }
+
+    #[test]
+    fn whoever_takes_over_does_not_pass_by_the_one_that_is_next() {
+        let mut claims = Claims::new(LASTS);
+        let (now, after) = (LASTS / 2, Duration::ZERO);
+        assert!(claims.take(1, 'a', Duration::ZERO) && !claims.take(1, 'b', now));
+        claims.release(&1, 'a', now);
+        assert!(!claims.take_over(&1, 'c', after, now) && !claims.take_over_from_slow(&1, 'c', after, now));
+        assert!(claims.take(1, 'b', now));
+    }
+
+    #[test]
+    fn a_claim_that_lapsed_is_no_sooner_taken_over_than_before() {
+        let mut claims = Claims::new(LASTS);
+        let after = LASTS / 4;
+        assert!(claims.take(1, 'a', Duration::ZERO) && claims.take_over(&1, 'b', after, after));
+        let lapsed = after + LASTS;
+        assert!(claims.take(1, 'c', lapsed));
+        assert!(
+            !claims.take_over(&1, 'd', after, lapsed + after) && claims.take_over(&1, 'd', after, lapsed + after * 2)
+        );
     }
 
     #[test]
