@@ -111,6 +111,10 @@ pub(super) const MAX_INBOUND_PER_PREFIX: usize = 4;
 pub(super) const FOLLOW_QUEUE: usize = 16;
 /// Announced tips of one peer that wait to be looked at; the oldest leaves first.
 pub(super) const MAX_WAITING_TIPS: usize = 8;
+/// Announced tips of one peer in a row that may bring nothing from it; after each one more it is left alone for a moment.
+pub(super) const FRUITLESS_TIPS: u32 = 16;
+/// For so long.
+pub(super) const FRUITLESS_PAUSE: Duration = Duration::from_millis(100);
 /// Announced wire ids of one peer that wait to be looked at, or for another peer's answer.
 pub(super) const MAX_WAITING_WIRE_IDS: usize = 50_000;
 /// Of all peers together, beyond [`OWN_WAITING_WIRE_IDS`] of each.

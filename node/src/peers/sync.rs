@@ -4,14 +4,17 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use farthing::{BlockId, Header};
 use farthing_consensus::HeaderContext;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{
     blame::Misdeed,
     checkpoint,
     convert::Tip,
     fetch,
-    limits::{CLAIM_DEADLINE, HEADERS_AT_A_STRETCH, MAX_HEADERS, MAX_STALLS, MAX_WAITING_TIPS},
+    limits::{
+        CLAIM_DEADLINE, FRUITLESS_PAUSE, FRUITLESS_TIPS, HEADERS_AT_A_STRETCH, MAX_HEADERS, MAX_STALLS,
+        MAX_WAITING_TIPS,
+    },
     network::Inner,
     remote::PullError,
     session::{Session, lock},
@@ -78,6 +81,19 @@ impl Stalls {
     }
 }
 
+/// Tips in a row that brought no body from this peer: however quickly it announces them, looking at them must not keep the
+/// chain busy.
+#[derive(Debug, Default)]
+struct Haste(u32);
+
+impl Haste {
+    /// How long to wait after one more tip. Those that others were quicker with come one by one, and far apart.
+    const fn pause(&mut self, has_delivered: bool) -> Option<Duration> {
+        self.0 = if has_delivered { 0 } else { self.0.saturating_add(1) };
+        if self.0 > FRUITLESS_TIPS { Some(FRUITLESS_PAUSE) } else { None }
+    }
+}
+
 /// Goes after the peer's tips for as long as the session lasts: each until there is nothing more to get from it, for a
 /// branch of equal work that is announced behind the tip does not stand for it.
 pub(super) async fn run(inner: &Inner, session: &Arc<Session>) {
@@ -85,7 +101,7 @@ pub(super) async fn run(inner: &Inner, session: &Arc<Session>) {
         return;
     }
     let mut open: VecDeque<Arc<Tip>> = VecDeque::new();
-    let mut stalls = Stalls::default();
+    let (mut stalls, mut haste) = (Stalls::default(), Haste::default());
     loop {
         for tip in session.announced_tips() {
             open.retain(|known| known.id != tip.id);
@@ -98,7 +114,12 @@ pub(super) async fn run(inner: &Inner, session: &Arc<Session>) {
             session.tips_ready().await;
             continue;
         };
-        match pursue(inner, session, &tip, &mut stalls).await {
+        let before = stalls.delivered_count();
+        let outcome = pursue(inner, session, &tip, &mut stalls).await;
+        if let Some(pause) = haste.pause(stalls.delivered_count() > before) {
+            sleep(pause).await;
+        }
+        match outcome {
             Ok(Outcome::Done) => continue,
             Ok(Outcome::Progress) => {
                 open.push_front(tip);
@@ -337,6 +358,14 @@ mod tests {
             assert!(turn.is_some(), "whoever answers keeps it until its answer is taken");
         };
         tokio::join!(mute, next);
+    }
+
+    #[test]
+    fn a_peer_whose_tips_bring_nothing_is_looked_at_ten_times_a_second_and_one_that_sends_at_once() {
+        let mut haste = Haste::default();
+        assert!((0..FRUITLESS_TIPS).all(|_| haste.pause(false).is_none()));
+        assert_eq!(haste.pause(false), Some(FRUITLESS_PAUSE));
+        assert_eq!((haste.pause(true), haste.pause(false)), (None, None));
     }
 
     #[test]
