@@ -106,7 +106,7 @@ async fn run(
             command = inbox.recv() => command,
             () = sleep(timer.unwrap_or_default()), if timer.is_some() => {
                 writer = on_thread(writer, |writer| {
-                    writer.retry_future();
+                    writer.retry_future()?;
                     writer.choose_branch(Origin::Local)
                 }).await?;
                 tried_future = Instant::now();

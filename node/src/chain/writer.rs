@@ -169,16 +169,24 @@ impl Writer {
     }
 
     /// Tries the blocks again whose time has come.
-    pub(super) fn retry_future(&mut self) {
+    ///
+    /// # Errors
+    /// If the process must stop.
+    pub(super) fn retry_future(&mut self) -> Result<(), BlockRejection> {
         let now = self.shared.env.clock().now();
         let (due, kept): (VecDeque<_>, _) = self.future.drain(..).partition(|block| block.retry_at <= now);
         self.future = kept;
         for FutureBlock { block, origin, .. } in due {
             let id = block.id();
-            if let Err(rejection) = self.take_block(block, origin) {
-                info!(%id, %rejection, "a block from the future was tried again");
+            let taken = self.take_block(block, origin);
+            self.note_trouble(&taken);
+            match taken {
+                Err(BlockRejection::Chain(error)) if error.is_fatal() => return Err(error.into()),
+                Err(rejection) => info!(%id, %rejection, "a block from the future was tried again"),
+                Ok(_) => {}
             }
         }
+        Ok(())
     }
 
     /// Connects a block to the tip.

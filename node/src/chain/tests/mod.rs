@@ -5,13 +5,21 @@ mod entries;
 mod finality;
 mod headers;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use farthing::{Block, Hash, Mites, TxId};
 use farthing_consensus::BlockError;
 
 use super::{Accepted, BlockRejection, ChainView, Origin, TipChange};
-use crate::testing::{ALICE, BOB, TestChain, dev, mine, solve};
+use crate::{
+    env::{
+        Env, ManualClock, MemDisk,
+        disk::{Fault, FaultError, FaultOp},
+    },
+    store::{DiskStore, IndexPlace, StoreOptions},
+    tasks::Tasks,
+    testing::{ALICE, BOB, TestChain, dev, mine, solve},
+};
 
 async fn take(chain: &TestChain, block: &Block) -> Result<Accepted, BlockRejection> {
     chain.chain.submit_block(block.clone(), Origin::Local).await
@@ -112,6 +120,26 @@ async fn a_block_from_the_future_is_taken_when_its_time_comes() {
     test.clock.advance(std::time::Duration::from_secs(2));
     test.height_reaches(1).await;
     assert_eq!(test.chain.view().tip.id(), block.id());
+}
+
+/// After a failed sync nobody knows what is on the disk.
+#[tokio::test]
+async fn a_disk_that_fails_under_a_block_from_the_future_stops_the_node() {
+    let (disk, clock) = (MemDisk::new(), ManualClock::new(dev().genesis_time.saturating_add(86_400_000)));
+    let env = Env::system().unwrap().with_clock(clock.clone()).with_disk(disk.clone());
+    let options = StoreOptions { index: IndexPlace::Memory, reserve_bytes: 0, ..StoreOptions::default() };
+    let (store, found) = DiskStore::open(dev(), &env, Path::new("/data"), options, &|_| {}).unwrap();
+    let tasks = Tasks::new();
+    let settings = super::Settings::default();
+    let chain = super::start(dev(), env, store, found.view, found.candidates, settings, &tasks);
+    let mut block = mine(&dev(), &chain.view(), Vec::new(), 1);
+    block.header.time = crate::env::Clock::now(&clock).saturating_add(61_000);
+    let rejection = chain.submit_block(solve(block), Origin::Local).await.unwrap_err();
+    assert!(matches!(rejection, BlockRejection::FromFuture { .. }), "{rejection}");
+    disk.inject(Fault { op: FaultOp::Sync, nth: 1, error: FaultError::Io, lasting: true });
+    clock.advance(Duration::from_secs(2));
+    let ended = tokio::time::timeout(Duration::from_secs(20), tasks.supervise()).await;
+    assert!(matches!(ended, Ok(Err(_))), "{ended:?}");
 }
 
 #[tokio::test]
