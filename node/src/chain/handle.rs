@@ -169,6 +169,15 @@ impl Chain {
         headers.best().filter(|best| best.total_work() > tip.total_work()).cloned().unwrap_or(tip)
     }
 
+    /// How many bodies are missing up to the best header, as far as it matters: at most `most`.
+    #[must_use]
+    pub fn missing_up_to(&self, most: usize) -> usize {
+        let work = self.view().tip.total_work();
+        let headers = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let best = headers.best().filter(|best| best.total_work() > work);
+        best.map_or(0, |best| headers.down_from(&best.id()).take(most).count())
+    }
+
     /// The blocks on the way to `last` whose bodies are not here.
     #[must_use]
     pub fn missing_bodies(&self, last: BlockId) -> MissingBodies {

@@ -240,7 +240,7 @@ impl HeaderTree {
     }
 
     /// A waiting header, what it stands on, and so on.
-    fn down_from(&self, id: &BlockId) -> impl Iterator<Item = &HeaderContext> {
+    pub(super) fn down_from(&self, id: &BlockId) -> impl Iterator<Item = &HeaderContext> {
         std::iter::successors(self.get(id), |context| self.get(&context.header().previous))
     }
 
@@ -295,7 +295,9 @@ mod tests {
         assert_eq!(tree.by_owner.values().map(BTreeSet::len).sum::<usize>(), tree.len());
         for (id, waiting) in &tree.waiting {
             assert!(tree.by_owner[&waiting.owner].contains(&waiting.key()));
-            assert!(waiting.second.is_none_or(|second| second != waiting.owner && tree.by_second[&second].contains(id)));
+            assert!(
+                waiting.second.is_none_or(|second| second != waiting.owner && tree.by_second[&second].contains(id))
+            );
         }
         let seconds = tree.waiting.values().filter(|waiting| waiting.second.is_some()).count();
         assert_eq!(tree.by_second.values().map(BTreeSet::len).sum::<usize>(), seconds);

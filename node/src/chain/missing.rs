@@ -28,22 +28,31 @@ impl MissingBodies {
 
     /// At most `max` of them as things are now, the lowest first. None once all are here, or once the headers are gone
     /// with the session that told of them.
-    pub fn lowest(&mut self, max: usize) -> Vec<BlockId> {
+    pub async fn lowest(&mut self, max: usize) -> Vec<BlockId> {
+        self.forget_those_here();
+        if self.is_part && self.path.len() < max {
+            // A long branch takes a while to walk down. If the node stops there is nothing to fetch.
+            let last = self.last;
+            let path = self
+                .chain
+                .read(move |shared| Ok(shared.headers.lock().unwrap_or_else(PoisonError::into_inner).path_to(&last)));
+            self.path = path.await.unwrap_or_default().into();
+            self.is_part = self.path.len() > REMEMBERED;
+            self.path.truncate(REMEMBERED.max(max));
+        }
+        self.path.iter().take(max).copied().collect()
+    }
+
+    fn forget_those_here(&mut self) {
         let headers = self.chain.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
         if headers.get(&self.last).is_none() {
             self.path.clear();
-            return Vec::new();
+            return;
         }
         // The tree is whole: while the last waits, what of its path waits no longer has its body.
         while self.path.front().is_some_and(|id| headers.get(id).is_none()) {
             self.path.pop_front();
         }
-        if self.is_part && self.path.len() < max {
-            self.path = headers.path_to(&self.last).into();
-            self.is_part = self.path.len() > REMEMBERED;
-            self.path.truncate(REMEMBERED.max(max));
-        }
-        self.path.iter().take(max).copied().collect()
     }
 }
 
@@ -68,15 +77,15 @@ mod tests {
         let headers = blocks.iter().map(|block| block.header).collect();
         let last = target.chain.accept_headers(headers, session).await.unwrap().last;
         let mut missing = target.chain.missing_bodies(last.id());
-        assert_eq!(missing.lowest(10), ids[..10]);
+        assert_eq!(missing.lowest(10).await, ids[..10]);
         for (at, block) in blocks.into_iter().enumerate().take(4_195) {
             target.chain.submit_block(block, Origin::Local).await.unwrap();
             if at % 500 == 0 {
-                assert_eq!(missing.lowest(10), ids[at + 1..at + 11]);
+                assert_eq!(missing.lowest(10).await, ids[at + 1..at + 11]);
             }
         }
-        assert_eq!(missing.lowest(10), ids[4_195..]);
+        assert_eq!(missing.lowest(10).await, ids[4_195..]);
         target.chain.forget_headers_of(session).await;
-        assert!(missing.lowest(10).is_empty());
+        assert!(missing.lowest(10).await.is_empty());
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn bodies(
     let mut bodies = inner.chain.missing_bodies(target.id());
     loop {
         let (released, moved) = (inner.released.notified(), inner.bodies.moved.notified());
-        let missing = bodies.lowest(FETCH_WINDOW);
+        let missing = bodies.lowest(FETCH_WINDOW).await;
         if missing.is_empty() {
             // Its headers may have gone with another session that told of them first: they are asked for again.
             let done = has_body(inner, target.id()).await?;

@@ -95,10 +95,10 @@ pub enum SyncState {
     Syncing,
 }
 
-/// A node this many blocks behind the best header that it knows is fetching: more than any burst that is just being
+/// A node that lacks so many bodies up to the best header that it knows is fetching: more than any burst that is just being
 /// relayed. It is so until fewer than [`SYNCED_WITHIN`] are missing.
-const SYNCING_FROM: u64 = 24;
-const SYNCED_WITHIN: u64 = 3;
+const SYNCING_FROM: usize = 24;
+const SYNCED_WITHIN: usize = 3;
 /// How far from the tip's time the clock is believed when it comes to dropping what is old.
 const MAX_EXPIRY_AHEAD_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -400,7 +400,8 @@ impl Inner {
 
     /// Looks whether this node is fetching: after new headers and after new blocks.
     pub(super) fn note_progress(&self) {
-        let behind = self.chain.best_header().height().distance_from(self.chain.view().tip.height());
+        // Not by heights: those of a branch that is to take the place of this one may be the same.
+        let behind = self.chain.missing_up_to(SYNCING_FROM);
         let begins = self.begin.as_ref().is_some_and(Beginning::goes_on);
         self.syncing.send_if_modified(|syncing| {
             let now = begins || behind >= if *syncing { SYNCED_WITHIN } else { SYNCING_FROM };

@@ -62,18 +62,18 @@ async fn a_side_branch_that_was_kept_before_gets_no_more_blocks_once_its_fork_is
     }
     chain.chain.accept_headers(vec![theirs[3].header], SessionId::new(1)).await.unwrap();
     let mut missing = chain.chain.missing_bodies(theirs[3].id());
-    assert_eq!(missing.lowest(16), [theirs[3].id()]);
+    assert_eq!(missing.lowest(16).await, [theirs[3].id()]);
     for block in &ours[3..] {
         take(&chain, block).await.unwrap();
     }
     let tip = chain.chain.view().tip;
     // Only bodies are asked where their branch leaves, and headers that stand on one: whatever waits may be long.
     chain.chain.accept_headers(vec![theirs[4].header], SessionId::new(1)).await.unwrap();
-    assert_eq!(missing.lowest(16), [theirs[3].id()]);
+    assert_eq!(missing.lowest(16).await, [theirs[3].id()]);
     let rejection = take(&chain, &theirs[3]).await.unwrap_err();
     assert!(matches!(rejection, BlockRejection::BelowFinal { .. }), "{rejection}");
     assert!(!rejection.is_senders_fault());
-    assert!(missing.lowest(16).is_empty(), "nobody waits for its body any longer");
+    assert!(missing.lowest(16).await.is_empty(), "nobody waits for its body any longer");
     assert_eq!(chain.chain.best_header(), tip, "nor for those that stand on it");
     let headers = theirs[3..].iter().map(|block| block.header).collect();
     let rejection = chain.chain.accept_headers(headers, SessionId::new(1)).await.unwrap_err();

@@ -32,10 +32,10 @@ async fn headers_name_the_bodies_to_fetch_and_bodies_in_order_connect() {
     let taken = target.chain.accept_headers(headers, SessionId::new(1)).await.unwrap();
     assert_eq!(taken.last, source.chain.view().tip);
     let mut bodies = target.chain.missing_bodies(taken.last.id());
-    assert_eq!(bodies.lowest(5).len(), 5);
+    assert_eq!(bodies.lowest(5).await.len(), 5);
     assert_eq!(target.chain.best_header(), source.chain.view().tip);
     loop {
-        let missing = bodies.lowest(5);
+        let missing = bodies.lowest(5).await;
         if missing.is_empty() {
             break;
         }
@@ -117,7 +117,7 @@ async fn what_a_session_stands_on_stays_although_whoever_told_of_it_leaves_in_th
             let (accepted, ()) = tokio::join!(target.chain.accept_headers(upper.to_vec(), two), leaving);
             assert!(matches!(accepted, Ok(_) | Err(HeaderRejection::Orphan { .. })), "{accepted:?}");
             let best = target.chain.best_header();
-            let lowest = target.chain.missing_bodies(best.id()).lowest(1);
+            let lowest = target.chain.missing_bodies(best.id()).lowest(1).await;
             let lowest = match lowest.first() {
                 Some(lowest) => target.chain.header(*lowest).await.unwrap().unwrap(),
                 None => best,
@@ -141,8 +141,20 @@ async fn of_a_list_that_ends_ahead_of_the_clock_the_part_before_is_taken() {
         assert_eq!(taken.last.id(), headers[known].id());
         assert!(matches!(taken.put_off, Some(PutOff::AheadOfClock(_))), "{:?}", taken.put_off);
     }
-    assert_eq!(target.chain.missing_bodies(headers[2].id()).lowest(9).len(), 3);
+    assert_eq!(target.chain.missing_bodies(headers[2].id()).lowest(9).await.len(), 3);
     target.clock.advance(std::time::Duration::from_secs(2));
     let taken = target.chain.accept_headers(headers.clone(), SessionId::new(1)).await.unwrap();
     assert_eq!((taken.last.id(), taken.put_off), (headers[3].id(), None));
+}
+
+#[tokio::test]
+async fn what_is_missing_is_counted_by_bodies_for_another_branch_may_be_no_higher() {
+    let target = TestChain::start();
+    for _ in 0..30 {
+        grow(&target, 2).await;
+    }
+    assert_eq!(target.chain.missing_up_to(24), 0);
+    target.chain.accept_headers(headers(31).await, SessionId::new(1)).await.unwrap();
+    assert_eq!(target.chain.best_header().height(), target.chain.view().tip.height().next());
+    assert_eq!((target.chain.missing_up_to(24), target.chain.missing_up_to(100)), (24, 31));
 }
