@@ -107,7 +107,8 @@ pub(super) async fn look(inner: &Inner, watch: &mut Watch, now: Duration) {
     let mut laggards = watch.laggards(&seen(&chosen(inner)), own, behind_time(target_ms), now);
     if !laggards.is_empty() {
         let suspects = chosen(inner).into_iter().filter(|session| laggards.contains(&session.id));
-        let suspects: Vec<_> = suspects.map(|one| (watch.behind.get(&one.id).map(|behind| behind.height), one)).collect();
+        let suspects: Vec<_> =
+            suspects.map(|one| (watch.behind.get(&one.id).map(|behind| behind.height), one)).collect();
         join_all(suspects.iter().map(|(height, one)| ask(inner, one, height.unwrap_or_default()))).await;
         laggards = watch.laggards(&seen(&chosen(inner)), own, behind_time(target_ms), now);
     }
@@ -120,13 +121,16 @@ pub(super) async fn look(inner: &Inner, watch: &mut Watch, now: Duration) {
         state.rest(session.who.address, now, outbound::LONG_REST);
         session.end.cancel();
     }
+    let left = |session: &&Arc<Session>| session.end.is_cancelled();
+    let leaving = state.sessions.all().filter(|one| one.who.direction == Direction::Outbound).filter(left).count();
+    let chosen: Vec<Arc<Session>> = chosen.into_iter().filter(|session| !session.end.is_cancelled()).collect();
     if watch.asks_one_more(tip.id(), stale_after(target_ms), now) {
         tracing::debug!("no block for long: asking one more peer");
         state.one_more = true;
         inner.changed.notify_waiters();
     }
     if state.one_more
-        && state.sessions.outbound() > outbound::wanted(inner)
+        && state.sessions.outbound() > outbound::wanted(inner) + leaving
         && let Some(least) = least(&chosen, now)
     {
         tracing::info!(peer = %least.who.address, "peer let go: there is one more than wanted, and it brought nothing new");

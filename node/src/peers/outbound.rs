@@ -31,7 +31,7 @@ pub(super) const LONG_REST: Duration = Duration::from_secs(600);
 /// Addresses taken of one name that the operator gave.
 const MAX_ADDED: usize = 16;
 /// Resting addresses that are remembered.
-const MAX_RESTING: usize = 4_096;
+pub(super) const MAX_RESTING: usize = 4_096;
 
 /// How long a name that the operator gave may take to be resolved.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(10);
@@ -42,10 +42,13 @@ impl State {
         if self.resting.len() >= MAX_RESTING {
             self.resting.retain(|_, until| *until > now);
         }
-        if self.resting.len() < MAX_RESTING || self.resting.contains_key(&address) {
-            let until = self.resting.entry(address).or_default();
-            *until = now.saturating_add(rest).max(*until);
+        if self.resting.len() >= MAX_RESTING && !self.resting.contains_key(&address) {
+            // Whoever has rested nearly long enough makes room.
+            let soonest = self.resting.iter().min_by_key(|(_, until)| **until).map(|(address, _)| *address);
+            soonest.and_then(|soonest| self.resting.remove(&soonest));
         }
+        let until = self.resting.entry(address).or_default();
+        *until = now.saturating_add(rest).max(*until);
     }
 
     /// Whether this node has nothing to do with an address, and may.
@@ -198,12 +201,7 @@ async fn discover(inner: &Arc<Inner>, range: &PortRange) {
             for address in open_ports(inner, range).await {
                 let free = {
                     let mut state = lock(&inner.state);
-                    let now = inner.elapsed();
-                    let rests = state.resting.get(&address).is_some_and(|until| *until > now);
-                    !rests
-                        && !state.sessions.has(address, now)
-                        && !state.own.has(address, now)
-                        && state.dialling.insert(address)
+                    state.is_free(address, inner.elapsed(), inner.env.clock().now()) && state.dialling.insert(address)
                 };
                 if free {
                     dial(inner, address);

@@ -24,6 +24,7 @@ use crate::{
         handshake::own_hello,
         laggards,
         limits::{BEHIND_TIME, NEARLY_EMPTY_BOOK, PROVING_TIME, STALE_TIME},
+        outbound::{LONG_REST, MAX_RESTING},
         remote::{Caller, Remote},
         saved, seeds,
         session::{Direction, Identity, Session, lock},
@@ -169,6 +170,37 @@ async fn when_no_block_comes_one_more_peer_is_asked_and_the_one_that_brought_lea
     laggards::look(inner, &mut watch, now + STALE_TIME).await;
     assert_eq!((left(), lock(&inner.state).one_more), (8, false));
     assert!(peers[7].end.is_cancelled());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_more_is_still_wanted_after_a_look_in_which_others_left_for_another_reason() {
+    let node = Node::start(alone()).await;
+    let (inner, mut watch) = (node.network.inner(), laggards::Watch::default());
+    let peers: Vec<_> = (1..=9).map(|last| mute_peer(&node, last)).collect();
+    node.mine(1, 1).await;
+    let now = inner.elapsed();
+    laggards::look(inner, &mut watch, now).await;
+    laggards::look(inner, &mut watch, now + BEHIND_TIME).await;
+    assert!(peers.iter().all(|peer| peer.end.is_cancelled()), "all stayed behind");
+    assert!(lock(&inner.state).one_more);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_let_go_is_left_alone_however_many_are_already() {
+    let node = Node::start(alone()).await;
+    let inner = node.network.inner();
+    let (now, wall) = (inner.elapsed(), inner.env.clock().now());
+    let mut state = lock(&inner.state);
+    let address = |number: usize| {
+        let [.., a, b] = number.to_be_bytes();
+        SocketAddr::from(([10, 0, a, b], 1))
+    };
+    for number in 0..=MAX_RESTING {
+        state.rest(address(number), now, LONG_REST + Duration::from_secs(number as u64));
+    }
+    assert_eq!(state.resting.len(), MAX_RESTING);
+    assert!(state.is_free(address(0), now, wall), "it had rested nearly long enough");
+    assert!(!state.is_free(address(MAX_RESTING), now, wall));
 }
 
 /// A store whose disk is full.
