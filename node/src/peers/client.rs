@@ -6,7 +6,7 @@ use farthing::wire::peer::{self as wire, peer_service_client::PeerServiceClient}
 use hyper_util::rt::TokioIo;
 use prost::bytes::Bytes;
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, MutexGuard},
     time::{sleep, timeout},
 };
 use tonic::{
@@ -262,7 +262,7 @@ where
 {
     let mut patience = PATIENCE;
     // Only behind one that waits; else they go side by side.
-    let mut held = if turn.try_lock().is_ok() { None } else { Some(turn.lock().await) };
+    let mut held = if turn.try_lock().is_ok() { None } else { Some(take(turn).await?) };
     loop {
         let status = match timeout(deadline, call()).await.map_err(|_| CallError::Late)? {
             Ok(response) => return Ok(response.into_inner()),
@@ -275,10 +275,15 @@ where
         tracing::debug!(message = status.message(), "waiting, as the peer asks");
         patience -= wait;
         if held.is_none() {
-            held = Some(turn.lock().await);
+            held = Some(take(turn).await?);
         }
         sleep(wait).await;
     }
+}
+
+/// Waits for those that are told to wait, but no longer than one of them may.
+async fn take(turn: &Mutex<()>) -> Result<MutexGuard<'_, ()>, CallError> {
+    timeout(PATIENCE, turn.lock()).await.map_err(|_| CallError::Late)
 }
 
 #[cfg(test)]

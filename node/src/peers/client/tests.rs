@@ -115,3 +115,13 @@ async fn a_connection_on_which_nothing_comes_is_dead_after_thirty_seconds() {
     calls.handshake(request).await.unwrap_err();
     assert_eq!(start.elapsed().as_secs(), 30);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_for_those_before_it_no_longer_than_one_of_them_may() {
+    let (turn, start) = (Mutex::default(), Instant::now());
+    let _held = turn.lock().await;
+    let call = answer(ANSWER_DEADLINE, &turn, || async { Ok(Response::new(7)) });
+    let outcome = timeout(PATIENCE * 2, call).await;
+    assert!(matches!(outcome, Ok(Err(CallError::Late))), "{outcome:?}");
+    assert_eq!(start.elapsed(), PATIENCE);
+}
