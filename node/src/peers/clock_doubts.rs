@@ -41,8 +41,8 @@ impl State {
         if self.shown.len() < SEVERAL || self.shown.contains_key(&peer) {
             self.shown.insert(peer, now);
         }
-        let due = self.shown.len() >= SEVERAL.min(peers)
-            && self.said.is_none_or(|said| now.saturating_sub(said) >= EVERY);
+        let due =
+            self.shown.len() >= SEVERAL.min(peers) && self.said.is_none_or(|said| now.saturating_sub(said) >= EVERY);
         if due {
             self.said = Some(now);
         }

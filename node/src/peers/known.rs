@@ -6,7 +6,7 @@ use std::{
     marker::PhantomData,
 };
 
-/// A bounded set that remembers at least the newest half of its bound. It holds a keyed hash of each item, 8 bytes,, in
+/// A bounded set that remembers at least the newest half of its bound. It holds a keyed hash of each item, 8 bytes, in
 /// two generations of which the older one goes as a whole: a stranger can fill one of these for each session. Two items
 /// that share a hash, which nobody can bring about who does not know the key, are taken for one.
 #[derive(Debug)]

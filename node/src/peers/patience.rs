@@ -73,11 +73,7 @@ impl Patience {
         Ok(body)
     }
 
-    async fn wait<T>(
-        &self,
-        piece: Piece,
-        answer: impl Future<Output = Result<T, PullError>>,
-    ) -> Result<T, PullError> {
+    async fn wait<T>(&self, piece: Piece, answer: impl Future<Output = Result<T, PullError>>) -> Result<T, PullError> {
         let (begun, most) = (Instant::now(), lock(&self.0).most);
         match timeout(most, answer).await {
             Ok(outcome) => outcome,
