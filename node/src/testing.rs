@@ -7,9 +7,12 @@ use std::{
 
 use farthing::{
     Address, Block, Coinbase, Hash, Header, Height, Mites, Network, Output, Params, PublicKey, Sender, Signature,
-    SignedTransaction, TimeMs, Transaction, header::commitment, tx::TransactionFields,
+    SignedTransaction, TimeMs, Transaction,
+    checkpoint::{CheckpointAccount, digest, encode_accounts, piece_hash},
+    header::commitment,
+    tx::TransactionFields,
 };
-use farthing_consensus::{AccountTree, Entry, Executor, required_bits};
+use farthing_consensus::{AccountTree, Entry, Executor, HeaderContext, check_block, check_header, required_bits};
 use rsa::{
     RsaPrivateKey,
     pkcs1v15::SigningKey,
@@ -18,7 +21,7 @@ use rsa::{
 };
 
 use crate::{
-    chain::{self, Chain, ChainView},
+    chain::{self, Chain, ChainView, CheckpointOffer},
     env::{Env, ManualClock},
     store::MemoryStore,
     tasks::Tasks,
@@ -136,4 +139,83 @@ impl TestChain {
         let reached = view.wait_for(|view| view.tip.height() >= Height::new(height));
         tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap().unwrap();
     }
+}
+
+/// A chain as peers have it, from genesis on.
+pub(crate) struct TestSource {
+    pub(crate) headers: Vec<Header>,
+    views: Vec<ChainView>,
+}
+
+/// A checkpoint as a peer gives it.
+#[derive(Clone)]
+pub(crate) struct TestCheckpoint {
+    pub(crate) offer: CheckpointOffer,
+    pub(crate) hashes: Vec<Hash>,
+    pub(crate) pieces: Vec<Vec<u8>>,
+}
+
+impl TestSource {
+    /// So many blocks, in the first of which alice pays bob. `mark` makes branches differ.
+    pub(crate) fn grow(blocks: usize, mark: u8) -> Self {
+        let params = dev();
+        let (mut headers, mut views) = (Vec::new(), vec![ChainView::genesis(&params)]);
+        for number in 0..blocks {
+            let view = &views[number];
+            let transfers = if number == 0 { vec![ALICE.pay(0, BOB.address(), 5)] } else { Vec::new() };
+            let block = mine(&params, view, transfers, mark);
+            let context = check_header(&params, &view.tip, &block.header, block.header.time).unwrap();
+            let applied = view.apply(&params, &check_block(&params, &block).unwrap(), &context).unwrap();
+            headers.push(block.header);
+            views.push(applied.view);
+        }
+        Self { headers, views }
+    }
+
+    pub(crate) fn tip(&self) -> HeaderContext {
+        self.views.last().unwrap().tip
+    }
+
+    /// The accounts after the block at a height.
+    pub(crate) fn accounts(&self, height: u64) -> Vec<CheckpointAccount> {
+        let key = |address| [&ALICE.public, &BOB.public].into_iter().find(|key| key.address() == address).cloned();
+        let accounts = self.views[usize::try_from(height).unwrap()].accounts.iter();
+        let read = |(address, entry): (&Address, &Entry<_>)| CheckpointAccount {
+            address: *address,
+            account: entry.account,
+            key: key(*address).filter(|_| entry.account.next_nonce > 0),
+        };
+        accounts.map(read).collect()
+    }
+
+    /// The checkpoint of the block at a height.
+    pub(crate) fn checkpoint(&self, height: u64) -> TestCheckpoint {
+        self.checkpoint_of(height, &self.accounts(height))
+    }
+
+    /// What a peer gives that says these were the accounts after the block at a height.
+    pub(crate) fn checkpoint_of(&self, height: u64, accounts: &[CheckpointAccount]) -> TestCheckpoint {
+        let pieces: Vec<_> = accounts.chunks(1_000).map(encode_accounts).collect();
+        let hashes: Vec<_> = pieces.iter().map(|piece| piece_hash(piece)).collect();
+        let (block, count) = (self.views[usize::try_from(height).unwrap()].tip.id(), accounts.len() as u64);
+        let offer = CheckpointOffer {
+            height: Height::new(height),
+            block,
+            accounts: count,
+            bytes: pieces.iter().map(|piece| piece.len() as u64).sum(),
+            digest: digest(&block, count, &hashes),
+        };
+        TestCheckpoint { offer, hashes, pieces }
+    }
+}
+
+/// Accounts that nobody ever had, in order.
+pub(crate) fn made_up_accounts(count: u32) -> Vec<CheckpointAccount> {
+    let account = |number: u32| {
+        let mut address = [0; 32];
+        address[..4].copy_from_slice(&number.to_be_bytes());
+        let account = farthing::Account { balance: Mites::new(1), ..farthing::Account::default() };
+        CheckpointAccount { address: Address::from_bytes(address), account, key: None }
+    };
+    (0..count).map(account).collect()
 }

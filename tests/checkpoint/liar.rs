@@ -1,4 +1,4 @@
-//! A node that passes on what an honest one says, except its checkpoint, about which it lies.
+//! A node that passes on what an honest one says, except its checkpoint, about which it lies. And one that says nothing.
 
 use std::{
     net::SocketAddr,
@@ -20,12 +20,56 @@ use farthing::{
 };
 use futures_util::{Stream, StreamExt as _, stream};
 use prost::bytes::Bytes;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{
     Request, Response, Status, Streaming,
     transport::{Channel, Server, server::TcpIncoming},
 };
+
+/// A node that dials another one, claims all the work there is, and then says nothing.
+pub(super) struct Mute {
+    asked: tokio::task::JoinHandle<()>,
+}
+
+impl Mute {
+    /// It follows `node` until it is dropped.
+    pub(super) async fn dial(params: &Params, node: SocketAddr) -> Self {
+        let mut client = PeerServiceClient::connect(format!("http://{node}")).await.expect("the node listens");
+        let hello = wire::Hello {
+            protocol_version: 1,
+            network: params.name.clone(),
+            genesis_id: params.genesis_id().to_bytes().to_vec().into(),
+            node_id: vec![7; 16].into(),
+            tip_id: vec![7; 32].into(),
+            total_work: vec![0x7f; 16].into(),
+            tip_height: 1_000_000,
+            version: "mute".to_owned(),
+            ..wire::Hello::default()
+        };
+        let request = wire::HandshakeRequest { hello: Some(hello), probe: false };
+        let session_id = client.handshake(request).await.expect("it is welcome").into_inner().session_id;
+        let followed = client.follow(wire::FollowRequest { session_id }).await.expect("it may follow");
+        let mut events = followed.into_inner();
+        let (said, asked) = tokio::sync::oneshot::channel();
+        let following = tokio::spawn(async move {
+            let mut said = Some(said);
+            while let Some(Ok(event)) = events.next().await {
+                if matches!(event.event, Some(wire::follow_response::Event::Want(_))) {
+                    let _ = said.take().map(|said| said.send(()));
+                }
+            }
+        });
+        asked.await.expect("it is asked for what it claims to have");
+        Self { asked: following }
+    }
+}
+
+impl Drop for Mute {
+    fn drop(&mut self) {
+        self.asked.abort();
+    }
+}
 
 /// What it makes of the pieces; their hashes and the digest are then made to fit, so that only the contents can tell.
 pub(super) type Forge = fn(&mut Vec<Vec<u8>>, &Layout);
@@ -49,6 +93,8 @@ pub(super) enum Lie {
     Silent,
     /// It says that it has no more after the first piece.
     Truncated,
+    /// It gives no piece until it is told to; then it is honest.
+    Held,
 }
 
 /// The listener.
@@ -64,6 +110,7 @@ struct Shared {
     lie: Lie,
     made: Mutex<Option<Made>>,
     asked: AtomicBool,
+    may_go_on: Semaphore,
 }
 
 /// What it offers.
@@ -87,12 +134,18 @@ impl Liar {
             lie,
             made: Mutex::default(),
             asked: AtomicBool::new(false),
+            may_go_on: Semaphore::new(0),
         });
         let service = PeerServiceServer::new(Proxy(Arc::clone(&shared))).max_decoding_message_size(4 << 20);
         let stop = CancellationToken::new();
         let serving = Server::builder().add_service(service.max_encoding_message_size(4 << 20));
         tokio::spawn(serving.serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone().cancelled_owned()));
         Self { address, shared, _stop: stop.drop_guard() }
+    }
+
+    /// Lets it give what it holds back.
+    pub(super) fn go_on(&self) {
+        self.shared.may_go_on.add_permits(1_000);
     }
 
     /// Whether a piece or the hashes were asked of it.
@@ -294,6 +347,9 @@ impl PeerService for Proxy {
             }
             Lie::Silent | Lie::Truncated => pieces.truncate(1),
             _ => {}
+        }
+        if matches!(lie, Lie::Held) {
+            self.0.may_go_on.acquire().await.expect("it is never closed").forget();
         }
         let given = stream::iter(pieces.into_iter().map(move |bytes| Ok(piece(bytes))));
         Ok(Response::new(match lie {

@@ -1,5 +1,6 @@
 //! Nodes that begin with a peer's checkpoint: against honest peers, lying ones, silent ones, and none.
 
+mod first;
 mod liar;
 mod lies;
 mod processes;
@@ -15,7 +16,7 @@ use farthing_consensus::HeaderContext;
 use farthing_node::{
     chain::{CheckpointOffer, EntryCursor},
     config::{Config, SyncMode},
-    env::Env,
+    env::{Env, ManualClock},
     miner::Reward,
     node::Node,
     store::checkpoint::Policy,
@@ -255,13 +256,30 @@ async fn a_branch_that_leaves_below_the_checkpoint_is_left_aside_and_nobody_is_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_that_is_too_short_for_a_checkpoint_is_executed() {
+async fn a_chain_that_stays_too_short_for_a_checkpoint_is_executed() {
     let (params, folders) = (params(), tempfile::tempdir().expect("a folder"));
     let first = full(&params, &folder(&folders, "full"), &[]).await;
     let tip = mine(&first, 15, CAROL.address()).await;
     let data = folder(&folders, "light");
-    let node = light(&params, &data, 15, &[first.p2p_address()]).await;
-    agrees(&node, &tip).await;
+    let mut config = config(&params, &data, &[first.p2p_address()]);
+    config.sync = SyncMode::Checkpoint { depth: 15, minimum_work: Work::ZERO };
+    let env = Env::system().expect("threads");
+    let clock = ManualClock::new(env.clock().now());
+    let node = Node::start(config, env.with_clock(clock.clone())).await.expect("a node starts");
+    until("its headers are here", || match node.network().best_header_height().get() {
+        15 => Ok(()),
+        height => Err(format!("height {height}")),
+    })
+    .await;
+    assert_eq!(node.chain().view().tip.height(), Height::GENESIS, "longer ones may come");
+    until("a minute has passed for it, and it executes all blocks", || {
+        clock.advance(Duration::from_secs(20));
+        match node.chain().view().tip {
+            found if found.id() == tip.id() => Ok(()),
+            found => Err(format!("height {}", found.height())),
+        }
+    })
+    .await;
     assert_eq!(node.chain().base(), None);
     assert!(!data.join("headers.part").exists(), "what is not needed is removed");
     stop(node).await;

@@ -7,21 +7,29 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use farthing::checkpoint::CheckpointFault;
+use tokio::{
+    sync::{OwnedMutexGuard, oneshot},
+    time::timeout,
+};
 
 use super::{
     blame::Misdeed,
     convert::PiecesQuery,
-    limits::{MAX_HEADERS, MAX_PIECES_AT_ONCE, MAX_STALLS},
+    hearing::{Claim, ENOUGH_PEERS, Hearing},
+    limits::{CLAIM_DEADLINE, MAX_HEADERS, MAX_PIECES_AT_ONCE, MAX_STALLS},
     network::Inner,
     remote::PullError,
-    session::{Session, lock},
+    session::{Direction, Session, lock},
+    standing::Culprit,
     sync::{Outcome, SyncError},
 };
-use crate::chain::{Begun, Bootstrap, CheckpointOffer, HeaderRejection, Missing, Phase, Refusal, SessionId};
+use crate::chain::{Begun, Bootstrap, CheckpointOffer, Choice, HeaderRejection, Missing, Phase, Refusal, SessionId};
 
-/// How long one session is asked while others have the same: one that is slow keeps it from them no longer.
+/// How long one session is asked before the others have their turn.
 const TURN: Duration = Duration::from_secs(20);
+/// And how long if it has not sent by then what it was asked for last.
+const LONGEST_TURN: Duration = Duration::from_secs(120);
 /// How soon something that may be right a little later is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -30,16 +38,24 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Beginning {
     pub(super) bootstrap: Bootstrap,
     /// One session at a time is asked.
-    turn: tokio::sync::Mutex<()>,
-    /// Sessions whose headers were asked for, whatever came.
-    heard: Mutex<BTreeSet<SessionId>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Who had a say about the headers.
+    hearing: Mutex<Hearing>,
     /// What sessions offer.
     offers: Mutex<BTreeMap<SessionId, Vec<CheckpointOffer>>>,
+    /// Who gave pieces of what is being fetched, and so vouched for its digest; who has left by now too.
+    givers: Mutex<BTreeMap<SessionId, Culprit>>,
 }
 
 impl Beginning {
     pub(super) fn new(bootstrap: Bootstrap) -> Self {
-        Self { bootstrap, turn: tokio::sync::Mutex::default(), heard: Mutex::default(), offers: Mutex::default() }
+        Self {
+            bootstrap,
+            turn: Arc::default(),
+            hearing: Mutex::default(),
+            offers: Mutex::default(),
+            givers: Mutex::default(),
+        }
     }
 
     /// Whether blocks have to wait for it.
@@ -56,13 +72,38 @@ impl Beginning {
     }
 }
 
+/// The right to be asked, of one session at a time.
+struct Turn {
+    of: Arc<tokio::sync::Mutex<()>>,
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+impl Turn {
+    async fn take(of: &Arc<tokio::sync::Mutex<()>>) -> Self {
+        Self { of: Arc::clone(of), held: Some(Arc::clone(of).lock_owned().await) }
+    }
+
+    /// Waits for an answer; without the turn, once it takes long, so that mute peers, however many, cost the others
+    /// little.
+    async fn while_waiting<T>(&mut self, answer: impl Future<Output = T>) -> T {
+        let mut answer = std::pin::pin!(answer);
+        if let Ok(answer) = timeout(CLAIM_DEADLINE, &mut answer).await {
+            return answer;
+        }
+        self.held = None;
+        let answer = answer.await;
+        self.held = Some(Arc::clone(&self.of).lock_owned().await);
+        answer
+    }
+}
+
 /// Has the session do its part until the chain has begun. False if the session is over.
-pub(super) async fn run(inner: &Inner, session: &Arc<Session>) -> bool {
+pub(super) async fn run(inner: &Arc<Inner>, session: &Arc<Session>) -> bool {
     let Some(beginning) = &inner.begin else { return true };
     let mut phase = beginning.bootstrap.watch();
     let mut stalls = 0;
     while beginning.goes_on() {
-        match drive(inner, session, beginning).await {
+        match drive(inner, session, beginning, &mut stalls).await {
             Ok(Outcome::Done | Outcome::Progress) => {
                 stalls = 0;
                 continue;
@@ -92,40 +133,47 @@ pub(super) async fn run(inner: &Inner, session: &Arc<Session>) -> bool {
     true
 }
 
-async fn drive(inner: &Inner, session: &Arc<Session>, beginning: &Beginning) -> Result<Outcome, SyncError> {
-    let _turn = beginning.turn.lock().await;
+async fn drive(
+    inner: &Arc<Inner>,
+    session: &Arc<Session>,
+    beginning: &Beginning,
+    stalls: &mut u32,
+) -> Result<Outcome, SyncError> {
+    let mut turn = Turn::take(&beginning.turn).await;
     let bootstrap = &beginning.bootstrap;
     if !beginning.goes_on() {
         return Ok(Outcome::Done);
     }
     inner.note_progress();
-    if session.tip().work > bootstrap.best_header().total_work() {
-        let fetched = fetch_headers(inner, session, beginning).await;
-        if matches!(fetched, Ok(false)) {
-            return Ok(Outcome::Later);
-        }
-        lock(&beginning.heard).insert(session.id);
-        fetched?;
+    if !hear(inner, session, beginning, &mut turn).await? {
+        return Ok(Outcome::Later);
     }
     if bootstrap.phase() == Phase::Headers {
-        if others_claim_more(inner, beginning) {
+        let enough = lock(&beginning.hearing).is_enough(peers_to_hear(inner), inner.elapsed());
+        if !enough || is_held_up(inner, beginning) {
             return Ok(Outcome::Later);
         }
         bootstrap.headers_are_here();
     }
     match bootstrap.phase() {
         Phase::Headers => Ok(Outcome::Later),
-        Phase::Checkpoint => fetch_checkpoint(inner, session, beginning).await,
+        Phase::Checkpoint => fetch_checkpoint(inner, session, beginning, turn, stalls).await,
         Phase::Blocks => Ok(Outcome::Done),
     }
 }
 
-/// Whether a session that was not asked yet claims more work than the headers have.
-fn others_claim_more(inner: &Inner, beginning: &Beginning) -> bool {
+/// How many peers of this node's choice are to be heard, unless they are slow to come.
+fn peers_to_hear(inner: &Inner) -> usize {
+    let sought = if inner.config.discovery { inner.config.outbound_target.min(ENOUGH_PEERS) } else { 0 };
+    lock(&inner.kept).len().max(sought)
+}
+
+/// Whether a session claims more work than the headers have, and is to be heard before anything is settled.
+fn is_held_up(inner: &Inner, beginning: &Beginning) -> bool {
     let best = beginning.bootstrap.best_header().total_work();
-    let heard = lock(&beginning.heard);
-    let state = lock(&inner.state);
-    state.sessions.all().any(|session| session.tip().work > best && !heard.contains(&session.id))
+    let claim = |session: &Arc<Session>| Claim { culprit: session.who.culprit(), work: session.tip().work };
+    let claims: Vec<_> = lock(&inner.state).sessions.all().map(claim).collect();
+    lock(&beginning.hearing).holds_up(best, claims, inner.elapsed())
 }
 
 /// Whether a session other than this one claims more work than the headers have.
@@ -135,28 +183,51 @@ fn others_have_more(inner: &Inner, beginning: &Beginning, session: &Session) -> 
     state.sessions.all().any(|other| other.id != session.id && other.tip().work > best)
 }
 
-fn is_over(inner: &Inner, began: Duration) -> bool {
-    inner.elapsed().saturating_sub(began) >= TURN
+fn is_over(inner: &Inner, began: Duration, turn: Duration) -> bool {
+    inner.elapsed().saturating_sub(began) >= turn
 }
 
 fn stopping<E>(_: E) -> SyncError {
     SyncError::Stopping
 }
 
+/// Lets the session say what it has to say about the headers; false if its turn ends before that.
+async fn hear(inner: &Inner, session: &Session, beginning: &Beginning, turn: &mut Turn) -> Result<bool, SyncError> {
+    let (culprit, claimed) = (session.who.culprit(), session.tip().work);
+    if claimed > beginning.bootstrap.best_header().total_work() {
+        lock(&beginning.hearing).asks(culprit);
+        let all = fetch_headers(inner, session, beginning, turn).await?;
+        if !all || beginning.bootstrap.best_header().total_work() >= claimed {
+            lock(&beginning.hearing).showed(culprit);
+        }
+        if !all {
+            return Ok(false);
+        }
+    }
+    let is_chosen = session.who.direction == Direction::Outbound;
+    lock(&beginning.hearing).heard(culprit, is_chosen, inner.elapsed());
+    Ok(true)
+}
+
 /// Asks for headers until the session has no more; false if its turn ends before that.
-async fn fetch_headers(inner: &Inner, session: &Session, beginning: &Beginning) -> Result<bool, SyncError> {
+async fn fetch_headers(
+    inner: &Inner,
+    session: &Session,
+    beginning: &Beginning,
+    turn: &mut Turn,
+) -> Result<bool, SyncError> {
     let (bootstrap, began) = (&beginning.bootstrap, inner.elapsed());
     loop {
         let locator = bootstrap.locator(session.id).await.map_err(stopping)?;
-        let asked = inner.elapsed();
-        let headers = session.remote.headers(&locator).await?;
+        let (ids, asked) = (locator.ids(), inner.elapsed());
+        let headers = turn.while_waiting(inner.patience.wait(session.remote.headers(&ids))).await?;
         session.merits.answered(inner.elapsed().saturating_sub(asked));
         let count = headers.len();
-        let taken = bootstrap.take_headers(session.id, headers).await;
+        let taken = bootstrap.take_headers(session.id, locator, headers).await;
         inner.note_progress();
         match taken {
             Ok(true) if count >= MAX_HEADERS => {
-                if is_over(inner, began) && others_have_more(inner, beginning, session) {
+                if is_over(inner, began, TURN) && others_have_more(inner, beginning, session) {
                     return Ok(false);
                 }
             }
@@ -167,27 +238,43 @@ async fn fetch_headers(inner: &Inner, session: &Session, beginning: &Beginning) 
                 return Err(Misdeed::InvalidHeader(error.to_string()).into());
             }
             Err(HeaderRejection::Chain(_)) => return Err(SyncError::Stopping),
-            // It has changed to another branch meanwhile, or there is no room.
+            // It, or another one, has changed to another branch meanwhile, or there is no room.
             Err(_) => return Ok(true),
         }
     }
 }
 
-async fn fetch_checkpoint(inner: &Inner, session: &Arc<Session>, beginning: &Beginning) -> Result<Outcome, SyncError> {
+async fn fetch_checkpoint(
+    inner: &Arc<Inner>,
+    session: &Arc<Session>,
+    beginning: &Beginning,
+    turn: Turn,
+    stalls: &mut u32,
+) -> Result<Outcome, SyncError> {
     let bootstrap = &beginning.bootstrap;
     let offered = if session.who.checkpoints { session.remote.checkpoints().await? } else { Vec::new() };
     lock(&beginning.offers).insert(session.id, offered.clone());
     let (others, began) = (beginning.offered_by_others(inner, session), inner.elapsed());
-    let Some(offer) = bootstrap.choose(offered, others.clone()).await.map_err(stopping)? else {
-        bootstrap.none_will_do();
-        return Ok(Outcome::Later);
+    let offer = match bootstrap.choose(offered, others).await.map_err(stopping)? {
+        Choice::Fetch(offer) => offer,
+        Choice::WithOthers => return Ok(Outcome::Later),
+        Choice::Nothing => {
+            bootstrap.none_will_do();
+            return Ok(Outcome::Later);
+        }
     };
     loop {
-        match bootstrap.missing(&offer) {
+        let missing = bootstrap.missing(&offer);
+        // A chain that begins cannot leave its beginning: whoever claims more work is heard before it does.
+        if missing != Missing::Hashes && is_held_up(inner, beginning) {
+            return Ok(Outcome::Later);
+        }
+        match missing {
             Missing::Hashes => {
                 // It may have gone with the coming of a newer one.
-                let hashes = session.remote.checkpoint_hashes(&offer).await?;
+                let hashes = inner.patience.wait(session.remote.checkpoint_hashes(&offer)).await?;
                 let Some(hashes) = hashes else { return Ok(Outcome::Later) };
+                lock(&beginning.givers).clear();
                 if !judge(bootstrap.take_hashes(offer.clone(), hashes).await)? {
                     return Ok(Outcome::Later);
                 }
@@ -195,21 +282,44 @@ async fn fetch_checkpoint(inner: &Inner, session: &Arc<Session>, beginning: &Beg
             Missing::Pieces { from, count } => {
                 let count = count.min(MAX_PIECES_AT_ONCE);
                 let query = PiecesQuery { block: offer.block, digest: offer.digest, first: from, count };
-                let mut pieces = session.remote.checkpoint_pieces(query).await?;
+                let mut pieces = inner.patience.wait(session.remote.checkpoint_pieces(query)).await?;
                 for index in from..from + count {
-                    let Some(piece) = pieces.next().await? else { return Err(PullError::Stalled.into()) };
-                    if !judge(bootstrap.take_piece(session.id, offer.clone(), index, piece.into()).await)? {
+                    let piece = inner.patience.wait(pieces.next()).await?;
+                    let Some(piece) = piece else { return Err(PullError::Stalled.into()) };
+                    lock(&beginning.givers).insert(session.id, session.who.culprit());
+                    let taken = bootstrap.take_piece(session.id, offer.clone(), index, piece.into()).await;
+                    blame_others(inner, session, beginning, &taken);
+                    if !judge(taken)? {
                         return Ok(Outcome::Later);
                     }
+                    inner.patience.rewarded();
+                    *stalls = 0;
+                    if is_over(inner, began, LONGEST_TURN) {
+                        return Ok(Outcome::Progress);
+                    }
                 }
-                if is_over(inner, began) && others.contains(&offer) && bootstrap.missing(&offer) != Missing::Nothing {
-                    return Ok(Outcome::Later);
+                if is_over(inner, began, TURN) && bootstrap.missing(&offer) != Missing::Nothing {
+                    return Ok(Outcome::Progress);
                 }
             }
             Missing::Nothing => break,
         }
     }
-    match bootstrap.begin().await.map_err(stopping)? {
+    // Whatever becomes of the session, this goes on, and nobody has a turn before it has ended.
+    let (said, outcome) = oneshot::channel();
+    let node = Arc::clone(inner);
+    inner.spawn("peers: beginning with a checkpoint", async move {
+        let outcome = begin(&node).await;
+        drop(turn);
+        let _ = said.send(outcome);
+    });
+    outcome.await.unwrap_or(Err(SyncError::Stopping))
+}
+
+/// Begins with what was fetched. Whoever gave a piece had said that it has the checkpoint of that block under this digest.
+async fn begin(inner: &Inner) -> Result<Outcome, SyncError> {
+    let Some(beginning) = &inner.begin else { return Ok(Outcome::Done) };
+    match beginning.bootstrap.begin().await.map_err(stopping)? {
         Begun::Yes => Ok(Outcome::Done),
         Begun::Outdated => Ok(Outcome::Later),
         Begun::Failed(error) => {
@@ -217,14 +327,29 @@ async fn fetch_checkpoint(inner: &Inner, session: &Arc<Session>, beginning: &Beg
             Ok(Outcome::Later)
         }
         Begun::Refuted(fault, givers) => {
-            // Whoever gave a piece had said that it has the checkpoint of that block under this digest.
             let misdeed = Misdeed::FalseCheckpoint(fault.to_string());
-            let sessions: Vec<_> = lock(&inner.state).sessions.all().cloned().collect();
-            for giver in sessions.iter().filter(|giver| givers.contains(&giver.id) && giver.id != session.id) {
-                inner.blame(giver, &misdeed);
+            let culprits: BTreeSet<_> = {
+                let known = lock(&beginning.givers);
+                givers.iter().filter_map(|giver| known.get(giver).copied()).collect()
+            };
+            for culprit in culprits {
+                inner.blame_culprit(culprit, &misdeed);
             }
-            if givers.contains(&session.id) { Err(misdeed.into()) } else { Ok(Outcome::Later) }
+            Ok(Outcome::Later)
         }
+    }
+}
+
+/// A piece that is false in itself though the digest covers it: all who gave others had vouched for that digest.
+fn blame_others(inner: &Inner, session: &Session, beginning: &Beginning, taken: &Result<(), Refusal>) {
+    let Err(Refusal::Fault(fault)) = taken else { return };
+    if matches!(fault, CheckpointFault::WrongPiece { .. }) {
+        return;
+    }
+    let misdeed = Misdeed::FalseCheckpoint(fault.to_string());
+    let givers: BTreeSet<_> = lock(&beginning.givers).values().copied().collect();
+    for culprit in givers.into_iter().filter(|giver| *giver != session.who.culprit()) {
+        inner.blame_culprit(culprit, &misdeed);
     }
 }
 

@@ -232,17 +232,19 @@ impl Client {
         Ok(ask!(self, ANSWER_DEADLINE, MAX_MESSAGE_BYTES, get_checkpoints, request)?.checkpoints)
     }
 
+    /// Its deadline is the caller's, at most the longest that one has patience for.
     pub(super) async fn checkpoint_hashes(&self, query: wire::CheckpointHashesQuery) -> Result<Bytes, CallError> {
         let request = wire::GetCheckpointHashesRequest { session_id: self.session_id.clone(), query: Some(query) };
-        Ok(ask!(self, ANSWER_DEADLINE, CHECKPOINT_HASHES_BYTES, get_checkpoint_hashes, request)?.hashes)
+        Ok(ask!(self, MAX_PATIENCE, CHECKPOINT_HASHES_BYTES, get_checkpoint_hashes, request)?.hashes)
     }
 
+    /// Its deadline is the caller's, at most the longest that one has patience for.
     pub(super) async fn checkpoint_pieces(
         &self,
         query: wire::CheckpointPiecesQuery,
     ) -> Result<Streaming<wire::GetCheckpointPiecesResponse>, CallError> {
         let request = wire::GetCheckpointPiecesRequest { session_id: self.session_id.clone(), query: Some(query) };
-        ask!(self, ANSWER_DEADLINE, CHECKPOINT_PIECE_BYTES, get_checkpoint_pieces, request)
+        ask!(self, MAX_PATIENCE, CHECKPOINT_PIECE_BYTES, get_checkpoint_pieces, request)
     }
 
     pub(super) async fn exchange_peers(

@@ -22,6 +22,7 @@ mod feelers;
 mod fetch;
 mod follow;
 mod handshake;
+mod hearing;
 mod hub;
 mod keep;
 mod known;

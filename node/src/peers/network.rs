@@ -422,21 +422,25 @@ impl Inner {
 
     /// Counts a misdeed against the peer that committed it, and nobody else. Ends its sessions if it is banned.
     pub(super) fn blame(&self, session: &Session, misdeed: &Misdeed) {
-        let culprit = session.who.culprit();
+        self.blame_culprit(session.who.culprit(), misdeed);
+        // It may be a session that just left the table.
+        session.end.cancel();
+    }
+
+    /// The same where the session may be over.
+    pub(super) fn blame_culprit(&self, culprit: Culprit, misdeed: &Misdeed) {
         let (now, elapsed) = (self.env.clock().now(), self.elapsed());
         let mut state = lock(&self.state);
         let state = &mut *state;
         match state.standing.blame(culprit, misdeed, now, elapsed) {
             Verdict::Scored(points) => {
-                tracing::debug!(peer = %session.who.address, points, %misdeed, "a peer misbehaved");
+                tracing::debug!(peer = %culprit, points, %misdeed, "a peer misbehaved");
             }
             Verdict::Banned(ban) => {
                 tracing::warn!(peer = %culprit, reason = %ban.reason, until_ms = ban.until.get(), "peer banned");
                 state.shut_out(culprit);
             }
         }
-        // It may be a session that just left the table.
-        session.end.cancel();
     }
 
     /// Puts an address that somebody told of into the book.

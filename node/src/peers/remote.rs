@@ -239,7 +239,7 @@ impl Remote {
         Ok(checkpoints_from_wire(answer)?)
     }
 
-    /// Hashes of a checkpoint's pieces; none if the peer does not have it, or no longer.
+    /// Hashes of a checkpoint's pieces; none if the peer does not have it, or no longer. Has no deadline of its own.
     pub(super) async fn checkpoint_hashes(&self, offer: &Offer) -> Result<Option<Vec<Hash>>, PullError> {
         let query = wire::CheckpointHashesQuery {
             block_id: id_to_wire(offer.block.as_bytes()),
@@ -250,7 +250,7 @@ impl Remote {
             Self::Caller(caller) => {
                 let item = wire::want::Item::CheckpointHashes(query);
                 let mut want = caller.want(WantKind::CheckpointHashes, item).await?;
-                match want.next_within(ANSWER_DEADLINE).await? {
+                match want.next().await {
                     Delivery::CheckpointHashes(hashes) => hashes,
                     _ => Bytes::new(),
                 }
@@ -363,14 +363,11 @@ pub(super) enum PieceStream {
 }
 
 impl PieceStream {
-    /// The next piece; none at the end, or if the peer does not have it, or no longer.
+    /// The next piece; none at the end, or if the peer does not have it, or no longer. Has no deadline of its own.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
         let bytes = match self {
-            Self::Stream(stream) => {
-                let message = timeout(ANSWER_DEADLINE, stream.message()).await.map_err(|_| PullError::Stalled)?;
-                message.map_err(CallError::from)?.map(|answer| answer.piece)
-            }
-            Self::Want(want) => match want.next_within(ANSWER_DEADLINE).await? {
+            Self::Stream(stream) => stream.message().await.map_err(CallError::from)?.map(|answer| answer.piece),
+            Self::Want(want) => match want.next().await {
                 Delivery::CheckpointPiece(bytes) => Some(bytes),
                 _ => None,
             },

@@ -96,7 +96,7 @@ impl Haste {
 
 /// Goes after the peer's tips for as long as the session lasts: each until there is nothing more to get from it, for a
 /// branch of equal work that is announced behind the tip does not stand for it.
-pub(super) async fn run(inner: &Inner, session: &Arc<Session>) {
+pub(super) async fn run(inner: &Arc<Inner>, session: &Arc<Session>) {
     if !checkpoint::run(inner, session).await {
         return;
     }

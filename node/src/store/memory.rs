@@ -39,7 +39,16 @@ struct State {
     base: Option<Arc<Base>>,
     /// Keys that came with what the chain begins with.
     base_keys: HashMap<Address, PublicKey>,
+    given: Vec<Given>,
     closed: bool,
+}
+
+/// A checkpoint for others.
+#[derive(Debug)]
+struct Given {
+    offer: Offer,
+    hashes: Vec<Hash>,
+    pieces: Vec<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -74,12 +83,21 @@ impl MemoryStore {
         (Self { genesis: *params.genesis_id(), state: Mutex::new(state) }, recovered)
     }
 
+    /// Offers a checkpoint to others from now on; the twin makes none itself.
+    pub fn give(&self, offer: Offer, hashes: Vec<Hash>, pieces: Vec<Vec<u8>>) {
+        self.lock().given.push(Given { offer, hashes, pieces });
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    fn given(&self, block: &BlockId, digest: &Hash) -> Option<&Given> {
+        self.given.iter().find(|given| given.offer.block == *block && given.offer.digest == *digest)
+    }
+
     fn insert(&mut self, new: NewBlock) -> LogPlace {
         if let Some(place) = self.blocks.get(&new.id).and_then(|stored| stored.place) {
             return place;
@@ -303,15 +321,16 @@ impl Store for MemoryStore {
     }
 
     fn offers(&self) -> Vec<Offer> {
-        Vec::new()
+        self.lock().given.iter().map(|given| given.offer.clone()).collect()
     }
 
-    fn offered_hashes(&self, _: &BlockId, _: &Hash) -> Option<Vec<Hash>> {
-        None
+    fn offered_hashes(&self, block: &BlockId, digest: &Hash) -> Option<Vec<Hash>> {
+        self.lock().given(block, digest).map(|given| given.hashes.clone())
     }
 
-    fn offered_piece(&self, _: &BlockId, _: &Hash, _: u64) -> Option<Vec<u8>> {
-        None
+    fn offered_piece(&self, block: &BlockId, digest: &Hash, index: u64) -> Option<Vec<u8>> {
+        let index = usize::try_from(index).ok()?;
+        self.lock().given(block, digest)?.pieces.get(index).cloned()
     }
 
     fn maybe_checkpoint(&self, _: &Arc<ChainView>) {}

@@ -33,7 +33,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub use base::{BASE_HEADERS, Base, BeginError, Beginning, HeaderFile, Spool};
+pub use base::{BASE_HEADERS, Base, BeginError, Beginning, FETCHED_HEADERS, HeaderFile, Spool};
 pub use disk::DiskStore;
 pub use error::StoreError;
 pub use memory::MemoryStore;

@@ -18,8 +18,8 @@ use crate::{
     store::{Beginning, HeaderFile, Spool, checkpoint::Offer},
 };
 
-/// Checkpoints that are remembered to be false; the oldest is forgotten first.
-const MAX_REFUTED: usize = 1_000;
+/// Checkpoints that are remembered for one reason, such as that they are false; the oldest is forgotten first.
+const MAX_REMEMBERED: usize = 1_000;
 
 /// What of a checkpoint is to be asked for next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,17 +118,17 @@ impl Download {
     }
 }
 
-/// Checkpoints that turned out to be false.
+/// Checkpoints that something was found out about.
 #[derive(Debug, Default)]
-pub(super) struct Refuted(VecDeque<(BlockId, Hash)>);
+pub(super) struct Remembered(VecDeque<(BlockId, Hash)>);
 
-impl Refuted {
+impl Remembered {
     pub(super) fn has(&self, offer: &Offer) -> bool {
         self.0.contains(&(offer.block, offer.digest))
     }
 
     pub(super) fn put(&mut self, offer: &Offer) {
-        if self.0.len() >= MAX_REFUTED {
+        if self.0.len() >= MAX_REMEMBERED {
             self.0.pop_front();
         }
         self.0.push_back((offer.block, offer.digest));

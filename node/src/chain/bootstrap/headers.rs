@@ -36,8 +36,18 @@ pub(super) struct Headers {
     main: Option<HeaderFile>,
     challenger: Option<(SessionId, HeaderFile)>,
     genesis: HeaderContext,
-    /// What was last asked from: an answer begins behind one of these.
-    asked: Vec<(BlockId, Height)>,
+}
+
+/// What a session was asked from: its answer begins behind one of these.
+#[derive(Debug, Clone)]
+pub struct Asked(Vec<(BlockId, Height)>);
+
+impl Asked {
+    /// The locator.
+    #[must_use]
+    pub fn ids(&self) -> Vec<BlockId> {
+        self.0.iter().map(|(id, _)| *id).collect()
+    }
 }
 
 impl Headers {
@@ -49,7 +59,7 @@ impl Headers {
         let genesis = HeaderContext::genesis(chain.params());
         let challenger_path = data_dir.join(CHALLENGER);
         let disk = Arc::clone(disk);
-        Ok(Self { disk, challenger_path, main: Some(main), challenger: None, genesis, asked: Vec::new() })
+        Ok(Self { disk, challenger_path, main: Some(main), challenger: None, genesis })
     }
 
     pub(super) fn best(&self) -> HeaderContext {
@@ -88,27 +98,27 @@ impl Headers {
     }
 
     /// Ids from the tip that this session is to go on from, back to genesis at growing distances.
-    pub(super) fn locator(&mut self, session: SessionId) -> Result<Vec<BlockId>, StoreError> {
-        self.asked.clear();
-        let Some(main) = &self.main else { return Ok(Vec::new()) };
+    pub(super) fn locator(&self, session: SessionId) -> Result<Asked, StoreError> {
+        let mut asked = Vec::new();
+        let Some(main) = &self.main else { return Ok(Asked(asked)) };
         let mut height = main.tip().height();
         if let Some((_, challenger)) = self.challenger.as_ref().filter(|(owner, _)| *owner == session) {
-            self.asked.push((challenger.tip().id(), challenger.tip().height()));
+            asked.push((challenger.tip().id(), challenger.tip().height()));
             height = challenger.parent().height();
         }
         let mut step = 1;
-        while self.asked.len() < MAX_LOCATOR {
-            self.asked.extend(main.at(height)?.map(|context| (context.id(), height)));
+        while asked.len() < MAX_LOCATOR {
+            asked.extend(main.at(height)?.map(|context| (context.id(), height)));
             let Some(lower) = height.checked_sub(step) else { break };
             height = lower;
-            if self.asked.len() >= DENSE {
+            if asked.len() >= DENSE {
                 step *= 2;
             }
         }
-        if self.asked.last().map(|(id, _)| *id) != Some(self.genesis.id()) {
-            self.asked.push((self.genesis.id(), Height::GENESIS));
+        if asked.last().map(|(id, _)| *id) != Some(self.genesis.id()) {
+            asked.push((self.genesis.id(), Height::GENESIS));
         }
-        Ok(self.asked.iter().map(|(id, _)| *id).collect())
+        Ok(Asked(asked))
     }
 
     /// Takes an answer; true if it leads any further.
@@ -117,6 +127,7 @@ impl Headers {
         params: &Params,
         now: TimeMs,
         session: SessionId,
+        asked: &Asked,
         headers: &[Header],
     ) -> Result<bool, HeaderRejection> {
         let (Some(first), Some(main)) = (headers.first(), &mut self.main) else { return Ok(false) };
@@ -128,8 +139,13 @@ impl Headers {
             extend(challenger, params, now, most, headers)?;
             return self.settle().map(|()| true);
         }
-        let asked = self.asked.iter().find(|(id, _)| *id == first.previous).map(|(_, height)| *height);
-        let mut at = asked.ok_or(HeaderRejection::Orphan { missing: first.previous })?;
+        let orphan = HeaderRejection::Orphan { missing: first.previous };
+        let asked = asked.0.iter().find(|(id, _)| *id == first.previous).map(|(_, height)| *height);
+        let mut at = asked.ok_or_else(|| orphan.clone())?;
+        // Another session may have led to another branch meanwhile.
+        if main.at(at)?.is_none_or(|context| context.id() != first.previous) {
+            return Err(orphan);
+        }
         // What is known already is passed over.
         let mut rest = headers;
         while let Some((next, behind)) = rest.split_first() {
@@ -145,7 +161,7 @@ impl Headers {
             extend(main, params, now, most, rest)?;
             return Ok(true);
         }
-        let fork = main.at(at)?.ok_or(HeaderRejection::Orphan { missing: first.previous })?;
+        let fork = main.at(at)?.ok_or(orphan)?;
         self.drop_challenger();
         let mut challenger = HeaderFile::create(&self.disk, &self.challenger_path, fork)?;
         let extended = extend(&mut challenger, params, now, most, rest);
@@ -236,7 +252,7 @@ mod tests {
         let genesis = HeaderContext::genesis(&params);
         let main = HeaderFile::create(&disk, Path::new("/data/headers.part"), genesis).unwrap();
         let challenger_path = PathBuf::from("/data/headers.challenger");
-        Headers { disk, challenger_path, main: Some(main), challenger: None, genesis, asked: Vec::new() }
+        Headers { disk, challenger_path, main: Some(main), challenger: None, genesis }
     }
 
     fn now() -> TimeMs {
@@ -244,11 +260,11 @@ mod tests {
     }
 
     fn ask_and_take(headers: &mut Headers, session: SessionId, all: &[HeaderContext]) -> Result<bool, HeaderRejection> {
-        let locator = headers.locator(session).unwrap();
+        let asked = headers.locator(session).unwrap();
         // As an honest peer answers: behind the first id that is on its branch.
         let known = |id: &BlockId| all.iter().position(|context| context.id() == *id).map(|at| at + 1);
-        let from = locator.iter().find_map(known).unwrap_or(0);
-        headers.take(&dev(), now(), session, &of(&all[from..(from + 7).min(all.len())]))
+        let from = asked.ids().iter().find_map(known).unwrap_or(0);
+        headers.take(&dev(), now(), session, &asked, &of(&all[from..(from + 7).min(all.len())]))
     }
 
     #[test]
@@ -279,6 +295,23 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_to_what_was_asked_on_a_branch_that_was_left_meanwhile_is_nobodys_fault_and_not_taken() {
+        let disk = MemDisk::new();
+        let mut headers = empty(&disk);
+        let genesis = HeaderContext::genesis(&dev());
+        let (old, heavier) = (branch(genesis, 20, 0), branch(genesis, 20, 1));
+        let asked = headers.locator(ONE).unwrap();
+        headers.take(&dev(), now(), ONE, &asked, &of(&old[..10])).unwrap();
+        let slow = headers.locator(ONE).unwrap();
+        let asked = headers.locator(TWO).unwrap();
+        headers.take(&dev(), now(), TWO, &asked, &of(&heavier)).unwrap();
+        assert_eq!(headers.best(), heavier[19]);
+        let late = headers.take(&dev(), now(), ONE, &slow, &of(&old[10..])).unwrap_err();
+        assert!(matches!(late, HeaderRejection::Orphan { missing } if missing == old[9].id()), "{late}");
+        assert_eq!(headers.best(), heavier[19]);
+    }
+
+    #[test]
     fn a_header_that_breaks_a_rule_is_refused_and_those_before_it_stay() {
         let disk = MemDisk::new();
         let mut headers = empty(&disk);
@@ -287,8 +320,8 @@ mod tests {
         while bad[4].has_work() {
             bad[4].nonce += 1;
         }
-        headers.locator(ONE).unwrap();
-        let error = headers.take(&dev(), now(), ONE, &bad).unwrap_err();
+        let asked = headers.locator(ONE).unwrap();
+        let error = headers.take(&dev(), now(), ONE, &asked, &bad).unwrap_err();
         assert!(matches!(error, HeaderRejection::Invalid { at: 4, .. }), "{error}");
         assert_eq!(headers.best(), good[3]);
     }
@@ -313,8 +346,8 @@ mod tests {
         let memory = MemDisk::new();
         let mut headers = empty(&memory);
         let good = branch(HeaderContext::genesis(&dev()), 6, 0);
-        headers.locator(ONE).unwrap();
-        headers.take(&dev(), now(), ONE, &of(&good)).unwrap();
+        let asked = headers.locator(ONE).unwrap();
+        headers.take(&dev(), now(), ONE, &asked, &of(&good)).unwrap();
         drop(headers);
         let disk: Arc<dyn Disk> = Arc::new(memory.clone());
         let resumed = Headers::resume(&chain.chain, &disk, Path::new("/data")).unwrap();

@@ -6,9 +6,11 @@
 
 mod download;
 mod headers;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,23 +20,25 @@ use farthing_consensus::HeaderContext;
 use tokio::sync::watch;
 
 pub use download::Missing;
+pub use headers::Asked;
 
 use self::{
-    download::{Download, Refuted},
+    download::{Download, Remembered},
     headers::Headers,
 };
 use super::{Chain, HeaderRejection, SessionId};
 use crate::{
     env::Disk,
-    store::{BASE_HEADERS, BeginError, HeaderFile, StoreError, checkpoint::Offer},
+    store::{BASE_HEADERS, BeginError, FETCHED_HEADERS, HeaderFile, StoreError, checkpoint::Offer},
 };
 
-/// Headers while they are fetched, in the data directory.
-const HEADERS: &str = "headers.part";
 /// Headers of a branch that may turn out to be heavier.
 const CHALLENGER: &str = "headers.challenger";
-/// How long peers are asked for a checkpoint that will do before all blocks are executed instead.
+/// How long peers are asked for a checkpoint that will do, or for a chain long enough to have one, before all blocks are
+/// executed instead.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is said what is waited for.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What an operator decides about beginning with a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,17 @@ pub enum Refusal {
     Store(#[from] StoreError),
 }
 
+/// What to fetch of what a session offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// This one.
+    Fetch(Offer),
+    /// Nothing: what is being fetched is with others.
+    WithOthers,
+    /// Nothing, and nothing is being fetched.
+    Nothing,
+}
+
 /// How an attempt to begin ended.
 #[derive(Debug)]
 pub enum Begun {
@@ -97,15 +112,36 @@ struct Inner {
     options: BootstrapOptions,
     phase: watch::Sender<Phase>,
     state: Mutex<State>,
-    /// When it was first said that nobody has a checkpoint that will do.
-    waits_since: Mutex<Option<Duration>>,
 }
 
 #[derive(Debug)]
 struct State {
     headers: Headers,
     download: Option<Download>,
-    refuted: Refuted,
+    refuted: Remembered,
+    waits: Waits,
+}
+
+/// Since when there is nothing to do but to wait.
+#[derive(Debug, Default)]
+struct Waits {
+    /// For a chain that is long enough: since this was the best header.
+    longer: Option<(BlockId, Duration)>,
+    /// For a peer that has a checkpoint that will do.
+    checkpoint: Option<Duration>,
+    /// When it was last said.
+    said: Option<Duration>,
+}
+
+impl Waits {
+    /// Whether it is to be said again.
+    fn say(&mut self, now: Duration) -> bool {
+        let again = self.said.is_none_or(|said| now.saturating_sub(said) >= SAY_AGAIN);
+        if again {
+            self.said = Some(now);
+        }
+        again
+    }
 }
 
 impl Bootstrap {
@@ -128,7 +164,7 @@ impl Bootstrap {
             .run_blocking(move || {
                 let headers = Headers::resume(&chain, &disk, &data_dir)?;
                 chain.set_waiting(true);
-                let state = State { headers, download: None, refuted: Refuted::default() };
+                let state = State { headers, download: None, refuted: Remembered::default(), waits: Waits::default() };
                 Ok(Some(Self(Arc::new(Inner {
                     chain,
                     disk,
@@ -136,7 +172,6 @@ impl Bootstrap {
                     options,
                     phase: watch::Sender::new(Phase::Headers),
                     state: Mutex::new(state),
-                    waits_since: Mutex::default(),
                 }))))
             })
             .await
@@ -170,19 +205,24 @@ impl Bootstrap {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn locator(&self, session: SessionId) -> Result<Vec<BlockId>, StoreError> {
+    pub async fn locator(&self, session: SessionId) -> Result<Asked, StoreError> {
         self.run(move |inner| inner.lock().headers.locator(session)).await
     }
 
-    /// Takes headers that a session sent in answer to the last locator; true if that leads any further.
+    /// Takes headers that a session sent in answer to a locator; true if that leads any further.
     ///
     /// # Errors
     /// Why a header is not taken; those before it are.
-    pub async fn take_headers(&self, session: SessionId, headers: Vec<Header>) -> Result<bool, HeaderRejection> {
+    pub async fn take_headers(
+        &self,
+        session: SessionId,
+        asked: Asked,
+        headers: Vec<Header>,
+    ) -> Result<bool, HeaderRejection> {
         self.run(move |inner| {
             let (params, now) = (inner.chain.params().clone(), inner.chain.shared.env.clock().now());
             let mut state = inner.lock();
-            let moved = state.headers.take(&params, now, session, &headers)?;
+            let moved = state.headers.take(&params, now, session, &asked, &headers)?;
             let State { headers, download, .. } = &mut *state;
             if download.as_ref().is_some_and(|download| !headers.holds(&download.offer).unwrap_or(false)) {
                 tracing::info!(
@@ -195,35 +235,53 @@ impl Bootstrap {
         .await
     }
 
-    /// Every peer was heard: goes on with the checkpoint, or, on a chain too short for one, with all blocks.
+    /// Enough peers were heard: goes on with the checkpoint, or, on a chain that stays too short for one, with all blocks.
+    /// A peer may be as new as this node: that it has no longer chain says little of the others.
     pub fn headers_are_here(&self) {
-        let best = self.best_header();
-        let BootstrapOptions { depth, minimum_work, .. } = self.0.options;
+        let (now, BootstrapOptions { depth, minimum_work, .. }) = (self.0.elapsed(), self.0.options);
+        let mut state = self.0.lock();
+        let State { headers, waits, .. } = &mut *state;
+        let best = headers.best();
         if best.total_work() < minimum_work {
+            if waits.say(now) {
+                let (height, work) = (best.height(), best.total_work());
+                tracing::info!(%height, %work, %minimum_work, "no peer's headers show the work that --minimum-work asks for; waiting for more");
+            }
             return;
         }
-        if best.height().get() <= depth {
-            tracing::info!(height = %best.height(), depth, "the chain is too short for a checkpoint; executing all blocks");
-            return self.finish();
+        if best.height().get() > depth {
+            drop(state);
+            tracing::info!(height = %best.height(), id = %best.id(), "all headers are here; looking for a checkpoint");
+            self.0.phase.send_replace(Phase::Checkpoint);
+            return;
         }
-        tracing::info!(height = %best.height(), id = %best.id(), "all headers are here; looking for a checkpoint");
-        self.0.phase.send_replace(Phase::Checkpoint);
+        let since = match waits.longer {
+            Some((id, since)) if id == best.id() => since,
+            _ => now,
+        };
+        waits.longer = Some((best.id(), since));
+        if now.saturating_sub(since) >= PATIENCE {
+            drop(state);
+            tracing::info!(height = %best.height(), depth, "the chain is too short for a checkpoint; executing all blocks");
+            self.finish();
+        }
     }
 
-    /// Chooses what to fetch of what a session offers. `others` is what the sessions that are there offer.
+    /// Chooses what to fetch of what a session offers. `others` is what the other sessions that are there offer.
     ///
     /// # Errors
     /// When headers cannot be read.
-    pub async fn choose(&self, offered: Vec<Offer>, others: Vec<Offer>) -> Result<Option<Offer>, StoreError> {
+    pub async fn choose(&self, offered: Vec<Offer>, others: Vec<Offer>) -> Result<Choice, StoreError> {
         self.run(move |inner| {
             let mut state = inner.lock();
-            let State { headers, download, refuted } = &mut *state;
-            if let Some(current) = download.as_ref().map(|download| &download.offer) {
+            let State { headers, download, refuted, waits } = &mut *state;
+            if let Some(Download { offer: current, .. }) = download {
+                waits.checkpoint = None;
                 if offered.contains(current) {
-                    return Ok(Some(current.clone()));
+                    return Ok(Choice::Fetch(current.clone()));
                 }
                 if others.contains(current) {
-                    return Ok(None);
+                    return Ok(Choice::WithOthers);
                 }
                 tracing::info!(height = %current.height, "nobody has the checkpoint any more; looking for another");
                 *download = None;
@@ -239,20 +297,20 @@ impl Bootstrap {
                     best = Some(offer);
                 }
             }
-            if best.is_some() {
-                *inner.waits_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            }
-            Ok(best)
+            Ok(best.map_or(Choice::Nothing, |best| {
+                waits.checkpoint = None;
+                Choice::Fetch(best)
+            }))
         })
         .await
     }
 
-    /// Nobody who was asked has a checkpoint that will do. After a while all blocks are executed instead.
+    /// A peer that was asked has no checkpoint that will do. Once nobody has had one for a while, all blocks are executed
+    /// instead.
     pub fn none_will_do(&self) {
-        let now = self.0.chain.shared.env.clock().elapsed();
-        let mut since = self.0.waits_since.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = *since.get_or_insert(now);
-        if now.saturating_sub(since) >= PATIENCE && self.0.lock().download.is_none() {
+        let now = self.0.elapsed();
+        let since = *self.0.lock().waits.checkpoint.get_or_insert(now);
+        if now.saturating_sub(since) >= PATIENCE {
             let depth = self.0.options.depth;
             tracing::warn!(depth, "no peer has a checkpoint that is deep enough; executing all blocks instead");
             self.finish();
@@ -276,8 +334,15 @@ impl Bootstrap {
         self.run(move |inner| {
             let directory = inner.data_dir.join("checkpoints");
             let params = inner.chain.params();
+            let mut state = inner.lock();
+            // The branch that holds it may have been left meanwhile.
+            if !state.headers.holds(&offer)? {
+                return Err(Refusal::Outdated);
+            }
+            // The one before has to go first: its file would have the same name.
+            state.download = None;
             let begun = Download::begin(&inner.disk, &directory, params, offer, hashes, inner.options.reserve_bytes)?;
-            inner.lock().download = Some(begun);
+            state.download = Some(begun);
             Ok(())
         })
         .await
@@ -296,7 +361,7 @@ impl Bootstrap {
     ) -> Result<(), Refusal> {
         self.run(move |inner| {
             let mut state = inner.lock();
-            let State { headers, download, refuted } = &mut *state;
+            let State { headers, download, refuted, .. } = &mut *state;
             let current = download.as_mut().filter(|download| download.offer == offer).ok_or(Refusal::Outdated)?;
             let taken = current.take(session, index, &bytes, headers);
             if let Err(Refusal::Fault(fault)) = &taken
@@ -311,10 +376,11 @@ impl Bootstrap {
         .await
     }
 
-    /// Begins with the checkpoint, all of whose pieces are here.
+    /// Begins with the checkpoint, all of whose pieces are here. Not to be given up half-way: what comes after the store
+    /// has answered would not be done.
     ///
     /// # Errors
-    /// When the headers cannot be read.
+    /// When the headers cannot be read, or the node has to stop.
     pub async fn begin(&self) -> Result<Begun, StoreError> {
         let taken = self.run(|inner| inner.take_beginning()).await?;
         let Some((beginning, offer, givers)) = taken else { return Ok(Begun::Outdated) };
@@ -326,6 +392,12 @@ impl Bootstrap {
             Err(BeginError::Fault(fault)) => {
                 self.0.lock().refuted.put(&offer);
                 Begun::Refuted(fault, givers)
+            }
+            // Nobody knows what is on the disk: the record that makes it the chain's beginning may be, and it needs the
+            // headers where they are now. The next start looks.
+            Err(BeginError::Store(error)) if error.is_fatal() => return Err(error),
+            Err(error) if self.0.chain.shared.store.poisoned().is_some() => {
+                return Err(StoreError::Poisoned(error.to_string()));
             }
             Err(BeginError::Store(error)) => Begun::Failed(error),
             Err(error @ BeginError::NotEmpty(_)) => {
@@ -362,6 +434,10 @@ impl Bootstrap {
 }
 
 impl Inner {
+    fn elapsed(&self) -> Duration {
+        self.chain.shared.env.clock().elapsed()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -379,8 +455,8 @@ impl Inner {
 }
 
 /// The file of headers that an earlier run left, under whichever name.
-fn left_headers(chain: &Chain, disk: &Arc<dyn Disk>, data_dir: &std::path::Path) -> Result<HeaderFile, StoreError> {
-    let (path, settled) = (data_dir.join(HEADERS), data_dir.join(BASE_HEADERS));
+fn left_headers(chain: &Chain, disk: &Arc<dyn Disk>, data_dir: &Path) -> Result<HeaderFile, StoreError> {
+    let (path, settled) = (data_dir.join(FETCHED_HEADERS), data_dir.join(BASE_HEADERS));
     if disk.exists(&settled).map_err(StoreError::io("looking for a file of headers", &settled))? {
         // The last step was never done: nothing stands on it.
         disk.rename(&settled, &path).map_err(StoreError::io("naming a file of headers", &path))?;

@@ -1,5 +1,6 @@
 //! Real nodes without a disk: chain, mempool and network of each in this process, over loopback.
 
+mod checkpoint;
 mod compact;
 mod download;
 mod finality;
@@ -20,14 +21,14 @@ use tokio::time::{Instant, sleep, timeout};
 use self::switch::Switch;
 use super::{BookStore, MemoryBookStore, Network, PeersConfig, PeersDeps, methods};
 use crate::{
-    chain::{self, Accepted, Chain, ChainView, Origin},
+    chain::{self, Accepted, Bootstrap, BootstrapOptions, Chain, ChainView, Origin},
     config::HostPort,
     env::Env,
     mempool::{self, MemoryJournal, Mempool, PoolLimits, Source},
     server::{MethodTable, ServerSettings, serve},
     store::MemoryStore,
     tasks::Tasks,
-    testing::mine,
+    testing::{TestCheckpoint, dev, mine},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,6 +41,35 @@ struct Node {
     tasks: Tasks,
     address: SocketAddr,
     switch: Switch,
+}
+
+/// What a node is made of.
+struct Parts {
+    network: Known,
+    config: PeersConfig,
+    book: Arc<dyn BookStore>,
+    settings: chain::Settings,
+    table: MethodTable,
+    env: Env,
+    /// How its chain begins with a checkpoint, if it is to.
+    begin: Option<BootstrapOptions>,
+    /// A checkpoint that it offers.
+    gives: Option<TestCheckpoint>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            network: Known::Dev,
+            config: alone(),
+            book: Arc::new(MemoryBookStore::default()),
+            settings: chain::Settings::default(),
+            table: methods(&dev()),
+            env: Env::system().unwrap(),
+            begin: None,
+            gives: None,
+        }
+    }
 }
 
 /// Only sessions that the test asks for.
@@ -78,11 +108,24 @@ impl Node {
         settings: chain::Settings,
         table: MethodTable,
     ) -> Self {
+        Self::build(Parts { network, config, book: store, settings, table, ..Parts::default() }).await
+    }
+
+    /// A node whose chain is to begin with a checkpoint.
+    async fn to_begin(config: PeersConfig, env: Env, options: BootstrapOptions) -> Self {
+        Self::build(Parts { config, env, begin: Some(options), ..Parts::default() }).await
+    }
+
+    async fn build(parts: Parts) -> Self {
+        let Parts { network, config, book: store, settings, table, env, begin, gives } = parts;
         let params: Arc<Params> = Arc::new(network.params().clone());
         let switch = Switch::default();
-        let env = Env::system().unwrap().with_net(switch.clone());
+        let env = env.with_net(switch.clone());
         let tasks = Tasks::new();
         let (blocks, _) = MemoryStore::new(&params);
+        if let Some(TestCheckpoint { offer, hashes, pieces }) = gives {
+            blocks.give(offer, hashes, pieces);
+        }
         let view = ChainView::genesis(&params);
         let chain =
             chain::start(Arc::clone(&params), env.clone(), Arc::new(blocks), view, Vec::new(), settings, &tasks);
@@ -96,8 +139,12 @@ impl Node {
         let listener = env.net().listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
         let config = PeersConfig { listen_port: Some(address.port()), ..config };
+        let bootstrap = match begin {
+            Some(options) => Bootstrap::start(&chain, "/data".into(), options).await.unwrap(),
+            None => None,
+        };
         let (chain_of, mempool_of, tasks_of) = (chain.clone(), mempool.clone(), tasks.clone());
-        let deps = PeersDeps { env, chain: chain_of, mempool: mempool_of, tasks: tasks_of, store, bootstrap: None };
+        let deps = PeersDeps { env, chain: chain_of, mempool: mempool_of, tasks: tasks_of, store, bootstrap };
         let network = Network::start(deps, config).await;
         let routes = tonic::service::Routes::new(network.service());
         tasks.spawn("p2p", serve(listener, routes, ServerSettings::peers(table), tasks.token().clone()));

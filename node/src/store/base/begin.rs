@@ -1,6 +1,10 @@
 //! How a store begins with a checkpoint, and how it finds that again in the log.
 
-use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use farthing::{
     Coinbase, Hash, Height, Mites, PublicKey, RangePeaks,
@@ -9,7 +13,7 @@ use farthing::{
 };
 use farthing_consensus::{AccountTree, Entry, HeaderContext};
 
-use super::{BASE_HEADERS, Base, BasePlace, BeginError, Beginning, HeaderFile};
+use super::{BASE_HEADERS, Base, BasePlace, BeginError, Beginning, FETCHED_HEADERS, HeaderFile};
 use crate::{
     ledger::{ChainView, range_leaf},
     store::{
@@ -229,11 +233,20 @@ impl DiskStore {
     pub(in crate::store) fn take_base_again(&self, base: &BasePlace, end: LogPosition) -> Result<(), StoreError> {
         let path = self.base_headers();
         let lost = |reason: &str| StoreError::BaseLost { path: path.clone(), reason: reason.to_owned() };
-        if !self.disk.exists(&path).map_err(StoreError::io("looking for a file of headers", &path))? {
+        let there = |path: &Path| self.disk.exists(path).map_err(StoreError::io("looking for a file of headers", path));
+        let open = |path: &Path| HeaderFile::open(&self.disk, path, HeaderContext::genesis(&self.params));
+        let fits = |headers: &HeaderFile| headers.tip().id() == base.id && headers.tip().height() == base.height;
+        let fetched = self.data_dir.join(FETCHED_HEADERS);
+        let headers = if there(&path)? {
+            open(&path)?
+        } else if there(&fetched)? {
+            // Whoever stopped before it knew whether the record is on the disk may have taken the name back.
+            let headers = open(&fetched)?;
+            if fits(&headers) { headers.settle_as(&path)? } else { return Err(lost("it is missing")) }
+        } else {
             return Err(lost("it is missing"));
-        }
-        let headers = HeaderFile::open(&self.disk, &path, HeaderContext::genesis(&self.params))?;
-        if headers.tip().id() != base.id || headers.tip().height() != base.height {
+        };
+        if !fits(&headers) {
             return Err(lost("it does not end with the block that the chain begins with"));
         }
         self.take_base(base, end, &headers)

@@ -24,6 +24,8 @@ use super::{LogPlace, StoreError};
 
 /// Name of the file of headers below the block that the chain begins with, in the data directory.
 pub const BASE_HEADERS: &str = "headers.base";
+/// Name of the file of headers while they are fetched.
+pub const FETCHED_HEADERS: &str = "headers.part";
 /// Most coinbases that can wait: the longest `reward_delay` that parameters may have.
 const MAX_COINBASES: usize = 10_000;
 

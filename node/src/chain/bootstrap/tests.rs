@@ -1,0 +1,184 @@
+//! What becomes of headers and checkpoints that peers send, over a clock that is moved by hand and a disk that fails.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use farthing::Work;
+
+use super::{Begun, Bootstrap, BootstrapOptions, Choice, Missing, Phase};
+use crate::{
+    chain::{self, Chain, SessionId},
+    env::{
+        Env, ManualClock, MemDisk,
+        disk::{Fault, FaultError, FaultOp},
+    },
+    store::{DiskStore, IndexPlace, Recovered, StoreError, StoreOptions},
+    tasks::Tasks,
+    testing::{TestCheckpoint, TestSource, dev},
+};
+
+const DATA: &str = "/data";
+const DEPTH: u64 = 8;
+const ONE: SessionId = SessionId::new(1);
+
+/// A chain on a disk in memory that is to begin with a checkpoint.
+struct Node {
+    _chain: Chain,
+    bootstrap: Bootstrap,
+    clock: ManualClock,
+    tasks: Tasks,
+}
+
+fn env(disk: &MemDisk, clock: &ManualClock) -> Env {
+    Env::system().unwrap().with_clock(clock.clone()).with_disk(disk.clone())
+}
+
+fn open(disk: &MemDisk, clock: &ManualClock) -> Result<(Arc<DiskStore>, Recovered), StoreError> {
+    let options = StoreOptions {
+        index: IndexPlace::Memory,
+        segment_bytes: 4_000,
+        reserve_bytes: 0,
+        boot: Some([1; 16]),
+        ..StoreOptions::default()
+    };
+    DiskStore::open(dev(), &env(disk, clock), Path::new(DATA), options, &|_| {})
+}
+
+impl Node {
+    async fn start(disk: &MemDisk) -> Self {
+        Self::with(disk, BootstrapOptions { depth: DEPTH, minimum_work: Work::ZERO, reserve_bytes: 0 }).await
+    }
+
+    async fn with(disk: &MemDisk, options: BootstrapOptions) -> Self {
+        let clock = ManualClock::new(dev().genesis_time.saturating_add(86_400_000));
+        let (store, recovered) = open(disk, &clock).unwrap();
+        let (tasks, settings) = (Tasks::new(), chain::Settings::default());
+        let chain = chain::start(dev(), env(disk, &clock), store, recovered.view, Vec::new(), settings, &tasks);
+        let bootstrap = Bootstrap::start(&chain, DATA.into(), options).await.unwrap().unwrap();
+        Self { _chain: chain, bootstrap, clock, tasks }
+    }
+
+    async fn take_headers(&self, source: &TestSource) {
+        let asked = self.bootstrap.locator(ONE).await.unwrap();
+        let _ = self.bootstrap.take_headers(ONE, asked, source.headers.clone()).await.unwrap();
+        assert_eq!(self.bootstrap.best_header(), source.tip());
+        self.bootstrap.headers_are_here();
+    }
+
+    async fn choose(&self, offered: &[&TestCheckpoint], others: &[&TestCheckpoint]) -> Choice {
+        let offers = |of: &[&TestCheckpoint]| of.iter().map(|one| one.offer.clone()).collect();
+        self.bootstrap.choose(offers(offered), offers(others)).await.unwrap()
+    }
+
+    /// Takes all of a checkpoint.
+    async fn take(&self, checkpoint: &TestCheckpoint) {
+        assert_eq!(self.choose(&[checkpoint], &[]).await, Choice::Fetch(checkpoint.offer.clone()));
+        self.bootstrap.take_hashes(checkpoint.offer.clone(), checkpoint.hashes.clone()).await.unwrap();
+        for (index, piece) in (0..).zip(&checkpoint.pieces) {
+            self.bootstrap.take_piece(ONE, checkpoint.offer.clone(), index, piece.clone()).await.unwrap();
+        }
+        assert_eq!(self.bootstrap.missing(&checkpoint.offer), Missing::Nothing);
+    }
+
+    /// Seconds pass, and whoever is asked has nothing all the while; the others have this.
+    async fn waits(&self, seconds: u64, others: &[&TestCheckpoint]) {
+        for _ in 0..seconds {
+            self.clock.advance(Duration::from_secs(1));
+            if self.choose(&[], others).await == Choice::Nothing {
+                self.bootstrap.none_will_do();
+            }
+        }
+    }
+
+    async fn stop(self) {
+        self.tasks.stop();
+        // A store that failed says so.
+        let _ = self.tasks.supervise().await;
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_is_too_short_is_executed_only_once_it_stayed_so_for_a_minute() {
+    let disk = MemDisk::new();
+    let node = Node::start(&disk).await;
+    let wait = |seconds: u64| {
+        node.clock.advance(Duration::from_secs(seconds));
+        node.bootstrap.headers_are_here();
+        node.bootstrap.phase()
+    };
+    // The first peer is as new as this node, or has a few blocks.
+    assert_eq!(wait(0), Phase::Headers);
+    assert_eq!(wait(59), Phase::Headers);
+    let short = TestSource::grow(DEPTH as usize, 1);
+    node.take_headers(&short).await;
+    assert_eq!((wait(0), wait(59)), (Phase::Headers, Phase::Headers), "it grows");
+    assert_eq!(wait(1), Phase::Blocks);
+    assert!(!crate::env::Disk::exists(&disk, Path::new("/data/headers.part")).unwrap());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_chain_that_is_long_enough_after_all_is_not_executed() {
+    let node = Node::start(&MemDisk::new()).await;
+    node.bootstrap.headers_are_here();
+    node.clock.advance(Duration::from_secs(59));
+    node.take_headers(&TestSource::grow(DEPTH as usize + 1, 1)).await;
+    assert_eq!(node.bootstrap.phase(), Phase::Checkpoint);
+    node.stop().await;
+}
+
+/// What is waited for is a peer with a checkpoint, not a minute in which one peer after the other has none while another
+/// gives one.
+#[tokio::test]
+async fn the_minute_without_a_checkpoint_begins_when_nobody_has_one_any_more() {
+    let node = Node::start(&MemDisk::new()).await;
+    let source = TestSource::grow(20, 1);
+    let checkpoint = source.checkpoint(10);
+    node.take_headers(&source).await;
+    node.waits(50, &[]).await;
+    assert_eq!(node.choose(&[&checkpoint], &[]).await, Choice::Fetch(checkpoint.offer.clone()));
+    node.bootstrap.take_hashes(checkpoint.offer.clone(), checkpoint.hashes.clone()).await.unwrap();
+    node.waits(120, &[&checkpoint]).await;
+    assert_eq!(node.bootstrap.phase(), Phase::Checkpoint);
+    // Its last giver leaves.
+    node.waits(60, &[]).await;
+    assert_eq!(node.bootstrap.phase(), Phase::Checkpoint);
+    node.waits(1, &[]).await;
+    assert_eq!(node.bootstrap.phase(), Phase::Blocks);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_while_the_chain_begins_leaves_a_directory_that_the_next_start_understands() {
+    let source = TestSource::grow(20, 1);
+    let checkpoint = source.checkpoint(10);
+    let ready = async |disk: &MemDisk| {
+        let node = Node::start(disk).await;
+        node.take_headers(&source).await;
+        node.take(&checkpoint).await;
+        node
+    };
+    let disk = MemDisk::new();
+    let node = ready(&disk).await;
+    let before = disk.changes();
+    assert!(matches!(node.bootstrap.begin().await, Ok(Begun::Yes)));
+    let all = disk.changes() - before;
+    node.stop().await;
+    let (mut begun, mut failed) = (0, 0);
+    for nth in 1..=all {
+        let disk = MemDisk::new();
+        let node = ready(&disk).await;
+        disk.inject(Fault { op: FaultOp::AnyChange, nth, error: FaultError::Io, lasting: false });
+        let outcome = node.bootstrap.begin().await;
+        let clock = node.clock.clone();
+        node.stop().await;
+        disk.clear_faults();
+        // Nothing was cut: what was written is in the cache, synced or not.
+        let (store, recovered) =
+            open(&disk, &clock).unwrap_or_else(|error| panic!("operation {nth} of {all}: {error}"));
+        let tip = recovered.view.tip;
+        assert_eq!(tip.height().get(), if crate::store::Store::base(store.as_ref()).is_some() { 10 } else { 0 });
+        begun += u32::from(tip.height().get() == 10);
+        failed += u32::from(!matches!(outcome, Ok(Begun::Yes)));
+    }
+    assert!(begun > 0 && failed > 0, "{begun} {failed} of {all}");
+}
