@@ -61,10 +61,13 @@ pub fn methods(params: &farthing::Params) -> MethodTable {
             MethodPolicy::unary(MAX_MESSAGE_BYTES, calls(4, 1_000, 4_000)).counting(WireIds, transfers.0, transfers.1),
         )
         .with("/farthing.peer.v1.PeerService/GetCheckpoints", MethodPolicy::unary(1024, calls(2, 1, 16)))
-        .with("/farthing.peer.v1.PeerService/GetCheckpointHashes", MethodPolicy::unary(1024, calls(4, 100, 200)))
+        .with(
+            "/farthing.peer.v1.PeerService/GetCheckpointHashes",
+            MethodPolicy::unary(1024, calls(4, 100, 200)).counting(BlockBytes, bytes.0, bytes.1),
+        )
         .with(
             "/farthing.peer.v1.PeerService/GetCheckpointPieces",
-            MethodPolicy::server_stream(1024, calls(4, 100, 200)),
+            MethodPolicy::server_stream(1024, calls(4, 100, 200)).counting(BlockBytes, bytes.0, bytes.1),
         )
         .with(
             "/farthing.peer.v1.PeerService/ExchangePeers",

@@ -318,8 +318,10 @@ impl PeerService for PeerServer {
         request: Request<wire::GetCheckpointHashesRequest>,
     ) -> Result<Response<wire::GetCheckpointHashesResponse>, Status> {
         let session = self.session(&request, &request.get_ref().session_id)?;
+        let meter = meter_of(&request);
         let (block, digest) = self.read(&session, hashes_query_from_wire(request.into_inner().query))?;
         let hashes = serve::checkpoint_hashes(&self.inner, &block, &digest);
+        charge(meter.as_ref(), hashes.len());
         Ok(Response::new(wire::GetCheckpointHashesResponse { hashes }))
     }
 
@@ -330,15 +332,17 @@ impl PeerService for PeerServer {
         request: Request<wire::GetCheckpointPiecesRequest>,
     ) -> Result<Response<Pieces>, Status> {
         let session = self.session(&request, &request.get_ref().session_id)?;
+        let meter = meter_of(&request);
         let query = self.read(&session, PiecesQuery::from_wire(request.into_inner().query))?;
         // Each is read when the one before was taken, so that a slow reader costs one piece of memory.
-        let state = (Arc::clone(&self.inner), query.first..query.first.saturating_add(query.count));
-        let pieces = stream::unfold(state, move |(inner, mut indexes)| async move {
+        let state = (Arc::clone(&self.inner), query.first..query.first.saturating_add(query.count), meter);
+        let pieces = stream::unfold(state, move |(inner, mut indexes, meter)| async move {
             let piece = serve::checkpoint_piece(&inner, &query, indexes.next()?).await.map_err(stopping);
+            charge(meter.as_ref(), piece.as_ref().map_or(0, Bytes::len));
             if piece.as_ref().is_ok_and(Bytes::is_empty) {
                 indexes = 0..0;
             }
-            Some((piece.map(|piece| wire::GetCheckpointPiecesResponse { piece }), (inner, indexes)))
+            Some((piece.map(|piece| wire::GetCheckpointPiecesResponse { piece }), (inner, indexes, meter)))
         });
         Ok(Response::new(Box::pin(pieces)))
     }

@@ -12,13 +12,13 @@ use tokio::time::timeout;
 use tonic::{Status, service::Routes, transport::Channel};
 use tonic_types::StatusExt as _;
 
-use super::{Node, PATIENCE, alone, eventually, hostile};
+use super::{Node, PATIENCE, Parts, alone, eventually, hostile};
 use crate::{
-    chain::Origin,
+    chain::{CheckpointOffer, Origin},
     env::Env,
     peers::{client, methods},
     server::{MethodTable, Rate, ServerSettings, Unit, exceeding::exceed_every_limit},
-    testing::{ALICE, BOB, dev, mine},
+    testing::{ALICE, BOB, TestCheckpoint, dev, mine},
 };
 
 const SERVICE: &str = "/farthing.peer.v1.PeerService/";
@@ -123,6 +123,25 @@ async fn until_limited(path: &str, each: u64, mut call: impl AsyncFnMut() -> Res
     assert!(counted <= rate.burst + each, "{path}: {counted} of {rate:?}");
 }
 
+/// Bytes of a piece of a large checkpoint.
+const PIECE_BYTES: usize = 600_000;
+
+/// A checkpoint that is large, for the same.
+fn large_checkpoint() -> TestCheckpoint {
+    let offer = CheckpointOffer {
+        height: farthing::Height::new(1),
+        block: farthing::BlockId::from_bytes([1; 32]),
+        accounts: 1,
+        bytes: 16 * PIECE_BYTES as u64,
+        digest: farthing::Hash::from_bytes([2; 32]),
+    };
+    TestCheckpoint {
+        offer,
+        hashes: vec![farthing::Hash::ZERO; farthing::checkpoint::MAX_PIECES],
+        pieces: vec![vec![0; PIECE_BYTES]; 16],
+    }
+}
+
 /// A block that is large, for those methods whose load is its bytes.
 struct LargeBlock {
     id: Bytes,
@@ -173,6 +192,37 @@ async fn exceed(path: &str, unit: Unit, peer: &Impatient, closed: u64, large: &L
             })
             .await;
         }
+        ("GetCheckpointHashes", Unit::BlockBytes) => {
+            until_limited(path, 1 << 20, async || {
+                let TestCheckpoint { offer, .. } = large_checkpoint();
+                let query = wire::CheckpointHashesQuery {
+                    block_id: Bytes::copy_from_slice(offer.block.as_bytes()),
+                    digest: Bytes::copy_from_slice(offer.digest.as_bytes()),
+                };
+                let request = wire::GetCheckpointHashesRequest { session_id: session_id.clone(), query: Some(query) };
+                Ok(calls.clone().get_checkpoint_hashes(request).await?.into_inner().hashes.len() as u64)
+            })
+            .await;
+        }
+        ("GetCheckpointPieces", Unit::BlockBytes) => {
+            until_limited(path, 16 * PIECE_BYTES as u64, async || {
+                let TestCheckpoint { offer, .. } = large_checkpoint();
+                let query = wire::CheckpointPiecesQuery {
+                    block_id: Bytes::copy_from_slice(offer.block.as_bytes()),
+                    digest: Bytes::copy_from_slice(offer.digest.as_bytes()),
+                    first: 0,
+                    count: 16,
+                };
+                let request = wire::GetCheckpointPiecesRequest { session_id: session_id.clone(), query: Some(query) };
+                let mut answers = calls.clone().get_checkpoint_pieces(request).await?.into_inner();
+                let mut bytes = 0;
+                while let Some(answer) = answers.message().await? {
+                    bytes += answer.piece.len() as u64;
+                }
+                Ok(bytes)
+            })
+            .await;
+        }
         ("GetBlockTransactions", Unit::BlockBytes) => {
             until_limited(path, large.bytes, async || {
                 let query = wire::BlockTransactionsQuery {
@@ -209,7 +259,8 @@ async fn exceed(path: &str, unit: Unit, peer: &Impatient, closed: u64, large: &L
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_asks_for_more_than_its_methods_count_is_refused_by_the_unit() {
-    let node = Node::limited_by(alone(), without_refill()).await;
+    let parts = Parts { table: without_refill(), gives: Some(large_checkpoint()), ..Parts::default() };
+    let node = Node::build(parts).await;
     node.mine(2_000, 1).await;
     let large = grow_by_a_large_block(&node).await;
     let counting = methods(&dev());
