@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Base, BeginError, Beginning, BestChange, Commit, Effects, KeyValue, LogPlace, Store, StoreError,
     cache::ByteCache,
-    checkpoint::{Checkpointer, Offer, Pieces, Snapshot},
+    checkpoint::{Checkpointer, Offer, Snapshot},
     index::{
         BlockEntry, ChainState, DAMAGED_BLOCK, DAMAGED_EFFECTS, Index, KnownBlock, Op, Step, Tree, damaged_key,
         height_key, side_key,
@@ -26,6 +26,7 @@ use super::{
     log::{Kind, Log, NewRecord, Poison},
     memory::key_in,
     named::NamedKeys,
+    offers::Offers,
     range_file::RangeFile,
 };
 use crate::{
@@ -61,7 +62,7 @@ pub struct DiskStore {
     /// Where the chain begins, if not with genesis.
     pub(super) base: RwLock<Option<Arc<Base>>>,
     /// Checkpoints that peers can have.
-    pub(super) offers: Mutex<Vec<Arc<Pieces>>>,
+    pub(super) offers: Mutex<Offers>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) data_dir: PathBuf,
     /// Bytes that must stay free on the disk.

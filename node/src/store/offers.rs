@@ -1,13 +1,24 @@
 //! Which checkpoints a node has for others, and their pieces.
 
-use std::sync::PoisonError;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, MutexGuard, PoisonError},
+};
 
 use farthing::{BlockId, Hash, Height, checkpoint::ProvenCoinbase, merkle::tx_path};
 
 use super::{
     DiskStore, Store as _, StoreError,
-    checkpoint::{self, Offer, Pieces},
+    checkpoint::{self, CheckpointName, Defect, Offer, Pieces},
 };
+
+/// Checkpoints that peers can have, and those that they cannot.
+#[derive(Debug, Default)]
+pub(super) struct Offers {
+    good: Vec<Arc<Pieces>>,
+    /// Damaged ones: not read again at every stranger's request, but only once their file was another meanwhile.
+    bad: BTreeSet<CheckpointName>,
+}
 
 impl DiskStore {
     /// Looks for checkpoints on the best chain, reads those that are new, and forgets those that are gone. One that cannot be
@@ -20,30 +31,34 @@ impl DiskStore {
         // Those that other nodes have too, if one of them is deep.
         if let (Some(checkpoints), Some((_, tip))) = (self.checkpoints.get(), self.lock_state().tip) {
             let (policy, tip) = (checkpoints.policy(), tip.get());
-            let common = |name: &checkpoint::CheckpointName| policy.is_common(name.height().get());
+            let common = |name: &CheckpointName| policy.is_common(name.height().get());
             if listed.iter().any(|name| common(name) && name.height().get() + policy.deep_blocks <= tip) {
                 listed.retain(common);
             }
         }
-        let known: Vec<_> = {
+        let known: BTreeSet<_> = {
             let mut offers = self.lock_offers();
-            offers.retain(|pieces| listed.contains(&pieces.name()));
-            offers.iter().map(|pieces| pieces.name()).collect()
+            offers.good.retain(|pieces| listed.contains(&pieces.name()));
+            offers.bad.retain(|name| listed.contains(name));
+            offers.good.iter().map(|pieces| pieces.name()).chain(offers.bad.iter().copied()).collect()
         };
         for name in listed.into_iter().filter(|name| !known.contains(name)) {
             let prove = |height| self.prove_coinbase(height).ok().flatten();
             match Pieces::of(&*self.disk, &directory, name, &self.params, &prove) {
-                Ok(Some(pieces)) => self.lock_offers().push(pieces.into()),
+                Ok(Some(pieces)) => self.lock_offers().good.push(pieces.into()),
                 Ok(None) => tracing::debug!(checkpoint = %name, "not given to peers: its blocks are not here"),
-                Err(defect) => tracing::warn!(checkpoint = %name, %defect, "not given to peers"),
+                Err(defect) => {
+                    tracing::warn!(checkpoint = %name, %defect, "not given to peers");
+                    self.lock_offers().note(name, &defect);
+                }
             }
         }
         Ok(())
     }
 
-    fn is_on_best_chain(&self, name: checkpoint::CheckpointName) -> bool {
+    fn is_on_best_chain(&self, name: CheckpointName) -> bool {
         let context = self.best_at(name.height()).ok().flatten().and_then(|id| self.header(&id).ok().flatten());
-        context.is_some_and(|context| checkpoint::CheckpointName::of(&context) == name)
+        context.is_some_and(|context| CheckpointName::of(&context) == name)
     }
 
     /// The coinbase of the best chain's block at a height, with its path; none if the block is not here.
@@ -54,12 +69,12 @@ impl DiskStore {
     }
 
     pub(super) fn offered(&self) -> Vec<Offer> {
-        self.lock_offers().iter().map(|pieces| pieces.offer().clone()).collect()
+        self.lock_offers().good.iter().map(|pieces| pieces.offer().clone()).collect()
     }
 
-    pub(super) fn pieces_of(&self, block: &BlockId, digest: &Hash) -> Option<std::sync::Arc<Pieces>> {
+    pub(super) fn pieces_of(&self, block: &BlockId, digest: &Hash) -> Option<Arc<Pieces>> {
         let offers = self.lock_offers();
-        offers.iter().find(|pieces| pieces.offer().block == *block && pieces.offer().digest == *digest).cloned()
+        offers.good.iter().find(|pieces| pieces.offer().block == *block && pieces.offer().digest == *digest).cloned()
     }
 
     /// A piece that peers were offered; none if it is no longer here. What was damaged since is not offered again.
@@ -67,12 +82,23 @@ impl DiskStore {
         let pieces = self.pieces_of(block, digest)?;
         pieces.piece(index).unwrap_or_else(|defect| {
             tracing::warn!(checkpoint = %pieces.name(), %defect, "no longer given to peers");
-            self.lock_offers().retain(|other| other.name() != pieces.name());
+            let mut offers = self.lock_offers();
+            offers.good.retain(|other| other.name() != pieces.name());
+            offers.note(pieces.name(), &defect);
             None
         })
     }
 
-    fn lock_offers(&self) -> std::sync::MutexGuard<'_, Vec<std::sync::Arc<Pieces>>> {
+    fn lock_offers(&self) -> MutexGuard<'_, Offers> {
         self.offers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Offers {
+    /// A disk that does not answer may do so later; what it answered is read once.
+    fn note(&mut self, name: CheckpointName, defect: &Defect) {
+        if !matches!(defect, Defect::Io(_)) {
+            self.bad.insert(name);
+        }
     }
 }

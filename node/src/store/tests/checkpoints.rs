@@ -183,3 +183,37 @@ fn verify_reads_everything_and_changes_nothing_and_reindex_rebuilds() {
     let (store, _) = DiskStore::open(dev(), &env, directory.path(), options, &none).unwrap();
     assert_holds(store.as_ref(), &blocks);
 }
+
+/// Whoever asks what checkpoints there are could have a node read gigabytes again and again.
+#[test]
+fn a_checkpoint_that_was_found_damaged_is_not_read_again_until_its_file_was_gone() {
+    let blocks = chain(&dev(), &ChainView::genesis(&dev()), 2, 1);
+    let disk = MemDisk::new();
+    let (store, _) = open_with(&disk, eager()).unwrap();
+    run_with_checkpoints(&store, &blocks);
+    let path = Path::new("/data/checkpoints").join(checkpoints(&disk)[0].to_string());
+    let whole = crate::env::disk::read_whole(&disk, &path, 1 << 20).unwrap();
+    store.prepare_offers().unwrap();
+    let offer = store.offers().remove(0);
+    // Found when a piece is asked for, and found when it is looked at as a whole.
+    disk.corrupt(&path, whole.len() as u64 / 2, 1).unwrap();
+    assert_eq!(store.offered_piece(&offer.block, &offer.digest, 0), None);
+    for _ in 0..2 {
+        store.prepare_offers().unwrap();
+        assert_eq!(store.offers(), []);
+        // What is read would be found good.
+        disk.corrupt(&path, whole.len() as u64 / 2, 1).unwrap();
+        store.prepare_offers().unwrap();
+        assert_eq!(store.offers(), [], "it was read again");
+        // Another file of that name.
+        disk.remove(&path).unwrap();
+        store.prepare_offers().unwrap();
+        disk.create(&path).unwrap().write_all_at(0, &whole).unwrap();
+        store.prepare_offers().unwrap();
+        assert_eq!(store.offers(), std::slice::from_ref(&offer));
+        disk.remove(&path).unwrap();
+        store.prepare_offers().unwrap();
+        disk.create(&path).unwrap().write_all_at(0, &whole).unwrap();
+        disk.corrupt(&path, whole.len() as u64 / 2, 1).unwrap();
+    }
+}
