@@ -74,4 +74,4 @@ pub use fork_choice::{prefer, tie_break_after_ms};
 pub use headers::{HeaderContext, check_header, check_header_alone};
 pub use signatures::check_signature;
 pub use state::{apply_touches, undo_touches};
-pub use tree::{AccountTree, Entry, Iter, NotSorted};
+pub use tree::{AccountTree, Entry, Iter, NotSorted, root_of_sorted};

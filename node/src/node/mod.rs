@@ -374,11 +374,14 @@ fn start_store_threads(env: &Env, store: &Arc<DiskStore>, tasks: &Tasks) -> Resu
 
 /// What a node with an empty data directory does first if it is to begin with a checkpoint.
 async fn bootstrap(config: &Config, chain: &Chain) -> Result<Option<Bootstrap>, StartError> {
-    let SyncMode::Checkpoint { depth, minimum_work } = config.sync else { return Ok(None) };
+    let failed = |source| StartError::Store { path: config.data_dir.clone(), source };
+    let SyncMode::Checkpoint { depth, minimum_work } = config.sync else {
+        return chain::forget_headers(chain, &config.data_dir).map(|()| None).map_err(failed);
+    };
     let reserve_bytes = StoreOptions::default().reserve_bytes;
     let options = BootstrapOptions { depth, minimum_work, reserve_bytes };
     let started = Bootstrap::start(chain, config.data_dir.clone(), options).await;
-    started.map_err(|source| StartError::Store { path: config.data_dir.clone(), source })
+    started.map_err(failed)
 }
 
 async fn start_mempool(

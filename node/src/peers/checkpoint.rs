@@ -145,6 +145,9 @@ async fn drive(
         return Ok(Outcome::Done);
     }
     inner.note_progress();
+    if bootstrap.rests() {
+        return Ok(Outcome::Later);
+    }
     if !hear(inner, session, beginning, &mut turn).await? {
         return Ok(Outcome::Later);
     }
@@ -218,7 +221,11 @@ async fn fetch_headers(
 ) -> Result<bool, SyncError> {
     let (bootstrap, began) = (&beginning.bootstrap, inner.elapsed());
     loop {
-        let locator = bootstrap.locator(session.id).await.map_err(stopping)?;
+        let locator = match bootstrap.locator(session.id).await {
+            Ok(locator) => locator,
+            Err(error) if error.is_fatal() => return Err(SyncError::Stopping),
+            Err(_) => return Ok(false),
+        };
         let (ids, asked) = (locator.ids(), inner.elapsed());
         let headers = turn.while_waiting(inner.patience.wait(session.remote.headers(&ids))).await?;
         session.merits.answered(inner.elapsed().saturating_sub(asked));
@@ -237,7 +244,9 @@ async fn fetch_headers(
             Err(error @ HeaderRejection::Invalid { .. }) => {
                 return Err(Misdeed::InvalidHeader(error.to_string()).into());
             }
-            Err(HeaderRejection::Chain(_)) => return Err(SyncError::Stopping),
+            Err(HeaderRejection::Chain(error)) if error.is_fatal() => return Err(SyncError::Stopping),
+            // The disk does not take them now.
+            Err(HeaderRejection::Chain(_)) => return Ok(false),
             // It, or another one, has changed to another branch meanwhile, or there is no room.
             Err(_) => return Ok(true),
         }
@@ -321,11 +330,7 @@ async fn begin(inner: &Inner) -> Result<Outcome, SyncError> {
     let Some(beginning) = &inner.begin else { return Ok(Outcome::Done) };
     match beginning.bootstrap.begin().await.map_err(stopping)? {
         Begun::Yes => Ok(Outcome::Done),
-        Begun::Outdated => Ok(Outcome::Later),
-        Begun::Failed(error) => {
-            tracing::warn!(%error, "the checkpoint cannot be kept now; trying again");
-            Ok(Outcome::Later)
-        }
+        Begun::Outdated | Begun::Failed(_) => Ok(Outcome::Later),
         Begun::Refuted(fault, givers) => {
             let misdeed = Misdeed::FalseCheckpoint(fault.to_string());
             let culprits: BTreeSet<_> = {
@@ -358,10 +363,6 @@ fn judge(taken: Result<(), Refusal>) -> Result<bool, SyncError> {
     match taken {
         Ok(()) => Ok(true),
         Err(Refusal::Fault(fault)) => Err(Misdeed::FalseCheckpoint(fault.to_string()).into()),
-        Err(Refusal::Outdated) => Ok(false),
-        Err(Refusal::Store(error)) => {
-            tracing::warn!(%error, "a piece of a checkpoint cannot be kept now; trying again");
-            Ok(false)
-        }
+        Err(Refusal::Outdated | Refusal::Store(_)) => Ok(false),
     }
 }

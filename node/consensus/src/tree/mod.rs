@@ -19,7 +19,7 @@ use farthing::{
     proof::{AccountProof, ProofStep, address_bit},
 };
 
-pub use build::NotSorted;
+pub use build::{NotSorted, root_of_sorted};
 pub use iter::Iter;
 use node::Node;
 

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::{
     AccountTree, Entry, NotSorted,
     node::{Inner, Leaf},
+    root_of_sorted,
 };
 
 /// Sets or removes one account.
@@ -110,6 +111,8 @@ proptest! {
         }
         let sorted = model.iter().map(|(address, balance)| (*address, entry(*balance)));
         compare(&AccountTree::from_sorted(sorted).unwrap(), &model, &absent);
+        let sorted = model.iter().map(|(address, balance)| (*address, account(*balance)));
+        prop_assert_eq!(root_of_sorted(sorted), Ok(tree.root()));
     }
 }
 
@@ -154,6 +157,8 @@ fn the_deepest_tree_is_built_hashed_changed_and_dropped_within_a_small_stack() {
         addresses.sort();
         let built = AccountTree::from_sorted(model.iter().map(|(address, at)| (*address, entry(*at)))).unwrap();
         assert_eq!(built.root(), tree.root());
+        let streamed = root_of_sorted(model.iter().map(|(address, at)| (*address, account(*at))));
+        assert_eq!(streamed, Ok(tree.root()));
         for address in addresses {
             assert!(tree.remove(&address));
         }

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use farthing::{
@@ -15,8 +16,15 @@ use super::{Refusal, headers::Headers};
 use crate::{
     chain::SessionId,
     env::Disk,
-    store::{Beginning, HeaderFile, Spool, checkpoint::Offer},
+    store::{Beginning, HeaderFile, Spool, StoreError, checkpoint::Offer},
 };
+
+/// Whoever sends fewer pieces than these...
+const LEAST_PIECES: u64 = 64;
+/// ... in this time is slow.
+const PACE_TIME: Duration = Duration::from_secs(20);
+/// Least bytes of an account in a piece.
+const ACCOUNT_BYTES: u64 = 92;
 
 /// Checkpoints that are remembered for one reason, such as that they are false; the oldest is forgotten first.
 const MAX_REMEMBERED: usize = 1_000;
@@ -43,7 +51,9 @@ pub(super) struct Download {
     pub(super) offer: Offer,
     layout: Layout,
     hashes: Vec<Hash>,
-    spool: Spool,
+    spool: Arc<Spool>,
+    /// Since when pieces are counted, and how many were here then.
+    pace: (Duration, u64),
     /// The last account that is here.
     after: Option<Address>,
     /// Who gave pieces.
@@ -58,15 +68,24 @@ impl Download {
         offer: Offer,
         hashes: Vec<Hash>,
         reserve_bytes: u64,
+        now: Duration,
     ) -> Result<Self, Refusal> {
         let layout = Layout::new(params, offer.height, offer.accounts)?;
         check_manifest(&offer.block, &layout, &offer.digest, &hashes)?;
-        let spool = Spool::create(disk, directory, reserve_bytes)?;
+        // What it says of its bytes may be a lie, what it says of its accounts is held against its pieces. They stand on
+        // the disk twice before the chain has begun, and the keys once more.
+        let needed = offer.bytes.max(offer.accounts.saturating_mul(ACCOUNT_BYTES)).saturating_mul(2);
+        let free = disk.free_space(directory).map_err(StoreError::io("asking for free space", directory))?;
+        let free = free.saturating_sub(reserve_bytes);
+        if free < needed {
+            return Err(StoreError::DiskFull { path: directory.to_owned(), needed, free }.into());
+        }
+        let spool = Arc::new(Spool::create(disk, directory, reserve_bytes)?);
         tracing::info!(
             height = %offer.height, id = %offer.block, accounts = offer.accounts, bytes = offer.bytes,
             "fetching a checkpoint"
         );
-        Ok(Self { offer, layout, hashes, spool, after: None, givers: BTreeSet::new() })
+        Ok(Self { offer, layout, hashes, spool, pace: (now, 0), after: None, givers: BTreeSet::new() })
     }
 
     pub(super) fn progress(&self) -> (u64, u64) {
@@ -106,15 +125,28 @@ impl Download {
                 accounts.last().map(|last| last.address)
             }
         };
-        self.spool.push(bytes)?;
+        // While the store begins with it there is nothing to be taken.
+        Arc::get_mut(&mut self.spool).ok_or(Refusal::Outdated)?.push(bytes)?;
         self.after = after.or(self.after);
         self.givers.insert(session);
         Ok(())
     }
 
-    pub(super) fn into_beginning(self, headers: HeaderFile) -> (Beginning, Offer, Vec<SessionId>) {
-        let Self { offer, layout, spool, givers, .. } = self;
-        (Beginning { headers, layout, pieces: spool }, offer, givers.into_iter().collect())
+    /// Whether fewer pieces came than come from whoever is not slow. Looked at no sooner than after this time, and then
+    /// counted anew.
+    pub(super) fn is_slow(&mut self, now: Duration, times: u32) -> bool {
+        let (since, here) = self.pace;
+        let time = now.saturating_sub(since);
+        if time < PACE_TIME * times {
+            return false;
+        }
+        self.pace = (now, self.spool.len());
+        (self.spool.len() - here) * PACE_TIME.as_secs() < LEAST_PIECES * time.as_secs()
+    }
+
+    pub(super) fn beginning(&self, headers: HeaderFile) -> (Beginning, Offer, Vec<SessionId>) {
+        let beginning = Beginning { headers, layout: self.layout, pieces: Arc::clone(&self.spool) };
+        (beginning, self.offer.clone(), self.givers.iter().copied().collect())
     }
 }
 
@@ -128,6 +160,9 @@ impl Remembered {
     }
 
     pub(super) fn put(&mut self, offer: &Offer) {
+        if self.has(offer) {
+            return;
+        }
         if self.0.len() >= MAX_REMEMBERED {
             self.0.pop_front();
         }

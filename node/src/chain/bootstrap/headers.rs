@@ -36,6 +36,8 @@ pub(super) struct Headers {
     main: Option<HeaderFile>,
     challenger: Option<(SessionId, HeaderFile)>,
     genesis: HeaderContext,
+    /// Bytes that must stay free on the disk.
+    reserve_bytes: u64,
 }
 
 /// What a session was asked from: its answer begins behind one of these.
@@ -51,15 +53,20 @@ impl Asked {
 }
 
 impl Headers {
-    pub(super) fn resume(chain: &Chain, disk: &Arc<dyn Disk>, data_dir: &Path) -> Result<Self, StoreError> {
-        let main = left_headers(chain, disk, data_dir)?;
+    pub(super) fn resume(
+        chain: &Chain,
+        disk: &Arc<dyn Disk>,
+        data_dir: &Path,
+        reserve_bytes: u64,
+    ) -> Result<Self, StoreError> {
+        let main = left_headers(chain, disk, data_dir)?.leaving(reserve_bytes);
         if main.tip().height() > Height::GENESIS {
             tracing::info!(height = %main.tip().height(), "going on with the headers that an earlier run had fetched");
         }
         let genesis = HeaderContext::genesis(chain.params());
         let challenger_path = data_dir.join(CHALLENGER);
         let disk = Arc::clone(disk);
-        Ok(Self { disk, challenger_path, main: Some(main), challenger: None, genesis })
+        Ok(Self { disk, challenger_path, main: Some(main), challenger: None, genesis, reserve_bytes })
     }
 
     pub(super) fn best(&self) -> HeaderContext {
@@ -78,9 +85,15 @@ impl Headers {
     /// The headers up to a height, for good.
     pub(super) fn take_up_to(&mut self, height: Height) -> Result<Option<HeaderFile>, StoreError> {
         self.drop_challenger();
-        let Some(mut main) = self.main.take() else { return Ok(None) };
-        main.truncate(height)?;
-        Ok(Some(main))
+        if let Some(main) = &mut self.main {
+            main.truncate(height)?;
+        }
+        Ok(self.main.take())
+    }
+
+    /// Whether they were given away and did not come back.
+    pub(super) const fn are_gone(&self) -> bool {
+        self.main.is_none()
     }
 
     /// No headers are needed any more.
@@ -163,7 +176,7 @@ impl Headers {
         }
         let fork = main.at(at)?.ok_or(orphan)?;
         self.drop_challenger();
-        let mut challenger = HeaderFile::create(&self.disk, &self.challenger_path, fork)?;
+        let mut challenger = HeaderFile::create(&self.disk, &self.challenger_path, fork)?.leaving(self.reserve_bytes);
         let extended = extend(&mut challenger, params, now, most, rest);
         self.challenger = Some((session, challenger));
         extended?;
@@ -252,7 +265,7 @@ mod tests {
         let genesis = HeaderContext::genesis(&params);
         let main = HeaderFile::create(&disk, Path::new("/data/headers.part"), genesis).unwrap();
         let challenger_path = PathBuf::from("/data/headers.challenger");
-        Headers { disk, challenger_path, main: Some(main), challenger: None, genesis }
+        Headers { disk, challenger_path, main: Some(main), challenger: None, genesis, reserve_bytes: 0 }
     }
 
     fn now() -> TimeMs {
@@ -350,10 +363,10 @@ mod tests {
         headers.take(&dev(), now(), ONE, &asked, &of(&good)).unwrap();
         drop(headers);
         let disk: Arc<dyn Disk> = Arc::new(memory.clone());
-        let resumed = Headers::resume(&chain.chain, &disk, Path::new("/data")).unwrap();
+        let resumed = Headers::resume(&chain.chain, &disk, Path::new("/data"), 0).unwrap();
         assert_eq!(resumed.best(), good[5]);
         memory.rename(Path::new("/data/headers.part"), Path::new("/data/headers.base")).unwrap();
-        let resumed = Headers::resume(&chain.chain, &disk, Path::new("/data")).unwrap();
+        let resumed = Headers::resume(&chain.chain, &disk, Path::new("/data"), 0).unwrap();
         assert_eq!(resumed.best(), good[5], "the last step of an earlier run was never done");
     }
 }

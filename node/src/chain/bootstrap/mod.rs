@@ -26,7 +26,7 @@ use self::{
     download::{Download, Remembered},
     headers::Headers,
 };
-use super::{Chain, HeaderRejection, SessionId};
+use super::{Chain, ChainError, HeaderRejection, SessionId};
 use crate::{
     env::Disk,
     store::{BASE_HEADERS, BeginError, FETCHED_HEADERS, HeaderFile, StoreError, checkpoint::Offer},
@@ -37,6 +37,11 @@ const CHALLENGER: &str = "headers.challenger";
 /// How long peers are asked for a checkpoint that will do, or for a chain long enough to have one, before all blocks are
 /// executed instead.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nothing is fetched after the disk did not take something.
+const REST: Duration = Duration::from_secs(120);
+/// One that comes slowly is fetched for 20 s before another one is taken in its place, for twice as long after each such
+/// change, and so on so many times: where this node's own link is slow, all are.
+const MOST_DOUBLINGS: u32 = 10;
 /// How often it is said what is waited for.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -119,7 +124,21 @@ struct State {
     headers: Headers,
     download: Option<Download>,
     refuted: Remembered,
+    /// Those that came slowly or did not fit on the disk.
+    avoided: Remembered,
+    /// How often one was dropped because it came slowly.
+    dropped: u32,
     waits: Waits,
+    /// Until when nothing is fetched.
+    rests_until: Option<Duration>,
+}
+
+impl State {
+    /// The store did not take something: nothing more is fetched for a while, or it would only be fetched again.
+    fn note(&mut self, error: &StoreError, now: Duration) {
+        tracing::warn!(%error, rest_s = REST.as_secs(), "what peers send to begin with cannot be kept now; trying again later");
+        self.rests_until = Some(now + REST);
+    }
 }
 
 /// Since when there is nothing to do but to wait.
@@ -156,15 +175,24 @@ impl Bootstrap {
         options: BootstrapOptions,
     ) -> Result<Option<Self>, StoreError> {
         if chain.view().tip.height() != farthing::Height::GENESIS {
+            forget_headers(chain, &data_dir)?;
             return Ok(None);
         }
         let (chain, disk) = (chain.clone(), Arc::clone(chain.shared.env.disk()));
         let compute = chain.shared.env.compute().clone();
         compute
             .run_blocking(move || {
-                let headers = Headers::resume(&chain, &disk, &data_dir)?;
+                let headers = Headers::resume(&chain, &disk, &data_dir, options.reserve_bytes)?;
                 chain.set_waiting(true);
-                let state = State { headers, download: None, refuted: Remembered::default(), waits: Waits::default() };
+                let state = State {
+                    headers,
+                    download: None,
+                    refuted: Remembered::default(),
+                    avoided: Remembered::default(),
+                    dropped: 0,
+                    waits: Waits::default(),
+                    rests_until: None,
+                };
                 Ok(Some(Self(Arc::new(Inner {
                     chain,
                     disk,
@@ -189,6 +217,13 @@ impl Bootstrap {
         *self.0.phase.borrow()
     }
 
+    /// Whether nothing is to be fetched now, because the store did not take what came.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        let now = self.0.elapsed();
+        self.0.lock().rests_until.is_some_and(|until| now < until)
+    }
+
     /// The last header of the heaviest branch that was checked.
     #[must_use]
     pub fn best_header(&self) -> HeaderContext {
@@ -206,7 +241,14 @@ impl Bootstrap {
     /// # Errors
     /// When they cannot be read.
     pub async fn locator(&self, session: SessionId) -> Result<Asked, StoreError> {
-        self.run(move |inner| inner.lock().headers.locator(session)).await
+        self.run(move |inner| {
+            let mut state = inner.lock();
+            if state.headers.are_gone() && *inner.phase.borrow() != Phase::Blocks {
+                inner.resume_headers(&mut state)?;
+            }
+            state.headers.locator(session).inspect_err(|error| state.note(error, inner.elapsed()))
+        })
+        .await
     }
 
     /// Takes headers that a session sent in answer to a locator; true if that leads any further.
@@ -222,7 +264,11 @@ impl Bootstrap {
         self.run(move |inner| {
             let (params, now) = (inner.chain.params().clone(), inner.chain.shared.env.clock().now());
             let mut state = inner.lock();
-            let moved = state.headers.take(&params, now, session, &asked, &headers)?;
+            let moved = state.headers.take(&params, now, session, &asked, &headers).inspect_err(|error| {
+                if let HeaderRejection::Chain(ChainError::Store(error)) = error {
+                    state.note(error, inner.elapsed());
+                }
+            })?;
             let State { headers, download, .. } = &mut *state;
             if download.as_ref().is_some_and(|download| !headers.holds(&download.offer).unwrap_or(false)) {
                 tracing::info!(
@@ -274,32 +320,43 @@ impl Bootstrap {
     pub async fn choose(&self, offered: Vec<Offer>, others: Vec<Offer>) -> Result<Choice, StoreError> {
         self.run(move |inner| {
             let mut state = inner.lock();
-            let State { headers, download, refuted, waits } = &mut *state;
-            if let Some(Download { offer: current, .. }) = download {
+            let State { headers, download, refuted, avoided, dropped, waits, .. } = &mut *state;
+            let highest = headers.best().height().get().saturating_sub(inner.options.depth);
+            // The highest, but one that was slow or did not fit only if there is no other.
+            let (mut best, mut in_need): (Option<&Offer>, Option<&Offer>) = (None, None);
+            for offer in &offered {
+                let of_its_kind = if avoided.has(offer) { &mut in_need } else { &mut best };
+                let suits = (1..=highest).contains(&offer.height.get())
+                    && !refuted.has(offer)
+                    && headers.holds(offer)?
+                    && of_its_kind.is_none_or(|best| best.height < offer.height);
+                if suits {
+                    *of_its_kind = Some(offer);
+                }
+            }
+            if let Some(current) = download {
                 waits.checkpoint = None;
-                if offered.contains(current) {
-                    return Ok(Choice::Fetch(current.clone()));
+                let offer = current.offer.clone();
+                if offered.contains(&offer) || current.missing() == Missing::Nothing {
+                    return Ok(Choice::Fetch(offer));
                 }
-                if others.contains(current) {
-                    return Ok(Choice::WithOthers);
+                if others.contains(&offer) {
+                    let times = 1 << (*dropped).min(MOST_DOUBLINGS);
+                    let Some(best) = best.filter(|_| current.is_slow(inner.elapsed(), times)) else {
+                        return Ok(Choice::WithOthers);
+                    };
+                    tracing::info!(height = %offer.height, "a checkpoint comes slowly; fetching another");
+                    avoided.put(&offer);
+                    *dropped = dropped.saturating_add(1);
+                    *download = None;
+                    return Ok(Choice::Fetch(best.clone()));
                 }
-                tracing::info!(height = %current.height, "nobody has the checkpoint any more; looking for another");
+                tracing::info!(height = %offer.height, "nobody has the checkpoint any more; looking for another");
                 *download = None;
             }
-            let highest = headers.best().height().get().saturating_sub(inner.options.depth);
-            let mut best: Option<Offer> = None;
-            for offer in offered {
-                let suits = (1..=highest).contains(&offer.height.get())
-                    && !refuted.has(&offer)
-                    && headers.holds(&offer)?
-                    && best.as_ref().is_none_or(|best| best.height < offer.height);
-                if suits {
-                    best = Some(offer);
-                }
-            }
-            Ok(best.map_or(Choice::Nothing, |best| {
+            Ok(best.or(in_need).map_or(Choice::Nothing, |best| {
                 waits.checkpoint = None;
-                Choice::Fetch(best)
+                Choice::Fetch(best.clone())
             }))
         })
         .await
@@ -341,8 +398,13 @@ impl Bootstrap {
             }
             // The one before has to go first: its file would have the same name.
             state.download = None;
-            let begun = Download::begin(&inner.disk, &directory, params, offer, hashes, inner.options.reserve_bytes)?;
-            state.download = Some(begun);
+            let (disk, reserve, now) = (&inner.disk, inner.options.reserve_bytes, inner.elapsed());
+            let begun = Download::begin(disk, &directory, params, offer.clone(), hashes, reserve, now);
+            if let Err(Refusal::Store(error)) = &begun {
+                state.avoided.put(&offer);
+                state.note(error, now);
+            }
+            state.download = Some(begun?);
             Ok(())
         })
         .await
@@ -361,7 +423,7 @@ impl Bootstrap {
     ) -> Result<(), Refusal> {
         self.run(move |inner| {
             let mut state = inner.lock();
-            let State { headers, download, refuted, .. } = &mut *state;
+            let State { headers, download, refuted, avoided, .. } = &mut *state;
             let current = download.as_mut().filter(|download| download.offer == offer).ok_or(Refusal::Outdated)?;
             let taken = current.take(session, index, &bytes, headers);
             if let Err(Refusal::Fault(fault)) = &taken
@@ -370,6 +432,12 @@ impl Bootstrap {
                 // The digest covers it: no other piece can ever make it good.
                 refuted.put(&offer);
                 *download = None;
+            }
+            if let Err(Refusal::Store(error)) = &taken {
+                // It gives its room back, and one that may be smaller is tried before it.
+                *download = None;
+                avoided.put(&offer);
+                state.note(error, inner.elapsed());
             }
             taken
         })
@@ -382,15 +450,24 @@ impl Bootstrap {
     /// # Errors
     /// When the headers cannot be read, or the node has to stop.
     pub async fn begin(&self) -> Result<Begun, StoreError> {
-        let taken = self.run(|inner| inner.take_beginning()).await?;
-        let Some((beginning, offer, givers)) = taken else { return Ok(Begun::Outdated) };
+        let (beginning, offer, givers) = match self.run(|inner| inner.take_beginning()).await {
+            Ok(Some(taken)) => taken,
+            Ok(None) => return Ok(Begun::Outdated),
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(error) => {
+                self.0.lock().note(&error, self.0.elapsed());
+                return Ok(Begun::Failed(error));
+            }
+        };
         let outcome = match self.0.chain.begin_at(beginning).await {
             Ok(()) => {
                 self.finish();
                 return Ok(Begun::Yes);
             }
             Err(BeginError::Fault(fault)) => {
-                self.0.lock().refuted.put(&offer);
+                let mut state = self.0.lock();
+                state.refuted.put(&offer);
+                state.download = None;
                 Begun::Refuted(fault, givers)
             }
             // Nobody knows what is on the disk: the record that makes it the chain's beginning may be, and it needs the
@@ -399,7 +476,11 @@ impl Bootstrap {
             Err(error) if self.0.chain.shared.store.poisoned().is_some() => {
                 return Err(StoreError::Poisoned(error.to_string()));
             }
-            Err(BeginError::Store(error)) => Begun::Failed(error),
+            // The pieces stay for the next try.
+            Err(BeginError::Store(error)) => {
+                self.0.lock().note(&error, self.0.elapsed());
+                Begun::Failed(error)
+            }
             Err(error @ BeginError::NotEmpty(_)) => {
                 tracing::warn!(%error, "going on with blocks");
                 self.finish();
@@ -407,13 +488,13 @@ impl Bootstrap {
             }
         };
         // Headers above the checkpoint's block were cut off; they are fetched again.
-        self.run(|inner| {
-            inner.lock().headers = Headers::resume(&inner.chain, &inner.disk, &inner.data_dir)?;
-            Ok::<_, StoreError>(())
-        })
-        .await?;
+        let resumed = self.run(|inner| inner.resume_headers(&mut inner.lock())).await;
         self.0.phase.send_replace(Phase::Headers);
-        Ok(outcome)
+        match resumed {
+            Err(error) if error.is_fatal() => Err(error),
+            // Tried again when a session is asked for them.
+            _ => Ok(outcome),
+        }
     }
 
     /// From here on the node is like any other.
@@ -445,12 +526,20 @@ impl Inner {
     /// All that the store needs, out of what was fetched; none if it is no longer wanted.
     fn take_beginning(&self) -> Result<Option<(crate::store::Beginning, Offer, Vec<SessionId>)>, StoreError> {
         let mut state = self.lock();
-        let Some(download) = state.download.take() else { return Ok(None) };
-        if !state.headers.holds(&download.offer)? {
+        let State { headers, download, .. } = &mut *state;
+        let Some(current) = download else { return Ok(None) };
+        if !headers.holds(&current.offer)? {
+            *download = None;
             return Ok(None);
         }
-        let headers = state.headers.take_up_to(download.offer.height)?;
-        Ok(headers.map(|headers| download.into_beginning(headers)))
+        let headers = headers.take_up_to(current.offer.height)?;
+        Ok(headers.map(|headers| current.beginning(headers)))
+    }
+
+    fn resume_headers(&self, state: &mut State) -> Result<(), StoreError> {
+        let resumed = Headers::resume(&self.chain, &self.disk, &self.data_dir, self.options.reserve_bytes);
+        state.headers = resumed.inspect_err(|error| state.note(error, self.elapsed()))?;
+        Ok(())
     }
 }
 
@@ -462,4 +551,20 @@ fn left_headers(chain: &Chain, disk: &Arc<dyn Disk>, data_dir: &Path) -> Result<
         disk.rename(&settled, &path).map_err(StoreError::io("naming a file of headers", &path))?;
     }
     HeaderFile::resume(disk, &path, chain.params(), chain.shared.env.clock().now())
+}
+
+/// Removes the headers of a beginning that never came to be and is not to be gone on with.
+///
+/// # Errors
+/// When the data directory cannot be read or changed.
+pub fn forget_headers(chain: &Chain, data_dir: &Path) -> Result<(), StoreError> {
+    let disk = chain.shared.env.disk();
+    let settled = chain.base().is_none().then_some(BASE_HEADERS);
+    for name in [FETCHED_HEADERS, CHALLENGER].into_iter().chain(settled) {
+        let path = data_dir.join(name);
+        if disk.exists(&path).map_err(StoreError::io("looking for a file of headers", &path))? {
+            disk.remove(&path).map_err(StoreError::io("removing a file of headers", &path))?;
+        }
+    }
+    Ok(())
 }

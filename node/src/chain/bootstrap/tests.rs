@@ -4,16 +4,18 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use farthing::Work;
 
-use super::{Begun, Bootstrap, BootstrapOptions, Choice, Missing, Phase};
+use super::{
+    Begun, Bootstrap, BootstrapOptions, Choice, HeaderRejection, Missing, Phase, REST, Refusal, forget_headers,
+};
 use crate::{
     chain::{self, Chain, SessionId},
     env::{
-        Env, ManualClock, MemDisk,
+        Disk, Env, ManualClock, MemDisk,
         disk::{Fault, FaultError, FaultOp},
     },
-    store::{DiskStore, IndexPlace, Recovered, StoreError, StoreOptions},
+    store::{BASE_HEADERS, DiskStore, IndexPlace, Recovered, StoreError, StoreOptions},
     tasks::Tasks,
-    testing::{TestCheckpoint, TestSource, dev},
+    testing::{TestCheckpoint, TestSource, dev, made_up_accounts},
 };
 
 const DATA: &str = "/data";
@@ -22,7 +24,7 @@ const ONE: SessionId = SessionId::new(1);
 
 /// A chain on a disk in memory that is to begin with a checkpoint.
 struct Node {
-    _chain: Chain,
+    chain: Chain,
     bootstrap: Bootstrap,
     clock: ManualClock,
     tasks: Tasks,
@@ -54,7 +56,7 @@ impl Node {
         let (tasks, settings) = (Tasks::new(), chain::Settings::default());
         let chain = chain::start(dev(), env(disk, &clock), store, recovered.view, Vec::new(), settings, &tasks);
         let bootstrap = Bootstrap::start(&chain, DATA.into(), options).await.unwrap().unwrap();
-        Self { _chain: chain, bootstrap, clock, tasks }
+        Self { chain, bootstrap, clock, tasks }
     }
 
     async fn take_headers(&self, source: &TestSource) {
@@ -112,7 +114,7 @@ async fn a_chain_that_is_too_short_is_executed_only_once_it_stayed_so_for_a_minu
     node.take_headers(&short).await;
     assert_eq!((wait(0), wait(59)), (Phase::Headers, Phase::Headers), "it grows");
     assert_eq!(wait(1), Phase::Blocks);
-    assert!(!crate::env::Disk::exists(&disk, Path::new("/data/headers.part")).unwrap());
+    assert!(!Disk::exists(&disk, Path::new("/data/headers.part")).unwrap());
     node.stop().await;
 }
 
@@ -181,4 +183,141 @@ async fn a_sync_that_fails_while_the_chain_begins_leaves_a_directory_that_the_ne
         failed += u32::from(!matches!(outcome, Ok(Begun::Yes)));
     }
     assert!(begun > 0 && failed > 0, "{begun} {failed} of {all}");
+}
+
+/// As slow as it is, it comes from an honest peer as often as from one that wants to hold the node up; so that it matters
+/// only while there is another one.
+#[tokio::test]
+async fn a_checkpoint_that_is_dripped_is_left_for_another_but_not_that_one_for_the_first() {
+    let node = Node::start(&MemDisk::new()).await;
+    let source = TestSource::grow(24, 1);
+    node.take_headers(&source).await;
+    let [dripped, other] = [12, 11].map(|height| source.checkpoint_of(height, &made_up_accounts(2_500)));
+    assert_eq!(node.choose(&[&dripped], &[]).await, Choice::Fetch(dripped.offer.clone()));
+    node.bootstrap.take_hashes(dripped.offer.clone(), dripped.hashes.clone()).await.unwrap();
+    node.bootstrap.take_piece(ONE, dripped.offer.clone(), 0, dripped.pieces[0].clone()).await.unwrap();
+    node.clock.advance(Duration::from_secs(19));
+    assert_eq!(node.choose(&[&other], &[&dripped]).await, Choice::WithOthers);
+    node.clock.advance(Duration::from_secs(1));
+    assert_eq!(node.choose(&[], &[&dripped]).await, Choice::WithOthers, "there is no other");
+    assert_eq!(node.choose(&[&other], &[&dripped]).await, Choice::Fetch(other.offer.clone()));
+    node.bootstrap.take_hashes(other.offer.clone(), other.hashes.clone()).await.unwrap();
+    node.clock.advance(Duration::from_secs(3_600));
+    assert_eq!(node.choose(&[&dripped], &[&other]).await, Choice::WithOthers);
+    // A third one has its time too, and twice as much of it.
+    let third = source.checkpoint_of(10, &made_up_accounts(2_500));
+    assert_eq!(node.choose(&[&third, &dripped], &[&other]).await, Choice::Fetch(third.offer.clone()));
+    node.bootstrap.take_hashes(third.offer.clone(), third.hashes.clone()).await.unwrap();
+    let fourth = source.checkpoint_of(9, &made_up_accounts(2_500));
+    node.clock.advance(Duration::from_secs(79));
+    assert_eq!(node.choose(&[&fourth], &[&third]).await, Choice::WithOthers);
+    node.clock.advance(Duration::from_secs(1));
+    assert_eq!(node.choose(&[&fourth], &[&third]).await, Choice::Fetch(fourth.offer.clone()));
+    // Nothing but slow ones is left.
+    assert_eq!(node.choose(&[&third, &other], &[]).await, Choice::Fetch(other.offer.clone()));
+    node.stop().await;
+}
+
+/// Whether a file of pieces lies on the disk.
+fn has_spool(disk: &MemDisk) -> bool {
+    Disk::exists(disk, Path::new("/data/checkpoints/snap.download.generating")).unwrap()
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_fills_the_disk_gives_its_room_back_and_smaller_ones_are_tried_before_it() {
+    let disk = MemDisk::new();
+    let node = Node::start(&disk).await;
+    let source = TestSource::grow(24, 1);
+    node.take_headers(&source).await;
+    let (large, small) = (source.checkpoint_of(12, &made_up_accounts(2_500)), source.checkpoint(10));
+    // What can be known before is not even begun, whatever it says of its bytes.
+    let understated =
+        TestCheckpoint { offer: crate::chain::CheckpointOffer { bytes: 1, ..large.offer.clone() }, ..large.clone() };
+    let free = |bytes: u64| disk.set_capacity(disk.used() + bytes);
+    free(100_000);
+    let refused = node.bootstrap.take_hashes(understated.offer.clone(), understated.hashes.clone()).await;
+    assert!(matches!(refused, Err(Refusal::Store(StoreError::DiskFull { .. }))), "{refused:?}");
+    assert!(node.bootstrap.rests() && !has_spool(&disk));
+    node.clock.advance(REST);
+    assert!(!node.bootstrap.rests());
+    // And what somebody else takes the room of meanwhile.
+    free(10_000_000);
+    node.bootstrap.take_hashes(large.offer.clone(), large.hashes.clone()).await.unwrap();
+    free(100_000);
+    node.bootstrap.take_piece(ONE, large.offer.clone(), 0, large.pieces[0].clone()).await.unwrap();
+    let refused = node.bootstrap.take_piece(ONE, large.offer.clone(), 1, large.pieces[1].clone()).await;
+    assert!(matches!(refused, Err(Refusal::Store(StoreError::DiskFull { .. }))), "{refused:?}");
+    assert!(node.bootstrap.rests() && !has_spool(&disk), "its room is free again");
+    assert_eq!(node.choose(&[&large, &small], &[]).await, Choice::Fetch(small.offer.clone()));
+    assert_eq!(node.choose(&[&large], &[]).await, Choice::Fetch(large.offer.clone()), "there is no other");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_beginning_for_which_there_is_no_room_is_tried_again_later_with_what_was_fetched() {
+    let disk = MemDisk::new();
+    let node = Node::start(&disk).await;
+    let source = TestSource::grow(20, 1);
+    node.take_headers(&source).await;
+    let checkpoint = source.checkpoint(10);
+    node.take(&checkpoint).await;
+    disk.set_capacity(disk.used() + 2 * checkpoint.offer.bytes);
+    let used = disk.used();
+    let failed = node.bootstrap.begin().await;
+    assert!(matches!(failed, Ok(Begun::Failed(StoreError::DiskFull { .. }))), "{failed:?}");
+    assert!(disk.used() <= used, "nothing of it is kept in the log");
+    assert!(node.bootstrap.rests());
+    assert_eq!(node.bootstrap.phase(), Phase::Headers);
+    node.clock.advance(REST);
+    disk.set_capacity(1 << 30);
+    node.take_headers(&source).await;
+    // Whoever gave it may have left.
+    assert_eq!(node.choose(&[], &[]).await, Choice::Fetch(checkpoint.offer.clone()));
+    assert_eq!(node.bootstrap.missing(&checkpoint.offer), Missing::Nothing);
+    assert!(matches!(node.bootstrap.begin().await, Ok(Begun::Yes)));
+    assert!(!has_spool(&disk));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn headers_leave_the_reserve_of_the_disk_free_and_go_on_when_there_is_room() {
+    let disk = MemDisk::new();
+    let reserve_bytes = 1_000_000;
+    let options = BootstrapOptions { depth: DEPTH, minimum_work: Work::ZERO, reserve_bytes };
+    let node = Node::with(&disk, options).await;
+    let source = TestSource::grow(20, 1);
+    disk.set_capacity(disk.used() + reserve_bytes + 5 * 134);
+    let asked = node.bootstrap.locator(ONE).await.unwrap();
+    let refused = node.bootstrap.take_headers(ONE, asked, source.headers.clone()).await.unwrap_err();
+    assert!(matches!(&refused, HeaderRejection::Chain(error) if !error.is_fatal()), "{refused}");
+    assert!(node.bootstrap.rests());
+    node.clock.advance(REST);
+    disk.set_capacity(1 << 30);
+    node.take_headers(&source).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn headers_that_are_not_to_be_gone_on_with_do_not_stay_for_ever() {
+    let disk = MemDisk::new();
+    let node = Node::start(&disk).await;
+    let left = ["headers.part", "headers.challenger", BASE_HEADERS].map(|name| Path::new(DATA).join(name));
+    for path in &left {
+        if !Disk::exists(&disk, path).unwrap() {
+            Disk::create(&disk, path).unwrap();
+        }
+    }
+    forget_headers(&node.chain, Path::new(DATA)).unwrap();
+    assert!(left.iter().all(|path| !Disk::exists(&disk, path).unwrap()));
+    node.stop().await;
+
+    let disk = MemDisk::new();
+    let node = Node::start(&disk).await;
+    let source = TestSource::grow(20, 1);
+    node.take_headers(&source).await;
+    node.take(&source.checkpoint(10)).await;
+    assert!(matches!(node.bootstrap.begin().await, Ok(Begun::Yes)));
+    forget_headers(&node.chain, Path::new(DATA)).unwrap();
+    assert!(Disk::exists(&disk, &Path::new(DATA).join(BASE_HEADERS)).unwrap(), "the chain stands on them");
+    node.stop().await;
 }

@@ -11,7 +11,7 @@ use farthing::{
     checkpoint::{CheckpointAccount, CheckpointFault, PieceRange, decode_accounts, decode_coinbases},
     header::commitment,
 };
-use farthing_consensus::{AccountTree, Entry, HeaderContext};
+use farthing_consensus::{AccountTree, Entry, HeaderContext, root_of_sorted};
 
 use super::{BASE_HEADERS, Base, BasePlace, BeginError, Beginning, FETCHED_HEADERS, HeaderFile};
 use crate::{
@@ -23,6 +23,9 @@ use crate::{
         log::{Kind, LogPosition, NewRecord},
     },
 };
+
+/// What frames, coinbases and the header range add to keys and accounts, with much to spare.
+const ROOM_FOR_FRAMES: u64 = 1 << 20;
 
 /// Says of each of a piece's accounts where its key stands, if it has one.
 pub(in crate::store) type PlaceKeys<'a> =
@@ -65,26 +68,61 @@ impl Beginning {
         Ok(range)
     }
 
+    /// What `read` makes of each piece's accounts, one behind the other; ends early where there is a fault.
+    fn of_accounts<'a, T: 'a>(
+        &'a self,
+        fault: &'a mut Option<BeginError>,
+        mut read: impl FnMut(Vec<CheckpointAccount>) -> Result<Vec<T>, BeginError> + 'a,
+    ) -> impl Iterator<Item = T> + 'a {
+        let mut after = None;
+        let pieces = (0..self.layout.pieces()).map_while(move |index| {
+            let Some(PieceRange::Accounts { count, .. }) = self.layout.piece(index) else { return Some(Vec::new()) };
+            let mut made = || -> Result<_, BeginError> {
+                let accounts = decode_accounts(&self.pieces.piece(index)?, count, after.as_ref())?;
+                after = accounts.last().map(|last| last.address);
+                read(accounts)
+            };
+            made().map_err(|error| *fault = Some(error)).ok()
+        });
+        pieces.flatten()
+    }
+
+    /// Holds everything against the header piece by piece, and keeps none of it: whoever lies shall not fill the memory.
+    pub(in crate::store) fn certify(&self, before: &RangePeaks) -> Result<(), BeginError> {
+        let tip = *self.headers.tip();
+        let mut supply = Mites::checked_sum(self.coinbases()?.iter().map(|coinbase| coinbase.amount));
+        let mut fault = None;
+        let accounts = self.of_accounts(&mut fault, |accounts| {
+            Ok(accounts.into_iter().map(|read| (read.address, read.account)).collect())
+        });
+        let root = root_of_sorted(
+            accounts.inspect(|(_, account)| supply = supply.and_then(|supply| supply.checked_add(account.balance))),
+        );
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let root = root.map_err(|error| StoreError::BadChange(error.to_string()))?;
+        let chain_root = before.chain_root().map_err(|error| StoreError::BadChange(error.to_string()))?;
+        // What headers of valid blocks commit to cannot overflow; one that does is of no valid block.
+        if supply.is_none() || commitment(&root, &chain_root) != tip.header().commitment {
+            return Err(CheckpointFault::WrongAccounts { block: tip.id() }.into());
+        }
+        Ok(())
+    }
+
     /// All accounts; `place` says of each piece's accounts where their keys stand.
     pub(in crate::store) fn accounts(&self, place: &mut PlaceKeys<'_>) -> Result<AccountTree<AccountMeta>, BeginError> {
         let last_touch = self.headers.tip().height();
         let mut fault = None;
-        let mut after = None;
-        let pieces = (0..self.layout.pieces()).map_while(|index| {
-            let Some(PieceRange::Accounts { count, .. }) = self.layout.piece(index) else { return Some(Vec::new()) };
-            let mut read = || -> Result<_, BeginError> {
-                let accounts = decode_accounts(&self.pieces.piece(index)?, count, after.as_ref())?;
-                let places = place(&accounts)?;
-                after = accounts.last().map(|last| last.address);
-                let entry = |(read, key): (CheckpointAccount, _)| {
-                    // When it was last touched no header says; nothing below the checkpoint is ever walked.
-                    (read.address, Entry { account: read.account, meta: AccountMeta { key, last_touch } })
-                };
-                Ok(accounts.into_iter().zip(places).map(entry).collect::<Vec<_>>())
+        let entries = self.of_accounts(&mut fault, |accounts| {
+            let places = place(&accounts)?;
+            let entry = |(read, key): (CheckpointAccount, _)| {
+                // When it was last touched no header says; nothing below the checkpoint is ever walked.
+                (read.address, Entry { account: read.account, meta: AccountMeta { key, last_touch } })
             };
-            read().map_err(|error| fault = Some(error)).ok()
+            Ok(accounts.into_iter().zip(places).map(entry).collect())
         });
-        let tree = AccountTree::from_sorted(pieces.flatten());
+        let tree = AccountTree::from_sorted(entries);
         match fault {
             Some(fault) => Err(fault),
             None => tree.map_err(|error| StoreError::BadChange(error.to_string()).into()),
@@ -120,10 +158,10 @@ impl DiskStore {
         self.poison.check()?;
         self.require_empty()?;
         let before = beginning.range_before()?;
-        // All of it is certified before any of it is kept; the accounts are made twice, for not even a liar's keys
-        // shall get into the log.
-        let nowhere = &mut |accounts: &[CheckpointAccount]| Ok(vec![None; accounts.len()]);
-        drop(beginning.view(beginning.accounts(nowhere)?, &before)?);
+        // All of it is certified before any of it is kept; the pieces are read twice, for not even a liar's keys
+        // shall get into the log. Nor shall they where the rest would not fit behind them.
+        beginning.certify(&before)?;
+        self.require_room(&beginning)?;
         let tip = *beginning.headers.tip();
         let accounts = beginning.accounts(&mut |accounts| self.append_keys(&tip, accounts))?;
         let view = beginning.view(accounts, &before)?;
@@ -139,6 +177,15 @@ impl DiskStore {
             checkpoints.begins_with(name, tip);
         }
         Ok(view)
+    }
+
+    /// Room for the keys in the log and for the checkpoint's file: both hold no more than the pieces do.
+    fn require_room(&self, beginning: &Beginning) -> Result<(), StoreError> {
+        let path = &self.data_dir;
+        let free = self.disk.free_space(path).map_err(StoreError::io("asking for free space", path))?;
+        let free = free.saturating_sub(self.reserve_bytes);
+        let needed = beginning.pieces.size_bytes().saturating_mul(2).saturating_add(ROOM_FOR_FRAMES);
+        if free < needed { Err(StoreError::DiskFull { path: path.clone(), needed, free }) } else { Ok(()) }
     }
 
     fn require_empty(&self) -> Result<(), BeginError> {

@@ -15,7 +15,7 @@ use farthing_consensus::{HeaderContext, check_header};
 
 use crate::{
     env::{Disk, DiskFile},
-    store::StoreError,
+    store::{StoreError, error::is_no_space},
 };
 
 /// Bytes of a header in the file.
@@ -32,9 +32,17 @@ pub struct HeaderFile {
     /// What the first header stands on.
     parent: HeaderContext,
     tip: HeaderContext,
+    /// Bytes that must stay free on the disk.
+    reserve_bytes: u64,
 }
 
 impl HeaderFile {
+    /// The same, which leaves so many bytes of the disk free.
+    #[must_use]
+    pub fn leaving(self, reserve_bytes: u64) -> Self {
+        Self { reserve_bytes, ..self }
+    }
+
     /// An empty file in the place of whatever was there.
     ///
     /// # Errors
@@ -45,7 +53,7 @@ impl HeaderFile {
             disk.remove(path).map_err(making())?;
         }
         let file = disk.create(path).map_err(making())?;
-        Ok(Self { disk: Arc::clone(disk), file, path: path.to_owned(), parent, tip: parent })
+        Ok(Self { disk: Arc::clone(disk), file, path: path.to_owned(), parent, tip: parent, reserve_bytes: 0 })
     }
 
     /// The file as an earlier run left it, each header checked again by the rules; what is not a chain is cut. A new
@@ -84,7 +92,8 @@ impl HeaderFile {
         let reading = || StoreError::io("opening a file of headers", path);
         let file = disk.open(path).map_err(reading())?;
         let count = file.len().map_err(reading())? / RECORD_BYTES as u64;
-        let mut found = Self { disk: Arc::clone(disk), file, path: path.to_owned(), parent, tip: parent };
+        let path = path.to_owned();
+        let mut found = Self { disk: Arc::clone(disk), file, path, parent, tip: parent, reserve_bytes: 0 };
         if count > 0 {
             found.tip = found.context(parent.height().saturating_add(count))?;
         }
@@ -120,7 +129,7 @@ impl HeaderFile {
     /// Puts headers behind the tip, each the child of the one before; checked by the caller.
     ///
     /// # Errors
-    /// If they cannot be written; none is then behind the tip.
+    /// [`StoreError::DiskFull`], or the system's refusal; none is then behind the tip.
     pub fn push(&mut self, headers: &[HeaderContext]) -> Result<(), StoreError> {
         let Some(last) = headers.last() else { return Ok(()) };
         let mut bytes = Vec::with_capacity(headers.len() * RECORD_BYTES);
@@ -128,8 +137,15 @@ impl HeaderFile {
             context.header().encode(&mut bytes);
             bytes.extend_from_slice(&context.total_work().get().to_le_bytes());
         }
-        let written = self.file.write_all_at(self.offset(self.tip.height().next()), &bytes);
-        written.map_err(StoreError::io("writing headers", &self.path))?;
+        let free = self.disk.free_space(&self.path).map_err(StoreError::io("asking for free space", &self.path))?;
+        let (free, needed) = (free.saturating_sub(self.reserve_bytes), bytes.len() as u64);
+        let full = |free| StoreError::DiskFull { path: self.path.clone(), needed, free };
+        if free < needed {
+            return Err(full(free));
+        }
+        self.file.write_all_at(self.offset(self.tip.height().next()), &bytes).map_err(|error| {
+            if is_no_space(&error) { full(0) } else { StoreError::io("writing headers", &self.path)(error) }
+        })?;
         self.tip = *last;
         Ok(())
     }

@@ -83,8 +83,8 @@ pub struct Beginning {
     pub headers: HeaderFile,
     /// What the pieces are.
     pub layout: Layout,
-    /// The pieces, all of them.
-    pub pieces: Spool,
+    /// The pieces, all of them. Their file goes when nobody needs it any more.
+    pub pieces: Arc<Spool>,
 }
 
 /// Why a store does not begin with a checkpoint. Nothing of it is in force then.

@@ -47,7 +47,11 @@ fn beginning_with(disk: &MemDisk, grown: &[Grown], accounts: &[CheckpointAccount
     let mut pieces = Spool::create(&disk, &Path::new(DATA).join("checkpoints"), 0).unwrap();
     pieces.push(&encode_accounts(accounts)).unwrap();
     let height = grown[grown.len() - 1].context.height();
-    Beginning { headers, layout: Layout::new(&params, height, accounts.len() as u64).unwrap(), pieces }
+    Beginning {
+        headers,
+        layout: Layout::new(&params, height, accounts.len() as u64).unwrap(),
+        pieces: Arc::new(pieces),
+    }
 }
 
 fn beginning(disk: &MemDisk, grown: &[Grown]) -> Beginning {
@@ -175,6 +179,21 @@ fn accounts_that_the_header_does_not_commit_to_leave_no_trace() {
     }
 }
 
+/// Each further try would put them there once more, until the disk is full of them.
+#[test]
+fn where_there_is_no_room_for_all_of_it_no_key_gets_into_the_log() {
+    let grown = blocks();
+    let disk = MemDisk::new();
+    let (store, _) = open(&disk);
+    let beginning = beginning(&disk, &grown[..AT]);
+    let (log, pieces) = (store.log.size_bytes(), Arc::clone(&beginning.pieces));
+    disk.set_capacity(disk.used() + 3 * pieces.size_bytes() / 2);
+    let error = store.begin_at(beginning).unwrap_err();
+    assert!(matches!(&error, BeginError::Store(error) if error.is_disk_full()), "{error}");
+    assert_eq!((store.log.size_bytes(), store.base()), (log, None));
+    assert!(pieces.piece(0).is_ok(), "what was fetched is still there for another try");
+}
+
 #[test]
 fn the_checkpoint_of_another_block_is_refused() {
     let grown = blocks();
@@ -213,7 +232,7 @@ fn coinbases_that_wait_are_proven_by_their_headers() {
         let mut pieces = Spool::create(&disk, &Path::new(DATA).join("checkpoints"), 0).unwrap();
         pieces.push(&encode_coinbases(proven)).unwrap();
         let layout = Layout::new(&params, Height::new(9), 0).unwrap();
-        Beginning { headers, layout, pieces }.coinbases()
+        Beginning { headers, layout, pieces: Arc::new(pieces) }.coinbases()
     };
     let heights: Vec<_> = given(&proven[4..]).unwrap().iter().map(|coinbase| coinbase.height.get()).collect();
     assert_eq!(heights, [5, 6, 7, 8, 9]);
