@@ -315,7 +315,9 @@ fn sync(settings: &Settings) -> Result<SyncMode, ConfigError> {
 fn checkpoints(settings: &Settings) -> Result<Policy, ConfigError> {
     let every = number(settings, "checkpoint-every", 10..=1_000_000, "a number of blocks from 10 to 1000000")?;
     let every_blocks = every.get() as u64;
-    Ok(Policy { every_blocks, deep_blocks: every_blocks, ..Policy::default() })
+    // Who begins with a checkpoint asks for one that is as deep as --sync-depth says unless it is told otherwise.
+    let default = Policy::default();
+    Ok(Policy { every_blocks, deep_blocks: every_blocks.max(default.deep_blocks), ..default })
 }
 
 fn log_filter(settings: &Settings) -> Result<String, ConfigError> {

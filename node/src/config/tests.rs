@@ -233,7 +233,9 @@ fn how_a_node_begins_is_an_option_and_full_unless_it_is_given() {
     let given = run("sync = \"checkpoint\"\nsync-depth = 50\n", &[("FARTHING_MINIMUM_WORK", "12345")], &[]);
     assert_eq!(given.sync, SyncMode::Checkpoint { depth: 50, minimum_work: Work::new(12_345) });
     let every = run("", &[], &["--checkpoint-every", "200"]).checkpoints;
-    assert_eq!((every.every_blocks, every.deep_blocks), (200, 200));
+    assert_eq!((every.every_blocks, every.deep_blocks), (200, 1_000), "as deep as --sync-depth asks for");
+    let rarely = run("", &[], &["--checkpoint-every", "5000"]).checkpoints;
+    assert_eq!((rarely.every_blocks, rarely.deep_blocks), (5_000, 5_000));
     assert!(refused("", &[], &["--sync", "fast"]).contains("full or checkpoint"));
     assert!(refused("", &[], &["--sync-depth", "0"]).contains("a number of blocks from 1"));
     assert!(refused("", &[], &["--minimum-work", "much"]).contains("minimum-work"));
