@@ -97,6 +97,7 @@ async fn a_kill_at_any_moment_of_the_beginning_leaves_a_node_that_begins_again()
     let first = full(&source).await;
     let standing = Standing::of(&mut first.api().await).await;
     let place = Place::new("the new node", &params);
+    let mut stages = 0;
     // What is there tells how far it has come; the last is never there, so that the node has begun by then.
     for (round, stage) in STAGES.into_iter().enumerate() {
         let mut process = place.spawn(&options(&first));
@@ -109,13 +110,18 @@ async fn a_kill_at_any_moment_of_the_beginning_leaves_a_node_that_begins_again()
         })
         .await;
         process.kill();
+        stages += u32::from(path.exists());
         let node = place.start(&options(&first)).await;
         is_in_step(&node, &standing).await;
+        let (code, out, err) = place.ask(&["status"]);
+        assert!(code == 0 && out.contains("began with the checkpoint at 1"), "round {round}: {out}{err}");
         node.kill();
         let again = place.start(&Options { more: vec!["--no-discovery".into()], ..Options::default() }).await;
         assert_eq!(Standing::of(&mut again.api().await).await, standing, "round {round}");
         again.kill();
         fs::remove_dir_all(place.data()).expect("a dead node's data can be removed, for the next round");
     }
+    // Some stages are over before they are seen; those whose files stay are not.
+    assert!(stages >= 4, "{stages} of {} stages were hit", STAGES.len());
     assert!(first.stop().await.success());
 }
