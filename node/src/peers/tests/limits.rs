@@ -149,6 +149,43 @@ struct LargeBlock {
     transactions: u32,
 }
 
+/// Asks for the hashes of a large checkpoint until it is refused.
+async fn exceed_hashes(path: &str, peer: &Impatient) {
+    let offer = large_checkpoint().offer;
+    let query = wire::CheckpointHashesQuery {
+        block_id: Bytes::copy_from_slice(offer.block.as_bytes()),
+        digest: Bytes::copy_from_slice(offer.digest.as_bytes()),
+    };
+    until_limited(path, 1 << 20, async || {
+        let (session_id, query) = (peer.session_id.clone(), Some(query.clone()));
+        let request = wire::GetCheckpointHashesRequest { session_id, query };
+        Ok(peer.calls.clone().get_checkpoint_hashes(request).await?.into_inner().hashes.len() as u64)
+    })
+    .await;
+}
+
+/// And for its pieces.
+async fn exceed_pieces(path: &str, peer: &Impatient) {
+    let offer = large_checkpoint().offer;
+    let query = wire::CheckpointPiecesQuery {
+        block_id: Bytes::copy_from_slice(offer.block.as_bytes()),
+        digest: Bytes::copy_from_slice(offer.digest.as_bytes()),
+        first: 0,
+        count: 16,
+    };
+    until_limited(path, 16 * PIECE_BYTES as u64, async || {
+        let (session_id, query) = (peer.session_id.clone(), Some(query.clone()));
+        let request = wire::GetCheckpointPiecesRequest { session_id, query };
+        let mut answers = peer.calls.clone().get_checkpoint_pieces(request).await?.into_inner();
+        let mut bytes = 0;
+        while let Some(answer) = answers.message().await? {
+            bytes += answer.piece.len() as u64;
+        }
+        Ok(bytes)
+    })
+    .await;
+}
+
 /// Asks for more and more by one method until it is refused.
 async fn exceed(path: &str, unit: Unit, peer: &Impatient, closed: u64, large: &LargeBlock) {
     let (calls, session_id) = (peer.calls.clone(), peer.session_id.clone());
@@ -192,37 +229,8 @@ async fn exceed(path: &str, unit: Unit, peer: &Impatient, closed: u64, large: &L
             })
             .await;
         }
-        ("GetCheckpointHashes", Unit::BlockBytes) => {
-            until_limited(path, 1 << 20, async || {
-                let TestCheckpoint { offer, .. } = large_checkpoint();
-                let query = wire::CheckpointHashesQuery {
-                    block_id: Bytes::copy_from_slice(offer.block.as_bytes()),
-                    digest: Bytes::copy_from_slice(offer.digest.as_bytes()),
-                };
-                let request = wire::GetCheckpointHashesRequest { session_id: session_id.clone(), query: Some(query) };
-                Ok(calls.clone().get_checkpoint_hashes(request).await?.into_inner().hashes.len() as u64)
-            })
-            .await;
-        }
-        ("GetCheckpointPieces", Unit::BlockBytes) => {
-            until_limited(path, 16 * PIECE_BYTES as u64, async || {
-                let TestCheckpoint { offer, .. } = large_checkpoint();
-                let query = wire::CheckpointPiecesQuery {
-                    block_id: Bytes::copy_from_slice(offer.block.as_bytes()),
-                    digest: Bytes::copy_from_slice(offer.digest.as_bytes()),
-                    first: 0,
-                    count: 16,
-                };
-                let request = wire::GetCheckpointPiecesRequest { session_id: session_id.clone(), query: Some(query) };
-                let mut answers = calls.clone().get_checkpoint_pieces(request).await?.into_inner();
-                let mut bytes = 0;
-                while let Some(answer) = answers.message().await? {
-                    bytes += answer.piece.len() as u64;
-                }
-                Ok(bytes)
-            })
-            .await;
-        }
+        ("GetCheckpointHashes", Unit::BlockBytes) => exceed_hashes(path, peer).await,
+        ("GetCheckpointPieces", Unit::BlockBytes) => exceed_pieces(path, peer).await,
         ("GetBlockTransactions", Unit::BlockBytes) => {
             until_limited(path, large.bytes, async || {
                 let query = wire::BlockTransactionsQuery {
