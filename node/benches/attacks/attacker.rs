@@ -26,7 +26,7 @@ use tonic_types::StatusExt as _;
 
 use crate::{
     ledger::params,
-    raw::{opening, reset_flood},
+    raw::{ATTACKER, Resets, dial_from, opening, reset_flood},
 };
 
 const MANY_HEADERS: u64 = 1_000_000;
@@ -45,8 +45,10 @@ pub(crate) async fn run(name: &str, rpc: SocketAddr, p2p: SocketAddr) {
         "headers" => headers(p2p).await,
         "adverts" => adverts(p2p).await,
         "silent" => silent([rpc, p2p]).await,
-        "resets" => resets(rpc, p2p).await,
-        "churn" => churn([rpc, p2p]).await,
+        "resets" => resets([rpc, p2p], Resets::AtOnce).await,
+        "paced_resets" => resets([rpc, p2p], Resets::Paced).await,
+        "churn" => churn([rpc, p2p], One::Network).await,
+        "churn_networks" => churn([rpc, p2p], One::OfMany).await,
         other => panic!("no attack {other}"),
     }
 }
@@ -272,31 +274,48 @@ async fn silent(listeners: [SocketAddr; 2]) {
     println!("{SILENT_SOCKETS} silent sockets, opened {} times", opened.into_inner());
 }
 
-async fn resets(rpc: SocketAddr, p2p: SocketAddr) {
+async fn resets(listeners: [SocketAddr; 2], pace: Resets) {
     let (resets, cut, end) = (AtomicU64::new(0), AtomicU64::new(0), Instant::now() + LASTS);
     println!("ready");
-    let flood = |number: u8| {
-        let (to, path) = if number.is_multiple_of(2) {
-            (rpc, "/farthing.v1.LedgerService/GetNodeInfo")
-        } else {
-            (p2p, "/farthing.peer.v1.PeerService/Handshake")
-        };
-        reset_flood(to, path, end, &resets, &cut)
+    let paths = ["/farthing.v1.LedgerService/GetNodeInfo", "/farthing.peer.v1.PeerService/Handshake"];
+    let flood = |number: usize| {
+        let which = number % 2;
+        reset_flood(listeners[which], paths[which], pace, end, &resets, &cut)
     };
-    join_all((0..2 * SESSIONS).map(flood)).await;
+    join_all((0..2 * usize::from(SESSIONS)).map(flood)).await;
     let (resets, cut) = (resets.into_inner(), cut.into_inner());
     println!("{resets} streams opened and reset on both listeners, {cut} connections cut for it");
 }
 
+/// Where connections come from.
+#[derive(Clone, Copy)]
+enum One {
+    /// All from one /24.
+    Network,
+    /// Each from the next of 25,000.
+    OfMany,
+}
+
+impl One {
+    fn host(self, number: u64) -> [u8; 4] {
+        let below = |number: u64, limit: u64| u8::try_from(number % limit).unwrap();
+        match self {
+            Self::Network => ATTACKER,
+            Self::OfMany => [127, 100 + below(number / 250, 100), below(number, 250), 1],
+        }
+    }
+}
+
 /// Connections that begin to speak and end.
-async fn churn(listeners: [SocketAddr; 2]) {
-    let (count, end) = (AtomicU64::new(0), Instant::now() + LASTS);
+async fn churn(listeners: [SocketAddr; 2], from: One) {
+    let (tried, count, end) = (AtomicU64::new(0), AtomicU64::new(0), Instant::now() + LASTS);
     println!("ready");
     let one = |number: usize| {
-        let (count, to) = (&count, listeners[number % 2]);
+        let (tried, count, to) = (&tried, &count, listeners[number % 2]);
         async move {
             while Instant::now() < end {
-                if let Ok(mut socket) = TcpStream::connect(to).await {
+                let host = from.host(tried.fetch_add(1, Ordering::Relaxed));
+                if let Ok(mut socket) = dial_from(host, to).await {
                     let spoken = socket.write_all(&opening()).await.is_ok();
                     let mut answer = [0; 64];
                     let read = timeout(Duration::from_millis(100), socket.read(&mut answer)).await;
@@ -308,5 +327,5 @@ async fn churn(listeners: [SocketAddr; 2]) {
         }
     };
     join_all((0..8).map(one)).await;
-    println!("{} connections opened, spoken on and closed", count.into_inner());
+    println!("{} connections opened, {} of them spoken on, and closed", tried.into_inner(), count.into_inner());
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo build --release -p farthing-node
-//! cargo bench -p farthing-node --bench attacks -- [headers|adverts|silent|resets|churn ...]
+//! cargo bench -p farthing-node --bench attacks -- [headers|adverts|silent|resets|paced_resets|churn|churn_networks ...]
 //! ```
 //!
 //! For each attack a fresh node, the real program, is started. An honest client of the public API and an honest peer each
@@ -31,7 +31,7 @@ use std::{
 use honest::{Honest, KINDS, Samples};
 use victim::Victim;
 
-const ATTACKS: [&str; 5] = ["headers", "adverts", "silent", "resets", "churn"];
+const ATTACKS: [&str; 7] = ["headers", "adverts", "silent", "resets", "paced_resets", "churn", "churn_networks"];
 /// Before the attack, and again after it.
 const QUIET: Duration = Duration::from_secs(10);
 /// An attack that is over sooner is not measured.
