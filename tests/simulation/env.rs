@@ -14,7 +14,7 @@ use std::{
 };
 
 use farthing::TimeMs;
-use farthing_node::env::{Clock, Connection, Listener, Net};
+use farthing_node::env::{Admission, Clock, Connection, Listener, Net};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
@@ -245,10 +245,14 @@ impl Listener for SimListener {
         self.listener.local_addr()
     }
 
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+    fn accept<'a>(&'a mut self, admits: &'a mut Admission<'a>) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
-            let (stream, peer) = self.listener.accept().await?;
-            Ok(self.sockets.connection(stream, peer))
+            loop {
+                let (stream, peer) = self.listener.accept().await?;
+                if admits(peer) {
+                    return Ok(self.sockets.connection(stream, peer));
+                }
+            }
         })
     }
 }

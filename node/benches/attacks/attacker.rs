@@ -36,6 +36,8 @@ const SILENT_SOCKETS: usize = 2_000;
 const LASTS: Duration = Duration::from_secs(20);
 /// Sessions that attack side by side.
 const SESSIONS: u8 = 4;
+/// Connections that are opened and closed side by side: more than wait for each other.
+const CHURNING: usize = 128;
 /// Headers of a message, and how many such messages a victim takes of one session.
 const BATCH: usize = 2_000;
 const BATCHES: usize = 5;
@@ -326,6 +328,6 @@ async fn churn(listeners: [SocketAddr; 2], from: One) {
             }
         }
     };
-    join_all((0..8).map(one)).await;
+    join_all((0..CHURNING).map(one)).await;
     println!("{} connections opened, {} of them spoken on, and closed", tried.into_inner(), count.into_inner());
 }

@@ -15,7 +15,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Connection, Listener, Random, SystemRandom};
+use super::{Admission, Connection, Listener, Random, SystemRandom};
 
 /// Where a socket goes whose own path is too long for a socket's address.
 const SHORT_HOMES: &str = "/tmp";
@@ -116,9 +116,14 @@ impl Listener for SystemLocalListener {
         self.mark.path.display().to_string()
     }
 
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+    fn accept<'a>(&'a mut self, admits: &'a mut Admission<'a>) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
-            let (stream, _) = self.listener.accept().await?;
+            let stream = loop {
+                let (stream, _) = self.listener.accept().await?;
+                if admits(super::net::OWN_MACHINE) {
+                    break stream;
+                }
+            };
             let process = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
             Ok(Connection::local(stream, process))
         })
@@ -212,7 +217,8 @@ mod tests {
     }
 
     async fn talks(socket: &mut LocalSocket) {
-        let (dialled, accepted) = tokio::join!(SystemNet.dial_local(&socket.path), socket.listener.accept());
+        let (dialled, accepted) =
+            tokio::join!(SystemNet.dial_local(&socket.path), async { socket.listener.accept(&mut |_| true).await });
         let (dialled, accepted) = (dialled.unwrap(), accepted.unwrap());
         assert_eq!(dialled.process(), Some(std::process::id()));
         assert!(accepted.peer().ip().is_loopback());

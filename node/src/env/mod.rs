@@ -17,7 +17,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use compute::Compute;
 pub use disk::{Disk, DiskFile, DiskLock, MemDisk, RealDisk};
 pub use local::{LocalSocket, ProcessWatch, fits_socket, is_short_path};
-pub use net::{Connection, Io, Listener, Net, SystemNet, canonical, prefix};
+pub use net::{Admission, Connection, Io, Listener, Net, SystemNet, canonical, is_own_machine, prefix};
 pub use random::{Random, SeededRandom, SystemRandom};
 
 /// The outside world. Cheap to clone.

@@ -2,16 +2,18 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{SockRef, Socket, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, lookup_host},
+    task::coop::consume_budget,
+    time::sleep,
 };
 
 use super::local::{self, LocalSocket};
@@ -20,6 +22,9 @@ use super::local::{self, LocalSocket};
 pub(super) const OWN_MACHINE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// A silent connection is probed after this time, so that a vanished host does not hold a slot for hours.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+/// After connections were refused, the next ones are looked at together so much later: a flood of them wakes the node only
+/// as often. Far less waits meanwhile than the system keeps waiting for a listener (1,024 connections).
+const REST: Duration = Duration::from_millis(2);
 
 /// A network, and the local sockets of the machine.
 pub trait Net: fmt::Debug + Send + Sync {
@@ -57,9 +62,13 @@ pub trait Listener: fmt::Debug + Send {
         self.local_addr().map_or_else(|_| "an unknown address".to_owned(), |address| address.to_string())
     }
 
-    /// The next connection. Cancel safe.
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>>;
+    /// The next connection that `admits` takes. It is asked with the canonical address of each caller before anything is
+    /// made for it; those that it does not take are closed at once. Cancel safe.
+    fn accept<'a>(&'a mut self, admits: &'a mut Admission<'a>) -> BoxFuture<'a, io::Result<Connection>>;
 }
+
+/// Says whether a connection from an address is taken.
+pub type Admission<'a> = dyn FnMut(SocketAddr) -> bool + Send + 'a;
 
 /// A stream of bytes both ways.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -124,17 +133,20 @@ pub fn prefix(address: IpAddr) -> [u8; 8] {
     group
 }
 
+/// Whether an address is the one from which programs of this machine call it, unless they choose another. The rest of
+/// loopback counts as networks like any, so that what they may do can be tried on one machine.
+pub fn is_own_machine(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address == Ipv4Addr::LOCALHOST || address == Ipv6Addr::LOCALHOST
+}
+
 /// TCP of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemNet;
 
 impl Net for SystemNet {
-    #[expect(clippy::disallowed_methods, reason = "this is where the network enters")]
     fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-        Box::pin(async move {
-            let listener = TcpListener::bind(address).await?;
-            Ok(Box::new(SystemListener(listener)) as Box<dyn Listener>)
-        })
+        Box::pin(async move { Ok(Box::new(SystemListener::bind(address).await?) as Box<dyn Listener>) })
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where the network enters")]
@@ -169,13 +181,59 @@ impl Listener for SystemListener {
         self.0.local_addr()
     }
 
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+    fn accept<'a>(&'a mut self, admits: &'a mut Admission<'a>) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
-            let (stream, peer) = self.0.accept().await?;
-            tune(&stream)?;
-            Ok(Connection::new(stream, peer))
+            let mut refused = false;
+            loop {
+                if let Some((socket, peer)) = self.queued()? {
+                    if admits(peer) {
+                        socket.set_nonblocking(true)?;
+                        return connection(TcpStream::from_std(socket.into())?, peer);
+                    }
+                } else if refused {
+                    sleep(REST).await;
+                    refused = false;
+                    continue;
+                } else {
+                    let (stream, peer) = self.0.accept().await?;
+                    let peer = canonical(peer);
+                    if admits(peer) {
+                        return connection(stream, peer);
+                    }
+                }
+                refused = true;
+                consume_budget().await;
+            }
         })
     }
+}
+
+impl SystemListener {
+    async fn bind(address: SocketAddr) -> io::Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "this is where the network enters")]
+        let listener = TcpListener::bind(address).await?;
+        // What is accepted has it too. One that is refused so ends with a reset: its other end learns of it at once, and
+        // the system keeps nothing of it.
+        SockRef::from(&listener).set_linger(Some(Duration::ZERO))?;
+        Ok(Self(listener))
+    }
+
+    /// A connection that waits already. tokio's own `accept` would watch its socket for events before anybody could
+    /// look at its address.
+    fn queued(&self) -> io::Result<Option<(Socket, SocketAddr)>> {
+        match SockRef::from(&self.0).accept() {
+            Ok((socket, address)) => Ok(address.as_socket().map(|address| (socket, canonical(address)))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An accepted stream that is to be served. It closes in the usual way, with what was written before.
+fn connection(stream: TcpStream, peer: SocketAddr) -> io::Result<Connection> {
+    SockRef::from(&stream).set_linger(None)?;
+    tune(&stream)?;
+    Ok(Connection::new(stream, peer))
 }
 
 /// Set here because tonic ignores its own TCP settings when it is given accepted sockets.
@@ -195,7 +253,8 @@ mod tests {
         let net = SystemNet;
         let mut listener = net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (dialled, accepted) = tokio::join!(net.dial("127.0.0.1", address.port()), listener.accept());
+        let (dialled, accepted) =
+            tokio::join!(net.dial("127.0.0.1", address.port()), async { listener.accept(&mut |_| true).await });
         let (dialled, accepted) = (dialled.unwrap(), accepted.unwrap());
         assert_eq!(dialled.peer(), address);
         assert!(accepted.peer().ip().is_loopback());
@@ -204,6 +263,37 @@ mod tests {
         let mut read = [0; 4];
         far.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"ping");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_not_admitted_is_reset_and_the_next_one_is_accepted() {
+        let net = SystemNet;
+        let mut listener = net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dialling = async {
+            // It may have been reset before it is known to be there.
+            let error = match net.dial("127.0.0.1", port).await {
+                Ok(refused) => refused.into_io().read_u8().await.unwrap_err(),
+                Err(error) => error,
+            };
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            net.dial("127.0.0.1", port).await.unwrap()
+        };
+        let mut asked = 0;
+        let mut admits = |_| {
+            asked += 1;
+            asked > 1
+        };
+        let (_dialled, accepted) = tokio::join!(dialling, listener.accept(&mut admits));
+        accepted.unwrap();
+        assert_eq!(asked, 2);
+    }
+
+    #[test]
+    fn the_own_machine_is_where_its_programs_call_from() {
+        let own = |text: &str| is_own_machine(text.parse().unwrap());
+        assert!(own("127.0.0.1") && own("::1") && own("::ffff:127.0.0.1"));
+        assert!(!own("127.0.0.2") && !own("192.0.2.1") && !own("::2"));
     }
 
     #[tokio::test]

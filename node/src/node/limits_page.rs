@@ -4,7 +4,7 @@ use farthing::Network;
 
 use crate::{
     peers, rpc,
-    server::{MethodPolicy, MethodTable, Rate},
+    server::{MethodPolicy, MethodTable, Rate, ServerSettings},
 };
 
 const PAGE: &str = include_str!("../../../docs/limits.md");
@@ -42,6 +42,26 @@ fn table(methods: &MethodTable, package: &str) -> String {
     head.to_owned() + &rows.collect::<String>()
 }
 
+fn connections() -> String {
+    let row = |settings: ServerSettings| {
+        let (connections, new) = (settings.connections, settings.new_connections);
+        format!(
+            "| `{}` | {} | {} | {} | {} | {} | {} |\n",
+            settings.name,
+            connections.total,
+            connections.per_prefix,
+            bucket(new.per_network),
+            bucket(new.total),
+            bucket(new.newcomers),
+            bucket(settings.resets)
+        )
+    };
+    let head = "| listener | at a time | of one network | new of one network | new of all | new of newcomers | resets of one |\n\
+                |---|---|---|---|---|---|---|\n";
+    let none = MethodTable::new;
+    head.to_owned() + &row(ServerSettings::public(none())) + &row(ServerSettings::peers(none()))
+}
+
 fn on_the_page(name: &str) -> &'static str {
     let (_, rest) = PAGE.split_once(&format!("<!-- {name} -->\n")).expect("the page has the place");
     rest.split_once("<!-- end -->").expect("and its end").0
@@ -49,6 +69,7 @@ fn on_the_page(name: &str) -> &'static str {
 
 #[test]
 fn the_page_of_limits_says_what_is_enforced() {
+    assert_eq!(on_the_page("connections"), connections(), "write this into docs/limits.md");
     let peers = peers::methods(Network::Main.params());
     assert_eq!(on_the_page("peer methods"), table(&peers, "/farthing."), "write this into docs/limits.md");
     assert_eq!(on_the_page("public methods"), table(&rpc::methods(), "/farthing."), "write this into docs/limits.md");

@@ -58,12 +58,17 @@ fn api(deps: &Deps) -> v1::ApiLimits {
 }
 
 fn listener(settings: &ServerSettings) -> v1::ListenerLimits {
+    let new_connections = |of: Rate| Some(rate("connections", of));
     v1::ListenerLimits {
         max_connections: number(settings.connections.total),
         max_connections_per_network: number(settings.connections.per_prefix),
         max_calls_per_connection: settings.max_streams,
-        counts_own_machine: settings.counts_loopback,
+        counts_own_machine: settings.counts_own_machine,
         methods: settings.methods.iter().map(|(path, policy)| method(path, policy)).collect(),
+        new_connections_per_network: new_connections(settings.new_connections.per_network),
+        new_connections: new_connections(settings.new_connections.total),
+        new_connections_of_newcomers: new_connections(settings.new_connections.newcomers),
+        resets_per_connection: Some(rate("resets", settings.resets)),
     }
 }
 

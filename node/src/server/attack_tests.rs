@@ -1,19 +1,21 @@
 //! Clients that speak HTTP/2 only as far as it hurts, over raw sockets.
 
-use std::net::SocketAddr;
-
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     time::timeout,
 };
 
-use super::tests::{PATIENCE, ask, closed, start};
+use super::{
+    Rate,
+    tests::{PATIENCE, ask, closed, start, turned_away},
+};
 
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 pub(super) const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 pub(super) const END_HEADERS: u8 = 4;
@@ -156,16 +158,68 @@ async fn what_is_not_http2_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_that_resets_what_was_taken_up_is_cut_off_and_its_network_stays_away_for_a_while() {
+    let server = start(|settings| settings.first_bytes = PATIENCE * 10).await;
+    let resetting = async {
+        let mut socket = server.socket_from([127, 0, 9, 1]).await.unwrap();
+        socket.write_all(PREFACE).await.unwrap();
+        socket.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+        let headers = request_headers(&REQUEST);
+        for turn in 0.. {
+            let (stream, ping) = (2 * turn + 1, frame(PING, 0, 0, &[7; 8]));
+            let reset = frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+            let call = [frame(HEADERS, END_HEADERS, stream, &headers), reset, ping].concat();
+            // The reason may be lost when the server closes while more comes.
+            if socket.write_all(&call).await.is_err() {
+                return None;
+            }
+            // The server has read on: it never sees more than one stream that it has not taken up.
+            loop {
+                match next_frame(&mut socket).await {
+                    Some((PING, _)) => break,
+                    Some((GOAWAY, payload)) => return Some(String::from_utf8_lossy(&payload[8..]).into_owned()),
+                    Some(_) => {}
+                    None => return None,
+                }
+            }
+        }
+        None
+    };
+    let reason = timeout(PATIENCE, resetting).await.expect("the server took it all and did not close");
+    assert!(reason.is_none_or(|reason| reason == "too_many_resets_in_time"));
+    turned_away(server.socket_from([127, 0, 9, 2]).await).await;
+    server.client().await.check(ask("")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_network_that_connects_again_and_again_is_turned_away_and_others_are_served() {
+    let rate = Rate { per_second: 1, burst: 3 };
+    let server = start(|settings| {
+        settings.new_connections.per_network = rate;
+        settings.connections.per_prefix = settings.connections.total;
+    })
+    .await;
+    let mut taken = 0;
+    // Those that are taken are answered; they end at once and hold no slot.
+    for host in (1..=250).cycle().take(1_000) {
+        let Ok(mut socket) = server.socket_from([127, 0, 9, host]).await else { break };
+        let opening = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+        if socket.write_all(&opening).await.is_err() || next_frame(&mut socket).await.is_none() {
+            break;
+        }
+        taken += 1;
+    }
+    assert!(taken >= rate.burst && taken < 1_000, "{taken} were taken");
+    server.client().await.check(ask("")).await.unwrap();
+}
+
+#[tokio::test]
 async fn silent_sockets_from_one_network_leave_room_for_others() {
-    let server = start(|settings| settings.exempt_loopback = false).await;
+    let server = start(|_| ()).await;
     let mut silent = Vec::new();
     for host in 1..=200 {
-        #[expect(clippy::disallowed_methods, reason = "an attacker with many addresses of one network")]
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::from(([127, 0, 9, host], 0))).unwrap();
-        silent.push(socket.connect(server.address).await.unwrap());
+        silent.push(server.socket_from([127, 0, 9, host]).await);
     }
     server.client().await.check(ask("")).await.unwrap();
-    let mut last = silent.pop().unwrap();
-    closed(&mut last).await;
+    turned_away(silent.pop().unwrap()).await;
 }

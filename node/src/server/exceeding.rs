@@ -21,7 +21,7 @@ use tonic::{
 use tonic_types::StatusExt as _;
 
 use super::{MethodPolicy, ServerSettings, refusal::told_to_wait, serve};
-use crate::env::{Connection, Listener};
+use crate::env::{Admission, Connection, Listener};
 
 /// Another machine.
 const CALLER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 9);
@@ -157,12 +157,14 @@ impl Listener for Accepting {
         Ok(CALLER)
     }
 
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
-        Box::pin(async {
-            match self.0.recv().await {
-                Some(connection) => Ok(connection),
-                None => std::future::pending().await,
+    fn accept<'a>(&'a mut self, admits: &'a mut Admission<'a>) -> BoxFuture<'a, io::Result<Connection>> {
+        Box::pin(async move {
+            while let Some(connection) = self.0.recv().await {
+                if admits(connection.peer()) {
+                    return Ok(connection);
+                }
             }
+            std::future::pending().await
         })
     }
 }

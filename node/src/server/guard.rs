@@ -1,4 +1,5 @@
-//! A connection that cannot be held for nothing: it must speak HTTP/2 soon and take what it is sent.
+//! A connection that cannot be held for nothing: it must speak HTTP/2 soon, take what it is sent, and mostly wait for what
+//! it asks for.
 
 use std::{
     io,
@@ -18,14 +19,20 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::{
     ServerSettings,
+    arrivals::Arrivals,
+    frames::{Frames, HEADER_BYTES, PREFACE_BYTES, RST_STREAM, calm_down},
     line::{CallOrigin, Cut, Line},
+    rate::{Bucket, Rate},
     slots::Slot,
 };
 use crate::env::{Connection, Io};
 
-/// The connection preface of HTTP/2 (RFC 9113, 3.4) and the header of the SETTINGS frame that must follow. Until a
-/// client has sent these, HTTP/2's own keepalive does not watch it.
-const PREFACE_BYTES: usize = 24 + 9;
+/// The connection preface of HTTP/2 and the header of the SETTINGS frame that must follow. Until a client has sent these,
+/// HTTP/2's own keepalive does not watch it.
+const FIRST_BYTES: usize = PREFACE_BYTES + HEADER_BYTES;
+
+/// What a client is told that resets too many streams.
+const TOO_MANY_RESETS: &str = "too_many_resets_in_time";
 
 /// The stream under a connection, with its slot and its deadlines.
 pub(crate) struct GuardedIo {
@@ -35,6 +42,9 @@ pub(crate) struct GuardedIo {
     _slot: Slot,
     preface: Option<Preface>,
     stall: Stall,
+    /// None where they are not counted.
+    resets: Option<Resets>,
+    arrivals: Arrivals,
     line: Arc<Line>,
     /// Fires when it is time to look at the line's deadlines, or a little before.
     look: Pin<Box<Sleep>>,
@@ -44,6 +54,27 @@ pub(crate) struct GuardedIo {
 struct Preface {
     missing: usize,
     deadline: Pin<Box<Sleep>>,
+}
+
+/// What a connection has used up of the resets that it may send. HTTP/2 itself bounds only those of streams that were not
+/// taken up yet, and a client can wait for that: its calls then began, for nothing.
+struct Resets {
+    rate: Rate,
+    left: Bucket,
+    read: Frames,
+    written: Frames,
+}
+
+impl Resets {
+    const fn new(rate: Rate) -> Self {
+        Self { rate, left: Bucket::NEW, read: Frames::of_client(), written: Frames::of_server() }
+    }
+
+    /// Counts those in what was read; whether there are too many.
+    fn exceeded_by(&mut self, read: &[u8]) -> bool {
+        let now = Instant::now();
+        (0..self.read.follow(read, RST_STREAM)).any(|_| !self.left.try_take(self.rate, now))
+    }
 }
 
 /// Runs while a write is pending.
@@ -58,6 +89,7 @@ impl GuardedIo {
         connection: Connection,
         local: SocketAddr,
         slot: Slot,
+        arrivals: &Arrivals,
         settings: &ServerSettings,
         kill: CancellationToken,
     ) -> Self {
@@ -68,7 +100,9 @@ impl GuardedIo {
             local,
             peer,
             _slot: slot,
-            preface: Some(Preface { missing: PREFACE_BYTES, deadline: Box::pin(sleep(first_bytes)) }),
+            preface: Some(Preface { missing: FIRST_BYTES, deadline: Box::pin(sleep(first_bytes)) }),
+            resets: settings.counts_calls_of(peer.ip()).then(|| Resets::new(settings.resets)),
+            arrivals: arrivals.clone(),
             line: Arc::new(Line::new(settings, peer)),
             look: Box::pin(sleep(write_stall)),
             stall: Stall { limit: write_stall, timer: Box::pin(sleep(write_stall)), running: false },
@@ -100,6 +134,32 @@ impl GuardedIo {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")));
         }
         Poll::Pending
+    }
+
+    /// Ends a connection with too many resets: with the reason, if that can go out at once, and so that its network does
+    /// not come back as quickly.
+    fn end_for_resets(&mut self, cx: &mut Context<'_>, rate: Rate) -> io::Error {
+        let cut = Cut::Resets(rate);
+        self.arrivals.punish(self.peer.ip());
+        if let Some(count) = self.arrivals.cut.note() {
+            tracing::warn!(count, last = %self.peer, %cut, "connections cut");
+        }
+        if self.resets.as_ref().is_some_and(|resets| resets.written.are_whole()) {
+            // A client that leaves no room for it does without.
+            let _ = Pin::new(&mut self.io).poll_write(cx, &calm_down(TOO_MANY_RESETS));
+        }
+        io::Error::new(io::ErrorKind::ConnectionAborted, cut)
+    }
+
+    /// Notes what was written of these pieces.
+    fn written<'a>(&mut self, outcome: &Poll<io::Result<usize>>, pieces: impl Iterator<Item = &'a [u8]>) {
+        let (Some(resets), Poll::Ready(Ok(count))) = (&mut self.resets, outcome) else { return };
+        let mut rest = *count;
+        for piece in pieces {
+            let count = rest.min(piece.len());
+            resets.written.follow(&piece[..count], RST_STREAM);
+            rest -= count;
+        }
     }
 
     /// Why the connection is to be cut now, if it is; else its task is woken in time.
@@ -139,6 +199,12 @@ impl AsyncRead for GuardedIo {
         }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.io).poll_read(cx, buffer);
+        if let Some(resets) = &mut this.resets
+            && resets.exceeded_by(&buffer.filled()[before..])
+        {
+            let rate = resets.rate;
+            return Poll::Ready(Err(this.end_for_resets(cx, rate)));
+        }
         let Some(preface) = &mut this.preface else { return outcome };
         preface.missing = preface.missing.saturating_sub(buffer.filled().len() - before);
         if preface.missing == 0 {
@@ -155,6 +221,7 @@ impl AsyncRead for GuardedIo {
 impl AsyncWrite for GuardedIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.written(&outcome, std::iter::once(bytes));
         self.watch(cx, outcome)
     }
 
@@ -174,6 +241,7 @@ impl AsyncWrite for GuardedIo {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.written(&outcome, slices.iter().map(|slice| &**slice));
         self.watch(cx, outcome)
     }
 
@@ -204,7 +272,8 @@ mod tests {
         let (near, far) = duplex(64);
         let peer = "192.0.2.1:9".parse().unwrap();
         let slot = Slots::new(Share { total: 1, per_prefix: 1 }, true).take("192.0.2.1".parse().unwrap()).unwrap();
-        (GuardedIo::new(Connection::new(near, peer), peer, slot, settings, kill.clone()), far)
+        let arrivals = Arrivals::new(settings.new_connections, true);
+        (GuardedIo::new(Connection::new(near, peer), peer, slot, &arrivals, settings, kill.clone()), far)
     }
 
     #[tokio::test(start_paused = true)]
@@ -212,7 +281,7 @@ mod tests {
         let (mut io, mut client) = guarded(&CancellationToken::new());
         client.write_all(b"PRI").await.unwrap();
         let start = Instant::now();
-        let error = io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap_err();
+        let error = io.read_exact(&mut [0; FIRST_BYTES]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed(), FIRST);
     }
@@ -220,8 +289,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_has_spoken_may_be_silent() {
         let (mut io, mut client) = guarded(&CancellationToken::new());
-        client.write_all(&[0; PREFACE_BYTES]).await.unwrap();
-        io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+        client.write_all(&[0; FIRST_BYTES]).await.unwrap();
+        io.read_exact(&mut [0; FIRST_BYTES]).await.unwrap();
         let (read, _) = tokio::join!(io.read_u8(), async {
             sleep(FIRST * 10).await;
             client.write_all(&[7]).await
@@ -255,8 +324,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_take_an_answer_is_dropped_and_one_that_does_is_not() {
         let (mut io, mut client) = guarded(&CancellationToken::new());
-        client.write_all(&[0; PREFACE_BYTES + 1]).await.unwrap();
-        io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+        client.write_all(&[0; FIRST_BYTES + 1]).await.unwrap();
+        io.read_exact(&mut [0; FIRST_BYTES]).await.unwrap();
         let origin = io.connect_info();
         let taken = origin.sending();
         sleep(STALL / 2).await;
@@ -272,20 +341,75 @@ mod tests {
         let settings = ServerSettings::peers(MethodTable::new());
         let stranger = async {
             let (mut io, mut client) = with(&settings, &CancellationToken::new());
-            client.write_all(&[0; PREFACE_BYTES]).await.unwrap();
-            io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+            client.write_all(&[0; FIRST_BYTES]).await.unwrap();
+            io.read_exact(&mut [0; FIRST_BYTES]).await.unwrap();
             end_of(&mut io).await
         };
         assert_eq!(stranger.await, ("the client has no session".to_owned(), ALONE));
         let (mut io, mut client) = with(&settings, &CancellationToken::new());
-        client.write_all(&[0; PREFACE_BYTES]).await.unwrap();
-        io.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
+        client.write_all(&[0; FIRST_BYTES]).await.unwrap();
+        io.read_exact(&mut [0; FIRST_BYTES]).await.unwrap();
         let session = io.connect_info().session();
         let (ended, ()) = tokio::join!(end_of(&mut io), async {
             sleep(ALONE * 5).await;
             drop(session);
         });
         assert_eq!(ended, ("the client has no session".to_owned(), ALONE * 6));
+    }
+
+    const RESET: [u8; 13] = [0, 0, 4, RST_STREAM, 0, 0, 0, 0, 1, 0, 0, 0, 8];
+
+    fn few_resets() -> ServerSettings {
+        ServerSettings { resets: Rate { per_second: 1, burst: 3 }, ..ServerSettings::public(MethodTable::new()) }
+    }
+
+    /// A connection over which so many resets were sent and read.
+    async fn after_resets(settings: &ServerSettings, count: usize) -> (GuardedIo, DuplexStream) {
+        let (mut io, mut client) = with(settings, &CancellationToken::new());
+        client.write_all(&[&[0; PREFACE_BYTES][..], &[0; HEADER_BYTES]].concat()).await.unwrap();
+        io.read_exact(&mut [0; FIRST_BYTES]).await.unwrap();
+        for _ in 0..count {
+            client.write_all(&RESET).await.unwrap();
+            io.read_exact(&mut [0; RESET.len()]).await.unwrap();
+        }
+        (io, client)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_resets_too_many_streams_is_told_and_cut_and_its_network_stays_away() {
+        let (mut io, mut client) = after_resets(&few_resets(), 3).await;
+        client.write_all(&RESET).await.unwrap();
+        let error = io.read_exact(&mut [0; RESET.len()]).await.unwrap_err();
+        assert_eq!(error.to_string(), "the client resets streams more often than 3 at once and 1 a second");
+        io.arrivals.admit("192.0.2.77".parse().unwrap()).unwrap_err();
+        drop(io);
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).await.unwrap();
+        assert_eq!(told, calm_down(TOO_MANY_RESETS));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_resets_a_stream_now_and_then_is_not_cut() {
+        let (mut io, mut client) = after_resets(&few_resets(), 3).await;
+        for _ in 0..100 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            client.write_all(&RESET).await.unwrap();
+            io.read_exact(&mut [0; RESET.len()]).await.unwrap();
+        }
+        io.arrivals.admit("192.0.2.77".parse().unwrap()).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_said_in_the_middle_of_a_frame() {
+        let (mut io, mut client) = after_resets(&few_resets(), 3).await;
+        let begun = [0, 0, 9, 0, 0, 0, 0, 0, 1, 7];
+        io.write_all(&begun).await.unwrap();
+        client.write_all(&RESET).await.unwrap();
+        io.read_exact(&mut [0; RESET.len()]).await.unwrap_err();
+        drop(io);
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).await.unwrap();
+        assert_eq!(told, begun);
     }
 
     #[tokio::test(start_paused = true)]

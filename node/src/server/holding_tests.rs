@@ -1,11 +1,11 @@
 //! Clients that hold what others need: places for calls, connections, answers that they do not take.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::Ipv4Addr, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     time::timeout,
 };
 use tonic::Code;
@@ -14,7 +14,7 @@ use super::{
     HostFilter, MethodPolicy, MethodTable,
     attack_tests::{END_HEADERS, HEADERS, PREFACE, REQUEST, SETTINGS, frame, request_headers},
     calls,
-    tests::{CHECK, PATIENCE, Running, ask, closed, start},
+    tests::{CHECK, PATIENCE, Running, ask, closed, start, turned_away},
 };
 
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
@@ -127,16 +127,13 @@ async fn only_a_session_that_was_granted_keeps_a_connection() {
 
 #[tokio::test]
 async fn an_unwanted_host_gets_no_connection_and_others_do() {
-    let unwanted = SocketAddr::from(([127, 0, 0, 9], 0));
+    let unwanted = Ipv4Addr::new(127, 0, 0, 9);
     let server = start(|settings| {
         // Only the filter can close it in time.
         settings.first_bytes = PATIENCE * 10;
-        settings.unwanted = HostFilter::new(move |host| host == unwanted.ip());
+        settings.unwanted = HostFilter::new(move |host| host == unwanted);
     })
     .await;
-    #[expect(clippy::disallowed_methods, reason = "a client with an address of its own")]
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(unwanted).unwrap();
-    closed(&mut socket.connect(server.address).await.unwrap()).await;
+    turned_away(server.socket_from(unwanted.octets()).await).await;
     server.client().await.check(ask("")).await.unwrap();
 }

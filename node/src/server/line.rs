@@ -15,7 +15,7 @@ use tokio::{
 };
 use tonic::transport::server::TcpConnectInfo;
 
-use super::{ServerSettings, meters::Meters};
+use super::{ServerSettings, meters::Meters, rate::Rate};
 
 /// When a stream on this connection must end by itself, because the connection is about to be as old as one may
 /// become. In the extensions of a request.
@@ -29,6 +29,8 @@ pub(super) enum Cut {
     Unread,
     #[error("the client has no session")]
     NoSession,
+    #[error("the client resets streams more often than {} at once and {} a second", .0.burst, .0.per_second)]
+    Resets(Rate),
 }
 
 /// One connection, as far as its calls and its socket must know of each other.

@@ -15,9 +15,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 
-use crate::env::{Connection, Listener};
+use crate::env::{Listener, is_own_machine};
 
 mod answer;
+mod arrivals;
+mod frames;
 mod guard;
 mod layer;
 mod line;
@@ -26,6 +28,7 @@ mod methods;
 mod rate;
 mod refusal;
 mod slots;
+mod tally;
 
 #[cfg(test)]
 mod attack_tests;
@@ -36,6 +39,7 @@ mod holding_tests;
 #[cfg(test)]
 mod tests;
 
+pub use arrivals::ConnectionRates;
 pub use line::LeaveBy;
 pub use meters::CallMeter;
 pub use methods::{Calls, MethodPolicy, MethodTable, UNARY_DEADLINE, Unit, calls};
@@ -45,9 +49,11 @@ pub use slots::Share;
 pub(crate) use rate::Bucket;
 pub(crate) use refusal::told_to_wait;
 
+use arrivals::{Arrivals, TooOften};
 use guard::GuardedIo;
 use layer::PolicyLayer;
-use slots::Slots;
+use slots::{Slot, SlotRefusal, Slots};
+use tally::Tally;
 
 /// The limits of a listener.
 #[derive(Clone, Debug)]
@@ -58,6 +64,10 @@ pub struct ServerSettings {
     pub methods: MethodTable,
     /// Connections.
     pub connections: Share,
+    /// How often they may come anew.
+    pub new_connections: ConnectionRates,
+    /// How often a connection may reset streams, its calls, before it is closed.
+    pub resets: Rate,
     /// Open calls on one connection.
     pub max_streams: u32,
     /// Calls that answer at once, over all connections; more are refused with `RESOURCE_EXHAUSTED`.
@@ -67,10 +77,11 @@ pub struct ServerSettings {
     /// Calls of each of the two kinds that a connection has for itself, however many others take: or a few networks
     /// could leave none to anybody else. Only what goes beyond them comes out of the shares above.
     pub own_calls: usize,
-    /// Whether only the totals hold for the own machine, so that local clusters work.
-    pub exempt_loopback: bool,
-    /// Whether the calls of the own machine are counted as those of others are.
-    pub counts_loopback: bool,
+    /// Whether only the totals hold for the connections of the own machine ([`is_own_machine`]), and no rate, so that local
+    /// clusters work.
+    pub exempt_own_machine: bool,
+    /// Whether the calls of the own machine, and their resets, are counted as those of others are.
+    pub counts_own_machine: bool,
     /// How soon a client must have begun to speak HTTP/2.
     pub first_bytes: Duration,
     /// How long a client may leave what it is sent unread, or a whole answer untaken.
@@ -118,13 +129,13 @@ impl ServerSettings {
     pub fn peers(methods: MethodTable) -> Self {
         // A dialler shakes hands and follows at once, within 5 s.
         let without_session = Some(Duration::from_secs(10));
-        Self { without_session, counts_loopback: true, ..Self::common("p2p", methods) }
+        Self { without_session, counts_own_machine: true, ..Self::common("p2p", methods) }
     }
 
     /// Looking after the node, on a socket that only its own user can open: bounded against mistakes, not strangers.
     pub fn admin(methods: MethodTable) -> Self {
         let connections = Share { total: 32, per_prefix: 32 };
-        Self { connections, counts_loopback: true, ..Self::common("admin", methods) }
+        Self { connections, counts_own_machine: true, ..Self::common("admin", methods) }
     }
 
     fn common(name: &'static str, methods: MethodTable) -> Self {
@@ -132,12 +143,19 @@ impl ServerSettings {
             name,
             methods,
             connections: Share { total: 128, per_prefix: 4 },
+            new_connections: ConnectionRates {
+                per_network: Rate { per_second: 8, burst: 32 },
+                total: Rate { per_second: 128, burst: 256 },
+                newcomers: Rate { per_second: 64, burst: 128 },
+            },
+            // Twice what may be open at once: who gives up all of its calls together is not attacking.
+            resets: Rate { per_second: 64, burst: 512 },
             max_streams: 32,
             short_calls: Share { total: 512, per_prefix: 128 },
             long_calls: Share { total: 1024, per_prefix: 128 },
             own_calls: 8,
-            exempt_loopback: true,
-            counts_loopback: false,
+            exempt_own_machine: true,
+            counts_own_machine: false,
             first_bytes: Duration::from_secs(3),
             write_stall: Duration::from_secs(30),
             // Well within the deadline of the whole node, so that a stop is clean even with deaf clients and a busy
@@ -151,11 +169,11 @@ impl ServerSettings {
 
     /// Whether the calls of this host are held to their rates, and to how many of them may be open.
     pub(super) fn counts_calls_of(&self, host: IpAddr) -> bool {
-        self.counts_loopback || !host.to_canonical().is_loopback()
+        self.counts_own_machine || !is_own_machine(host)
     }
 
     fn policy(&self) -> PolicyLayer {
-        let slots = |share| Slots::new(share, self.exempt_loopback);
+        let slots = |share| Slots::new(share, self.exempt_own_machine);
         PolicyLayer::new(self.methods.clone(), slots(self.short_calls), slots(self.long_calls))
     }
 
@@ -231,8 +249,7 @@ pub enum ServeError {
 struct Accepting {
     listener: Box<dyn Listener>,
     local: SocketAddr,
-    slots: Slots,
-    settings: ServerSettings,
+    door: Door,
     kill: CancellationToken,
 }
 
@@ -243,18 +260,24 @@ fn incoming(
     settings: ServerSettings,
     kill: CancellationToken,
 ) -> impl Stream<Item = io::Result<GuardedIo>> {
-    let slots = Slots::new(settings.connections, settings.exempt_loopback);
-    stream::unfold(Accepting { listener, local, slots, settings, kill }, |mut accepting| async move {
+    let accepting = Accepting { listener, local, door: Door::new(settings), kill };
+    stream::unfold(accepting, |mut accepting| async move {
+        let Accepting { listener, local, door, kill } = &mut accepting;
         loop {
-            match accepting.listener.accept().await {
-                Ok(connection) => {
-                    if let Some(io) = accepting.admit(connection) {
-                        return Some((Ok(io), accepting));
-                    }
+            let mut slot = None;
+            let mut admits = |peer| {
+                slot = door.admit(peer);
+                slot.is_some()
+            };
+            match (listener.accept(&mut admits).await, slot) {
+                (Ok(connection), Some(slot)) => {
+                    let io = GuardedIo::new(connection, *local, slot, &door.arrivals, &door.settings, kill.clone());
+                    return Some((Ok(io), accepting));
                 }
-                Err(error) => {
+                (Ok(_), None) => {}
+                (Err(error), _) => {
                     // Usually "too many open files"; spinning on it would only make it worse.
-                    tracing::warn!(listener = accepting.settings.name, %error, "cannot accept a connection");
+                    tracing::warn!(listener = door.settings.name, %error, "cannot accept a connection");
                     sleep(Duration::from_millis(200)).await;
                 }
             }
@@ -262,20 +285,52 @@ fn incoming(
     })
 }
 
-impl Accepting {
-    fn admit(&self, connection: Connection) -> Option<GuardedIo> {
-        let peer = connection.peer();
+/// Where it is decided who gets a connection: before there is anything of HTTP/2, and without a task for it.
+struct Door {
+    slots: Slots,
+    arrivals: Arrivals,
+    refused: Tally,
+    settings: ServerSettings,
+}
+
+/// Why a connection is not taken.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    Slot(#[from] SlotRefusal),
+    #[error(transparent)]
+    TooOften(#[from] TooOften),
+}
+
+impl Door {
+    fn new(settings: ServerSettings) -> Self {
+        let slots = Slots::new(settings.connections, settings.exempt_own_machine);
+        let arrivals = Arrivals::new(settings.new_connections, settings.exempt_own_machine);
+        Self { slots, arrivals, refused: Tally::default(), settings }
+    }
+
+    fn admit(&self, peer: SocketAddr) -> Option<Slot> {
+        let listener = self.settings.name;
         if (self.settings.unwanted.0)(peer.ip()) {
-            tracing::debug!(listener = self.settings.name, %peer, "connection of an unwanted host refused");
+            tracing::debug!(listener, %peer, "connection of an unwanted host refused");
             return None;
         }
-        match self.slots.take(peer.ip()) {
-            Ok(slot) => Some(GuardedIo::new(connection, self.local, slot, &self.settings, self.kill.clone())),
-            Err(refusal) => {
-                // At debug level: a stranger decides how often this happens.
-                tracing::debug!(listener = self.settings.name, %peer, %refusal, "connection refused");
-                None
-            }
+        let refusal = match self.take(peer.ip()) {
+            Ok(slot) => return Some(slot),
+            Err(refusal) => refusal,
+        };
+        // At debug level: a stranger decides how often this happens.
+        tracing::debug!(listener, %peer, %refusal, "connection refused");
+        if let Some(count) = self.refused.note() {
+            tracing::warn!(listener, count, last = %peer, %refusal, "connections refused");
         }
+        None
+    }
+
+    fn take(&self, peer: IpAddr) -> Result<Slot, Refusal> {
+        // The slot first: who has as many as it may uses up nothing of what all may take.
+        let slot = self.slots.take(peer)?;
+        self.arrivals.admit(peer)?;
+        Ok(slot)
     }
 }

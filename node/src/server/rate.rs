@@ -30,10 +30,24 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
+    /// One from which nothing was taken.
+    pub(crate) const NEW: Self = Self { full_at: None };
+
     /// How long to wait until there is something to be had; zero if there is now.
     pub(crate) fn wait(&self, rate: Rate, now: Instant) -> Duration {
         let missing = self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         (missing + rate.time_of(1)).saturating_sub(rate.time_of(rate.burst))
+    }
+
+    /// Whether there is as much as there ever is.
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        self.full_at.is_none_or(|at| at <= now)
+    }
+
+    /// Takes so much that there is nothing to be had for so long, whatever there was.
+    pub(crate) fn block(&mut self, wait: Duration, rate: Rate, now: Instant) {
+        let full_at = now + wait + rate.time_of(rate.burst).saturating_sub(rate.time_of(1));
+        self.full_at = self.full_at.max(Some(full_at));
     }
 
     /// How much of a burst is used up, in percent; more than 100 if it owes.
@@ -89,6 +103,16 @@ mod tests {
         bucket.take(24, RATE, start);
         assert_eq!(bucket.used_percent(RATE, start), 500);
         assert_eq!(bucket.wait(RATE, start), Duration::from_millis(2_100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_blocked_bucket_has_nothing_for_so_long_and_is_full_a_burst_later() {
+        let (mut bucket, start, wait) = (Bucket::default(), Instant::now(), Duration::from_secs(7));
+        assert!(bucket.is_full(start));
+        bucket.block(wait, RATE, start);
+        bucket.block(Duration::from_secs(1), RATE, start);
+        assert_eq!(bucket.wait(RATE, start), wait, "the longest counts");
+        assert!(!bucket.is_full(start + wait) && bucket.is_full(start + wait + Duration::from_millis(400)));
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::env::prefix;
+use crate::env::{is_own_machine, prefix};
 
 /// How much there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Share {
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     share: Share,
-    exempt_loopback: bool,
+    exempt_own_machine: bool,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -42,19 +42,18 @@ pub(crate) enum SlotRefusal {
 }
 
 impl Slots {
-    /// With `exempt_loopback` only the total holds for the own machine, so that local clusters work.
-    pub(crate) fn new(share: Share, exempt_loopback: bool) -> Self {
-        Self { share, exempt_loopback, taken: Arc::default() }
+    /// With `exempt_own_machine` only the total holds for the own machine, so that local clusters work.
+    pub(crate) fn new(share: Share, exempt_own_machine: bool) -> Self {
+        Self { share, exempt_own_machine, taken: Arc::default() }
     }
 
     /// Takes a slot.
     pub(crate) fn take(&self, peer: IpAddr) -> Result<Slot, SlotRefusal> {
-        let peer = peer.to_canonical();
         let mut taken = self.lock();
         if taken.total >= self.share.total {
             return Err(SlotRefusal::AllTaken { limit: self.share.total });
         }
-        let prefix = (!(self.exempt_loopback && peer.is_loopback())).then(|| prefix(peer));
+        let prefix = (!(self.exempt_own_machine && is_own_machine(peer))).then(|| prefix(peer));
         if let Some(prefix) = prefix {
             let count = taken.prefixes.entry(prefix).or_default();
             if *count >= self.share.per_prefix {
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_counts_only_towards_the_total() {
+    fn the_own_machine_counts_only_towards_the_total() {
         let slots = Slots::new(Share { total: 3, per_prefix: 1 }, true);
         let held: Vec<Slot> = (0..3).map(|_| slots.take(ip("127.0.0.1")).unwrap()).collect();
         assert_eq!(slots.take(ip("::1")).unwrap_err(), SlotRefusal::AllTaken { limit: 3 });

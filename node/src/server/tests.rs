@@ -1,9 +1,21 @@
 //! A small health service behind a hardened listener, met by silent, greedy and slow clients.
 
-use std::{future::pending, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::stream::{self, BoxStream};
-use tokio::{io::AsyncReadExt as _, net::TcpStream, sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpSocket, TcpStream},
+    sync::Notify,
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Response, Status,
@@ -88,10 +100,27 @@ impl Running {
     pub(super) async fn socket(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
+
+    /// A socket from a host of another network than the other clients are on. An error if it is turned away before it is
+    /// known to be there.
+    #[expect(clippy::disallowed_methods, reason = "a client with an address of its own")]
+    pub(super) async fn socket_from(&self, host: [u8; 4]) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((host, 0)))?;
+        socket.connect(self.address).await
+    }
 }
 
 pub(super) fn ask(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
+}
+
+/// Waits until the server has turned the client away, which may be before its socket was known to be there.
+pub(super) async fn turned_away(socket: io::Result<TcpStream>) {
+    match socket {
+        Ok(mut socket) => closed(&mut socket).await,
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
 }
 
 /// Waits until the server closes the socket.
@@ -120,8 +149,7 @@ async fn the_slot_cap_refuses_one_more_and_a_freed_slot_is_given_again() {
     let mut first = server.client().await;
     first.check(ask("")).await.unwrap();
     let second = server.socket().await;
-    let mut third = server.socket().await;
-    closed(&mut third).await;
+    turned_away(server.socket_from([127, 0, 0, 1]).await).await;
     first.check(ask("")).await.unwrap();
     drop(second);
     timeout(PATIENCE, async {

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_stream::{Stream as _, wrappers::WatchStream};
 
 use crate::{
-    env::{Connection, Io, Listener, Net, SystemNet},
+    env::{Admission, Connection, Io, Listener, Net, SystemNet},
     peers::session::lock,
 };
 
@@ -101,10 +101,10 @@ impl Listener for Switched {
         self.listener.local_addr()
     }
 
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+    fn accept<'a>(&'a mut self, admits: &'a mut Admission<'a>) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
             loop {
-                let connection = self.listener.accept().await?;
+                let connection = self.listener.accept(&mut *admits).await?;
                 if !self.switch.is_out() {
                     return Ok(self.switch.wrap(connection));
                 }

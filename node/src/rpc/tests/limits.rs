@@ -93,6 +93,11 @@ async fn get_limits_tells_what_the_listeners_enforce() {
         (policy.calls().at_a_time, rate("calls", policy.calls().rate))
     );
     assert_eq!(batch.items, rate("transactions", policy.items().unwrap().1));
+    let new = settings.new_connections;
+    let told = (public.new_connections_per_network, public.new_connections, public.new_connections_of_newcomers);
+    let rates = [new.per_network, new.total, new.newcomers].map(|of| rate("connections", of));
+    assert_eq!(told, rates.into());
+    assert_eq!(public.resets_per_connection, rate("resets", settings.resets));
     let peers = answer.peer_listener.unwrap();
     assert!(peers.counts_own_machine && !peers.methods.is_empty());
     let (protocol, params) = (answer.protocol.unwrap(), dev());
