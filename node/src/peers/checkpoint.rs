@@ -227,7 +227,7 @@ async fn fetch_headers(
             Err(_) => return Ok(false),
         };
         let (ids, asked) = (locator.ids(), inner.elapsed());
-        let headers = turn.while_waiting(inner.patience.wait(session.remote.headers(&ids))).await?;
+        let headers = turn.while_waiting(inner.patience.headers(session.remote.headers(&ids))).await?;
         session.merits.answered(inner.elapsed().saturating_sub(asked));
         let count = headers.len();
         let taken = bootstrap.take_headers(session.id, locator, headers).await;
@@ -281,7 +281,7 @@ async fn fetch_checkpoint(
         match missing {
             Missing::Hashes => {
                 // It may have gone with the coming of a newer one.
-                let hashes = inner.patience.wait(session.remote.checkpoint_hashes(&offer)).await?;
+                let hashes = inner.patience.bodies(session.remote.checkpoint_hashes(&offer)).await?;
                 let Some(hashes) = hashes else { return Ok(Outcome::Later) };
                 lock(&beginning.givers).clear();
                 if !judge(bootstrap.take_hashes(offer.clone(), hashes).await)? {
@@ -291,9 +291,9 @@ async fn fetch_checkpoint(
             Missing::Pieces { from, count } => {
                 let count = count.min(MAX_PIECES_AT_ONCE);
                 let query = PiecesQuery { block: offer.block, digest: offer.digest, first: from, count };
-                let mut pieces = inner.patience.wait(session.remote.checkpoint_pieces(query)).await?;
+                let mut pieces = inner.patience.bodies(session.remote.checkpoint_pieces(query)).await?;
                 for index in from..from + count {
-                    let piece = inner.patience.wait(pieces.next()).await?;
+                    let piece = inner.patience.body(pieces.next()).await?;
                     let Some(piece) = piece else { return Err(PullError::Stalled.into()) };
                     lock(&beginning.givers).insert(session.id, session.who.culprit());
                     let taken = bootstrap.take_piece(session.id, offer.clone(), index, piece.into()).await;
@@ -301,7 +301,6 @@ async fn fetch_checkpoint(
                     if !judge(taken)? {
                         return Ok(Outcome::Later);
                     }
-                    inner.patience.rewarded();
                     *stalls = 0;
                     if is_over(inner, began, LONGEST_TURN) {
                         return Ok(Outcome::Progress);

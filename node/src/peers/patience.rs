@@ -4,7 +4,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use farthing::{Block, Header};
+use farthing::Header;
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -55,16 +55,16 @@ impl Patience {
         Ok(headers)
     }
 
-    /// Waits for an answer with bodies to begin.
+    /// Waits for an answer with bodies, or with pieces of a checkpoint, to begin.
     pub(super) async fn bodies<T>(&self, answer: impl Future<Output = Result<T, PullError>>) -> Result<T, PullError> {
         self.wait(Piece::Body, answer).await
     }
 
-    /// Waits for the next body of an answer.
-    pub(super) async fn body(
+    /// Waits for the next body, or piece, of an answer.
+    pub(super) async fn body<T>(
         &self,
-        next: impl Future<Output = Result<Option<Block>, PullError>>,
-    ) -> Result<Option<Block>, PullError> {
+        next: impl Future<Output = Result<Option<T>, PullError>>,
+    ) -> Result<Option<T>, PullError> {
         let begun = Instant::now();
         let body = self.wait(Piece::Body, next).await?;
         if body.is_some() {
@@ -114,7 +114,7 @@ mod tests {
 
     async fn waits(patience: &Patience) -> u64 {
         let start = Instant::now();
-        let outcome = patience.body(std::future::pending()).await;
+        let outcome = patience.body::<()>(std::future::pending()).await;
         assert!(matches!(outcome, Err(PullError::Stalled)));
         start.elapsed().as_secs()
     }
