@@ -23,8 +23,8 @@ pub(super) const OWN_MACHINE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::
 /// A silent connection is probed after this time, so that a vanished host does not hold a slot for hours.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 /// After connections were refused, the next ones are looked at together so much later: a flood of them wakes the node only
-/// as often. Far less waits meanwhile than the system keeps waiting for a listener (1,024 connections).
-const REST: Duration = Duration::from_millis(2);
+/// so often. The system keeps 1,024 connections waiting for a listener meanwhile: it takes 100,000 a second to lose one.
+const REST: Duration = Duration::from_millis(10);
 
 /// A network, and the local sockets of the machine.
 pub trait Net: fmt::Debug + Send + Sync {
