@@ -1,6 +1,6 @@
 //! What must be so when the trouble is over.
 
-use farthing::{Height, TimeMs, TxId};
+use farthing::{Height, Params, TimeMs, TxId};
 use farthing_consensus::{HeaderContext, check_block, check_header, check_signature};
 use farthing_node::{
     chain::{Chain, ChainError, ChainView},
@@ -24,6 +24,11 @@ const QUICK_MS: u64 = 1_000;
 /// On a quick network, blocks below a tip that may still be undone.
 const UNSETTLED: u64 = 10;
 
+/// Whether blocks come faster than they travel.
+pub(crate) fn is_quick(params: &Params) -> bool {
+    params.target_spacing_ms < QUICK_MS
+}
+
 /// Whether all nodes are of one mind, and every transfer was taken by somebody and is accounted for everywhere.
 pub(crate) fn settled(hosts: &Hosts, least_height: u64) -> Result<(), String> {
     let mut nodes = Vec::new();
@@ -35,7 +40,7 @@ pub(crate) fn settled(hosts: &Hosts, least_height: u64) -> Result<(), String> {
     let in_time: Vec<usize> = (0..tips.len()).filter(|at| !ahead.contains(at)).collect();
     let common = tips[in_time[0]];
     hosts.trace.borrow_mut().most("nodes left on a branch of the future", ahead.len() as u64);
-    if hosts.params.target_spacing_ms < QUICK_MS {
+    if is_quick(&hosts.params) {
         follow_one_chain(&nodes, &in_time)?;
     } else if in_time.iter().any(|at| tips[*at].id() != common.id()) {
         let shown = |at: usize, tip: &HeaderContext| {
