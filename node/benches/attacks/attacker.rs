@@ -30,6 +30,8 @@ use crate::{
 };
 
 const MANY_HEADERS: u64 = 1_000_000;
+/// And for at least this long, however quick the machine is.
+const HEADERS_FOR: Duration = Duration::from_secs(10);
 const MANY_ADVERTS: u64 = 10_000_000;
 const SILENT_SOCKETS: usize = 2_000;
 /// How long an attack goes on that is not a number of things.
@@ -127,10 +129,11 @@ fn branch() -> Vec<Bytes> {
 async fn headers(p2p: SocketAddr) {
     let (branch, sent, sessions) = (branch(), AtomicU64::new(0), AtomicU64::new(0));
     println!("ready");
+    let begin = Instant::now();
     let attack = |id: u8| {
         let (branch, sent, sessions) = (&branch, &sent, &sessions);
         async move {
-            while sent.load(Ordering::Relaxed) < MANY_HEADERS {
+            while sent.load(Ordering::Relaxed) < MANY_HEADERS || begin.elapsed() < HEADERS_FOR {
                 if let Ok(mut session) = Session::open(p2p, id).await {
                     sessions.fetch_add(1, Ordering::Relaxed);
                     // It ends in one way or another, and comes again.
