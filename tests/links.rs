@@ -21,7 +21,7 @@ const TWO_HOURS_MS: i64 = 2 * 60 * 60 * 1_000;
 /// A silent connection is asked for a sign of life after 20 s and has 10 s to give one.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How much later a loaded machine may be.
-const SLACK: Duration = Duration::from_secs(10);
+const SLACK: Duration = Duration::from_secs(25);
 
 /// No node may be blamed for what its links or its clock did.
 fn nobody_is_blamed(cluster: &Cluster) {
@@ -91,7 +91,8 @@ async fn peers_that_fall_silent_delay_no_block_and_are_let_go_within_thirty_seco
         let tip = cluster.mine(from, CAROL.address()).await;
         cluster.agree_on(&all, tip.id()).await;
     }
-    assert!(since.elapsed() < SLACK, "blocks waited for peers that are silent: {:?}", since.elapsed());
+    // A block that waited for one of them would have waited until it is let go.
+    assert!(since.elapsed() < KEEPALIVE, "blocks waited for peers that are silent: {:?}", since.elapsed());
     for (at, left) in [(0, 1), (1, 3), (2, 3), (3, 3), (4, 4)] {
         cluster.connected(at, left).await;
     }
@@ -183,7 +184,7 @@ async fn a_node_that_syncs_leaves_a_slow_peer_for_a_fast_one() {
     let since = Instant::now();
     cluster.fabric.link(everybody);
     cluster.agree_on(&[2], tip.id()).await;
-    // Three times at most it waits 5 s for the slow one.
+    // Three times at most it waits 5 s for the slow one, which alone would need minutes.
     assert!(since.elapsed() < Duration::from_secs(15) + SLACK, "synced after {:?}", since.elapsed());
     nobody_is_blamed(&cluster);
     cluster.stop().await;
