@@ -71,7 +71,10 @@ impl Writer {
             match self.change_to(&candidate, origin) {
                 Ok(()) => break,
                 Err(BlockRejection::Chain(error)) if error.damaged_block().is_some() => {
-                    warn!(branch = %candidate.id(), %error, "a heavier branch waits for a good copy of a damaged block");
+                    // Those below it, which are tried next, mostly wait for the same.
+                    if unreadable.is_empty() {
+                        warn!(branch = %candidate.id(), %error, "a heavier branch waits for a good copy of a damaged block");
+                    }
                     unreadable.insert(candidate.id());
                 }
                 Err(fault) if fault.condemns_id() => {

@@ -173,10 +173,14 @@ impl DiskStore {
     /// Notes a damaged record, so that it is fetched or made again.
     pub(super) fn note_damage(&self, error: StoreError, kind: u8) -> StoreError {
         if let StoreError::Corrupt { id, place, .. } = &error {
-            tracing::error!(error = %error, "a damaged record");
-            let mut value = Vec::with_capacity(8);
+            let (key, mut value) = (damaged_key(kind, id), Vec::with_capacity(8));
             LogPlace::encode_optional(Some(*place), &mut value);
-            let op = Op { tree: Tree::Damaged, key: damaged_key(kind, id), value: Some(value) };
+            // Every branch that stands on it meets it again.
+            if self.index.get(Tree::Damaged, &key).is_ok_and(|noted| noted.as_ref() == Some(&value)) {
+                return error;
+            }
+            tracing::error!(error = %error, "a damaged record");
+            let op = Op { tree: Tree::Damaged, key, value: Some(value) };
             if let Err(failed) = self.index.submit(vec![op], None) {
                 tracing::error!(error = %failed, "the damage could not be noted");
             }
