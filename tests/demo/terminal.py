@@ -39,6 +39,9 @@ class Screen:
         self.process, self.terminal = pty.fork()
         if self.process == 0:
             try:
+                # Whoever started the checks in the background had Ctrl-C ignored, and no shell can undo that.
+                for number in (signal.SIGINT, signal.SIGQUIT):
+                    signal.signal(number, signal.SIG_DFL)
                 os.execvp(command[0], command)
             finally:
                 os._exit(127)
