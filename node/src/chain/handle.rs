@@ -1,6 +1,6 @@
 //! The handle that everybody holds.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use farthing::{Address, Block, BlockId, Header, Height, Params, VerifyingKey};
 use farthing_consensus::HeaderContext;
@@ -165,7 +165,7 @@ impl Chain {
     #[must_use]
     pub fn best_header(&self) -> HeaderContext {
         let tip = self.view().tip;
-        let headers = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let headers = self.shared.waiting_headers();
         headers.best().filter(|best| best.total_work() > tip.total_work()).cloned().unwrap_or(tip)
     }
 
@@ -173,7 +173,7 @@ impl Chain {
     #[must_use]
     pub fn missing_up_to(&self, most: usize) -> usize {
         let work = self.view().tip.total_work();
-        let headers = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let headers = self.shared.waiting_headers();
         let best = headers.best().filter(|best| best.total_work() > work);
         best.map_or(0, |best| headers.down_from(&best.id()).take(most).count())
     }

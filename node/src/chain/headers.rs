@@ -14,6 +14,8 @@ use super::SessionId;
 
 /// How many headers give way at once, at most.
 const EVICTED_AT_ONCE: usize = 1_000;
+/// How many go in one piece where all may go: others look into the tree between two pieces.
+const AT_ONCE: usize = 64;
 
 /// What became of a list of headers.
 #[derive(Debug, Clone)]
@@ -152,14 +154,18 @@ impl HeaderTree {
         {
             self.leaves.insert(parent.key());
         }
-        if let Some(held) = self.by_owner.get_mut(&waiting.owner) {
-            held.remove(&key);
-            if held.is_empty() {
-                self.by_owner.remove(&waiting.owner);
-            }
-        }
+        self.does_not_own(waiting.owner, &key);
         if let Some(second) = waiting.second {
             self.is_no_second(second, id);
+        }
+    }
+
+    fn does_not_own(&mut self, session: SessionId, key: &(Work, BlockId)) {
+        if let Some(held) = self.by_owner.get_mut(&session) {
+            held.remove(key);
+            if held.is_empty() {
+                self.by_owner.remove(&session);
+            }
         }
     }
 
@@ -177,27 +183,38 @@ impl HeaderTree {
         *self = Self::new(self.most);
     }
 
-    /// Forgets every header that leads to nothing heavier than `tip`: its branch lost before its bodies came.
-    pub(super) fn prune(&mut self, tip: Work) {
-        while let Some((_, id)) = self.leaves.first().filter(|(work, _)| *work < tip).copied() {
+    /// Forgets headers that lead to nothing heavier than `tip`: their branch lost before its bodies came. A part of them at
+    /// a time; true once none is left.
+    pub(super) fn prune(&mut self, tip: Work) -> bool {
+        for _ in 0..AT_ONCE {
+            let Some((_, id)) = self.leaves.first().filter(|(work, _)| *work < tip).copied() else { return true };
             self.remove(&id);
         }
+        false
     }
 
-    /// A session is over: forgets what nobody else told of, nor of anything on top of it, and hands over the rest.
-    pub(super) fn remove_owner(&mut self, owner: SessionId) {
-        for id in self.by_second.remove(&owner).unwrap_or_default() {
-            if let Some(waiting) = self.waiting.get_mut(&id) {
+    /// A session is over: forgets what nobody else told of, nor of anything on top of it, and hands over the rest. A part of
+    /// it at a time, so that nobody else waits long: true once nothing of the session is left.
+    pub(super) fn remove_owner(&mut self, owner: SessionId) -> bool {
+        let told: Vec<BlockId> = self.by_second.get(&owner).into_iter().flatten().take(AT_ONCE).copied().collect();
+        for id in &told {
+            self.is_no_second(owner, id);
+            if let Some(waiting) = self.waiting.get_mut(id) {
                 waiting.second = None;
             }
         }
+        if !told.is_empty() {
+            return false;
+        }
         // From the top down, so that whatever still stands on one belongs to a session that lasts.
-        for (_, id) in self.by_owner.remove(&owner).unwrap_or_default().into_iter().rev() {
-            match self.heir(&id) {
-                Some(heir) => self.hand_over(&id, heir),
-                None => self.remove(&id),
+        let held: Vec<_> = self.by_owner.get(&owner).into_iter().flatten().rev().take(AT_ONCE).copied().collect();
+        for (_, id) in &held {
+            match self.heir(id) {
+                Some(heir) => self.hand_over(id, heir),
+                None => self.remove(id),
             }
         }
+        held.is_empty()
     }
 
     /// Who told of a header beside its owner: by name, or of what stands on it.
@@ -209,8 +226,9 @@ impl HeaderTree {
 
     fn hand_over(&mut self, id: &BlockId, heir: SessionId) {
         let Some(waiting) = self.waiting.get_mut(id) else { return };
-        waiting.owner = heir;
+        let owner = std::mem::replace(&mut waiting.owner, heir);
         let (key, second) = (waiting.key(), waiting.second.take());
+        self.does_not_own(owner, &key);
         self.by_owner.entry(heir).or_default().insert(key);
         if let Some(second) = second {
             self.is_no_second(second, id);
@@ -366,7 +384,9 @@ mod tests {
         give(&mut tree, &one, ONE);
         give(&mut tree, &two, TWO);
         assert_eq!(tree.best().unwrap().height().get(), 30);
-        tree.remove_owner(ONE);
+        while !tree.remove_owner(ONE) {
+            assert_whole(&tree);
+        }
         assert_whole(&tree);
         assert_eq!((tree.len(), tree.best().unwrap().id()), (20, two[19].id()));
     }
@@ -379,14 +399,20 @@ mod tests {
         give(&mut tree, &base, ONE);
         give(&mut tree, &left, TWO);
         give(&mut tree, &right, THREE);
-        tree.remove_owner(ONE);
+        while !tree.remove_owner(ONE) {
+            assert_whole(&tree);
+        }
         assert_whole(&tree);
         // The ten that nobody stood on are gone.
         assert_eq!((tree.len(), tree.best().unwrap().id()), (30, left[4].id()));
-        tree.remove_owner(TWO);
+        while !tree.remove_owner(TWO) {
+            assert_whole(&tree);
+        }
         assert_whole(&tree);
         assert_eq!((tree.len(), tree.best().unwrap().id()), (15, right[4].id()));
-        tree.remove_owner(THREE);
+        while !tree.remove_owner(THREE) {
+            assert_whole(&tree);
+        }
         assert_eq!(tree.len(), 0);
     }
 
@@ -401,13 +427,19 @@ mod tests {
             tree.told_again(&header.id(), ONE);
         }
         assert_whole(&tree);
-        tree.remove_owner(ONE);
+        while !tree.remove_owner(ONE) {
+            assert_whole(&tree);
+        }
         assert_whole(&tree);
         assert_eq!(tree.len(), 20);
         // One that has left inherits nothing.
         tree.told_again(&chain[0].id(), THREE);
-        tree.remove_owner(THREE);
-        tree.remove_owner(TWO);
+        while !tree.remove_owner(THREE) {
+            assert_whole(&tree);
+        }
+        while !tree.remove_owner(TWO) {
+            assert_whole(&tree);
+        }
         assert_whole(&tree);
         assert_eq!((tree.len(), tree.by_second.len()), (0, 0));
     }
@@ -436,7 +468,7 @@ mod tests {
         let (short, long) = (branch(5, 0), branch(9, 1));
         give(&mut tree, &short, ONE);
         give(&mut tree, &long, TWO);
-        tree.prune(long[6].total_work());
+        assert!(tree.prune(long[6].total_work()));
         assert_eq!((tree.len(), tree.get(&short[4].id())), (9, None));
         assert_whole(&tree);
     }

@@ -1,6 +1,6 @@
 //! Which bodies to fetch for a branch, asked again and again while they come.
 
-use std::{collections::VecDeque, sync::PoisonError};
+use std::collections::VecDeque;
 
 use farthing::BlockId;
 
@@ -33,9 +33,7 @@ impl MissingBodies {
         if self.is_part && self.path.len() < max {
             // A long branch takes a while to walk down. If the node stops there is nothing to fetch.
             let last = self.last;
-            let path = self
-                .chain
-                .read(move |shared| Ok(shared.headers.lock().unwrap_or_else(PoisonError::into_inner).path_to(&last)));
+            let path = self.chain.read(move |shared| Ok(shared.waiting_headers().path_to(&last)));
             self.path = path.await.unwrap_or_default().into();
             self.is_part = self.path.len() > REMEMBERED;
             self.path.truncate(REMEMBERED.max(max));
@@ -44,7 +42,7 @@ impl MissingBodies {
     }
 
     fn forget_those_here(&mut self) {
-        let headers = self.chain.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let headers = self.chain.shared.waiting_headers();
         if headers.get(&self.last).is_none() {
             self.path.clear();
             return;

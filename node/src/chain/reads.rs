@@ -1,11 +1,11 @@
 //! Reading the chain: every answer comes from the store, off the async threads.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use farthing::{Block, BlockId, Hash, Header, Height, RangeNode, TxId, range::AncestryProof};
 use farthing_consensus::HeaderContext;
 
-use super::{Chain, ChainBlock, handle::Shared, rejection::ChainError};
+use super::{Chain, ChainBlock, handle::Shared, headers::HeaderTree, rejection::ChainError};
 use crate::store::checkpoint::Offer;
 
 /// Longest locator: steps double, so this is enough for any chain.
@@ -241,7 +241,12 @@ impl Shared {
         if let Some(found) = self.store.header(id)? {
             return Ok(Some(found));
         }
-        Ok(self.headers.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned())
+        Ok(self.waiting_headers().get(id).cloned())
+    }
+
+    /// The headers that wait for their bodies: to be held for moments only, for calls wait for it on async threads.
+    pub(super) fn waiting_headers(&self) -> MutexGuard<'_, HeaderTree> {
+        self.headers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn best_height_of(&self, id: &BlockId) -> Result<Option<Height>, ChainError> {

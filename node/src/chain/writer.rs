@@ -1,10 +1,6 @@
 //! The only writer: decides what becomes of a block, commits it, publishes it. Synchronous; the actor calls it.
 
-use std::{
-    collections::VecDeque,
-    num::NonZeroUsize,
-    sync::{Arc, PoisonError},
-};
+use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc};
 
 use farthing::{Block, BlockId, Header, Height, TimeMs};
 use farthing_consensus::{
@@ -253,11 +249,8 @@ impl Writer {
         headers: &[Header],
         session: SessionId,
     ) -> Result<HeadersAccepted, HeaderRejection> {
-        {
-            let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
-            if tree.lacks_room(headers.len()) {
-                tree.prune(self.view.tip.total_work());
-            }
+        if self.shared.waiting_headers().lacks_room(headers.len()) {
+            while !self.shared.waiting_headers().prune(self.view.tip.total_work()) {}
         }
         let mut last = self.view.tip;
         for (at, header) in headers.iter().enumerate() {
@@ -276,7 +269,7 @@ impl Writer {
             return Err(HeaderRejection::KnownInvalid { id });
         }
         if let Some(known) = self.shared.header(&id)? {
-            self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).told_again(&id, session);
+            self.shared.waiting_headers().told_again(&id, session);
             return Ok(Place::Kept(known));
         }
         let invalid = |error| HeaderRejection::Invalid { at, id, error };
@@ -302,7 +295,7 @@ impl Writer {
         {
             return Ok(Place::RuledOut(parent, Limit::Final(final_height)));
         }
-        let mut tree = self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tree = self.shared.waiting_headers();
         let is_kept = tree.insert(context, session);
         Ok(if is_kept { Place::Kept(context) } else { Place::NotYet(parent, PutOff::NoRoom) })
     }
@@ -320,24 +313,24 @@ impl Writer {
         self.candidates = Candidates::default();
         self.future.clear();
         self.ruled_out = RuledOut::default();
-        self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.waiting_headers().clear();
         info!(height = %view.tip.height(), id = %view.tip.id(), accounts = view.accounts.len(), "the chain begins with a checkpoint");
         self.publish(genesis, Vec::new(), Vec::new(), view, Origin::Local);
         Ok(())
     }
 
     pub(super) fn forget_header(&self, id: &BlockId) {
-        self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.shared.waiting_headers().remove(id);
     }
 
     /// Waits no longer for what nobody but this session told of.
     pub(super) fn forget_session(&self, session: SessionId) {
-        self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_owner(session);
+        while !self.shared.waiting_headers().remove_owner(session) {}
     }
 
     /// Waits for no body any longer that stands on this block, nor for its own. Gives the ids.
     fn forget_branch(&self, id: BlockId) -> Vec<BlockId> {
-        self.shared.headers.lock().unwrap_or_else(PoisonError::into_inner).remove_branch(id)
+        self.shared.waiting_headers().remove_branch(id)
     }
 
     /// Remembers that a block can never be valid, nor what stands on it.

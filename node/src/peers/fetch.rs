@@ -68,8 +68,7 @@ pub(super) async fn bodies(
         }
         match choose(inner, session, &missing) {
             Choice::Fetch(wanted) => {
-                let is_near = missing.len() <= MAX_COMPACT_BEHIND;
-                match fetch(inner, session, wanted, is_near, stalls).await {
+                match fetch(inner, session, wanted, missing.len(), stalls).await {
                     Ok(()) => {}
                     // One late body among many is no reason to part.
                     Err(SyncError::Pull(PullError::Stalled)) if stalls.delivered_count() > before => {
@@ -134,19 +133,19 @@ fn batch(inner: &Inner) -> usize {
     (MAX_BODY_BYTES / 4 / inner.max_block_bytes().max(1)).clamp(1, MAX_BLOCK_IDS)
 }
 
-/// Fetches claimed blocks and gives up the claims.
+/// Fetches claimed blocks, of so many that are missing, and gives up the claims.
 async fn fetch(
     inner: &Inner,
     session: &Arc<Session>,
     wanted: Vec<Wanted>,
-    is_near: bool,
+    missing: usize,
     stalls: &mut Stalls,
 ) -> Result<(), SyncError> {
     let ids: Vec<BlockId> = wanted.iter().map(|wanted| wanted.id).collect();
-    let outcome = if is_near {
-        receive_compactly(inner, session, wanted.into(), stalls).await
+    let outcome = if missing <= MAX_COMPACT_BEHIND {
+        receive_compactly(inner, session, wanted.into(), missing, stalls).await
     } else {
-        receive(inner, session, wanted, stalls).await
+        receive(inner, session, wanted, missing, stalls).await
     };
     {
         let (mut claims, now) = (lock(&inner.blocks), inner.elapsed());
@@ -167,12 +166,13 @@ async fn receive_compactly(
     inner: &Inner,
     session: &Arc<Session>,
     mut wanted: VecDeque<Wanted>,
+    missing: usize,
     stalls: &mut Stalls,
 ) -> Result<(), SyncError> {
     while let Some(next) = wanted.pop_front() {
         let Some(block) = compact::fetch(inner, session, next.id).await? else {
             wanted.push_front(next);
-            return receive(inner, session, wanted.into(), stalls).await;
+            return receive(inner, session, wanted.into(), missing, stalls).await;
         };
         stalls.delivered();
         renew(inner, session, wanted.iter().map(|wanted| wanted.id));
@@ -186,6 +186,7 @@ async fn receive(
     inner: &Inner,
     session: &Arc<Session>,
     wanted: Vec<Wanted>,
+    missing: usize,
     stalls: &mut Stalls,
 ) -> Result<(), SyncError> {
     let begun = inner.elapsed();
@@ -196,6 +197,7 @@ async fn receive(
         // It announced the branch but does not send it: as good as no answer.
         let Some(block) = next else { return Err(PullError::Stalled.into()) };
         stalls.delivered();
+        inner.note_body(missing);
         if inner.elapsed().saturating_sub(begun) < BATCH_DEADLINE {
             renew(inner, session, ids.iter().skip(at).copied());
         }

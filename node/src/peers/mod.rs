@@ -8,6 +8,7 @@ mod backoff;
 mod blame;
 mod bodies;
 mod book;
+mod catching_up;
 mod checkpoint;
 mod claims;
 mod client;

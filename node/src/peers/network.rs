@@ -18,6 +18,7 @@ use super::{
     blame::Misdeed,
     bodies::{self, Bodies},
     book::{Book, BookStore, NetGroup, Salt, SeenAddress},
+    catching_up::{CatchingUp, Look, SYNCING_FROM},
     checkpoint::Beginning,
     claims::Claims,
     clock_doubts::ClockDoubts,
@@ -95,10 +96,8 @@ pub enum SyncState {
     Syncing,
 }
 
-/// A node that lacks so many bodies up to the best header that it knows is fetching: more than any burst that is just being
-/// relayed. It is so until fewer than [`SYNCED_WITHIN`] are missing.
-const SYNCING_FROM: usize = 24;
-const SYNCED_WITHIN: usize = 3;
+/// A tip that is older than so many targets may not be the newest.
+const RECENT_TARGETS: u64 = 24;
 /// How far from the tip's time the clock is believed when it comes to dropping what is old.
 const MAX_EXPIRY_AHEAD_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -123,7 +122,7 @@ pub(super) struct Inner {
     pub(super) tips: watch::Sender<Arc<Tip>>,
     /// The newest branch of equal work beside it, which is announced too.
     pub(super) ties: watch::Sender<Option<Arc<Tip>>>,
-    syncing: watch::Sender<bool>,
+    pub(super) catching_up: CatchingUp,
     /// How far fetching has come, while it goes on.
     pub(super) progress: watch::Sender<Option<SyncProgress>>,
     pub(super) blocks: Mutex<Claims<farthing::BlockId, SessionId>>,
@@ -218,7 +217,7 @@ impl Network {
             state: Mutex::new(state),
             tips,
             ties: watch::Sender::new(None),
-            syncing: watch::Sender::new(false),
+            catching_up: CatchingUp::new(),
             progress: watch::Sender::new(None),
             blocks: Mutex::new(Claims::new(ANSWER_DEADLINE)),
             transactions: Mutex::new(Claims::new(CLAIM_DEADLINE)),
@@ -285,13 +284,13 @@ impl Network {
     /// Whether this node is at the tip as far as it knows. What peers merely claim does not count.
     #[must_use]
     pub fn sync_state(&self) -> SyncState {
-        if *self.inner.syncing.borrow() { SyncState::Syncing } else { SyncState::Synced }
+        if self.inner.catching_up.is_so() { SyncState::Syncing } else { SyncState::Synced }
     }
 
     /// The same as a value that can be waited on: true while this node is fetching.
     #[must_use]
     pub fn watch_syncing(&self) -> watch::Receiver<bool> {
-        self.inner.syncing.subscribe()
+        self.inner.catching_up.watch()
     }
 
     /// How far fetching has come; none while this node does not fetch.
@@ -403,15 +402,22 @@ impl Inner {
         // Not by heights: those of a branch that is to take the place of this one may be the same.
         let behind = self.chain.missing_up_to(SYNCING_FROM);
         let begins = self.begin.as_ref().is_some_and(Beginning::goes_on);
-        self.syncing.send_if_modified(|syncing| {
-            let now = begins || behind >= if *syncing { SYNCED_WITHIN } else { SYNCING_FROM };
-            std::mem::replace(syncing, now) != now
-        });
+        let recent = RECENT_TARGETS.saturating_mul(self.params().target_spacing_ms);
+        let tip_is_recent = self.chain.view().tip.header().time.saturating_add(recent) >= self.env.clock().now();
+        self.catching_up.look(Look { now: self.elapsed(), behind, tip_is_recent, begins });
+    }
+
+    /// A body came of so many that were missing.
+    pub(super) fn note_body(&self, missing: usize) {
+        if missing >= SYNCING_FROM {
+            self.catching_up.body_came(self.elapsed());
+            self.note_progress();
+        }
     }
 
     /// Whether this node is fetching, as a value that can be waited on.
     pub(super) fn watch_syncing(&self) -> watch::Receiver<bool> {
-        self.syncing.subscribe()
+        self.catching_up.watch()
     }
 
     /// The ban in force against this node, as a reason.
