@@ -143,8 +143,8 @@ async fn obey(writer: Writer, command: Command) -> Result<Writer, ChainError> {
                     let _ = answer.send(result);
                     fault
                 }
-                Command::Headers(headers, session, answer) => {
-                    let result = writer.take_headers(&headers, session);
+                Command::Headers(headers, answer) => {
+                    let result = writer.take_headers(&headers);
                     let fault = match &result {
                         Err(HeaderRejection::Chain(error)) if error.is_fatal() => Some(error.clone()),
                         _ => None,

@@ -37,11 +37,21 @@ pub(super) struct Shared {
     pub(super) waits: watch::Sender<bool>,
 }
 
+/// A list of headers, the lowest first, each the child of the one before.
+#[derive(Debug)]
+pub(super) struct Headers {
+    pub(super) headers: Vec<Header>,
+    /// Who told of them.
+    pub(super) session: SessionId,
+    /// What they stand on, if that was ruled out before.
+    pub(super) ruled_out: Option<HeaderContext>,
+}
+
 /// What the writer is asked to do.
 #[derive(Debug)]
 pub(super) enum Command {
     Block(Box<Block>, Origin, oneshot::Sender<Result<Accepted, BlockRejection>>),
-    Headers(Vec<Header>, SessionId, oneshot::Sender<Result<HeadersAccepted, HeaderRejection>>),
+    Headers(Headers, oneshot::Sender<Result<HeadersAccepted, HeaderRejection>>),
     Forget(SessionId, oneshot::Sender<()>),
     Begin(Box<Beginning>, oneshot::Sender<Result<(), BeginError>>),
 }
@@ -111,8 +121,25 @@ impl Chain {
         headers: Vec<Header>,
         session: SessionId,
     ) -> Result<HeadersAccepted, HeaderRejection> {
+        self.take(Headers { headers, session, ruled_out: None }).await
+    }
+
+    /// The same for headers on a branch that was ruled out up to and with `last`, so that their work is counted too.
+    ///
+    /// # Errors
+    /// That they are ruled out as well, or why they are invalid.
+    pub async fn accept_headers_on_ruled_out(
+        &self,
+        last: HeaderContext,
+        headers: Vec<Header>,
+        session: SessionId,
+    ) -> Result<HeadersAccepted, HeaderRejection> {
+        self.take(Headers { headers, session, ruled_out: Some(last) }).await
+    }
+
+    async fn take(&self, headers: Headers) -> Result<HeadersAccepted, HeaderRejection> {
         let (answer, answered) = oneshot::channel();
-        let command = Command::Headers(headers, session, answer);
+        let command = Command::Headers(headers, answer);
         self.commands.send(command).await.map_err(|_| ChainError::Stopping)?;
         answered.await.map_err(|_| ChainError::Stopping)?
     }

@@ -11,7 +11,8 @@ use tracing::warn;
 
 use super::{rejection::HeaderRejection, writer::Writer};
 
-/// Headers that are remembered so that the next list goes on with the count; one list's last ones at least.
+/// Headers that are remembered so that an announcement goes on with the count. Whoever asks for list after list brings the last
+/// one's end along.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 /// How often it is said that a branch below the beginning is left aside, at most.
 const WARN_BELOW_BASE: Duration = Duration::from_secs(60);
@@ -47,6 +48,15 @@ impl RuledOut {
 }
 
 impl Writer {
+    /// A list follows on a branch that was ruled out up to here. Other sessions' branches may have pushed it out meanwhile.
+    pub(super) fn goes_on_with(&mut self, last: &HeaderContext) {
+        let base = || self.shared.store.base().map(|base| Limit::Base(base.tip.height()));
+        let limit = self.shared.finality.height().map(Limit::Final).or_else(base);
+        if let Some(limit) = limit {
+            self.ruled_out.counted.get_or_insert(last.id(), || (*last, limit));
+        }
+    }
+
     /// Counts headers that stand on a parent that must not be left, and says so if their branch is the heavier one. Those
     /// from `at` on are new.
     pub(super) fn rule_out(
@@ -67,7 +77,7 @@ impl Writer {
             }
             self.ruled_out.counted.put(last.id(), (last, limit));
         }
-        if last.total_work() >= self.view.tip.total_work() {
+        if last.total_work() > self.view.tip.total_work() {
             match limit {
                 Limit::Final(final_height) => self.shared.say_refused(&last, final_height),
                 Limit::Base(base) => self.warn_below_base(&last, base),

@@ -13,7 +13,7 @@ use super::{
     ChainView, SessionId,
     candidates::Candidates,
     events::{Accepted, ChainBlock, Origin, TipChange},
-    handle::Shared,
+    handle::{Headers, Shared},
     headers::{HeadersAccepted, PutOff},
     rejection::{BlockRejection, ChainError, HeaderRejection},
     ruled_out::{Limit, RuledOut},
@@ -246,15 +246,17 @@ impl Writer {
     /// Takes headers without bodies.
     pub(super) fn take_headers(
         &mut self,
-        headers: &[Header],
-        session: SessionId,
+        Headers { headers, session, ruled_out }: &Headers,
     ) -> Result<HeadersAccepted, HeaderRejection> {
+        if let Some(last) = ruled_out {
+            self.goes_on_with(last);
+        }
         if self.shared.waiting_headers().lacks_room(headers.len()) {
             while !self.shared.waiting_headers().prune(self.view.tip.total_work()) {}
         }
         let mut last = self.view.tip;
         for (at, header) in headers.iter().enumerate() {
-            match self.take_header(at, header, session)? {
+            match self.take_header(at, header, *session)? {
                 Place::Kept(context) => last = context,
                 Place::NotYet(parent, why) => return Ok(HeadersAccepted { last: parent, put_off: Some(why) }),
                 Place::RuledOut(parent, limit) => return Err(self.rule_out(headers, at, parent, limit)),

@@ -110,7 +110,8 @@ impl<K: Hash + Eq + Copy, S: Eq + Copy> Claims<K, S> {
         let is_due = !claim.is_kept_from(by, lasts, now) && is_due(claim, lasts);
         if is_due {
             let taken_over = claim.taken_over.saturating_add(1);
-            *claim = Claim { by, since: now, until: now.saturating_add(lasts), next: None, taken_over };
+            let next = claim.next.filter(|next| *next != by);
+            *claim = Claim { by, since: now, until: now.saturating_add(lasts), next, taken_over };
         }
         is_due
     }
@@ -230,6 +231,16 @@ mod tests {
         claims.release(&1, 'a', now);
         assert!(!claims.take_over(&1, 'c', after, now) && !claims.take_over_from_slow(&1, 'c', after, now));
         assert!(claims.take(1, 'b', now));
+    }
+
+    #[test]
+    fn whoever_is_next_stays_so_when_a_running_claim_is_taken_over() {
+        let mut claims = Claims::new(LASTS);
+        assert!(claims.take(1, 'a', Duration::ZERO) && !claims.take(1, 'b', Duration::ZERO));
+        let now = LASTS / 2;
+        assert!(claims.take_over(&1, 'c', now, now));
+        claims.release(&1, 'c', now);
+        assert!(!claims.take(1, 'd', now) && claims.take(1, 'b', now));
     }
 
     #[test]

@@ -174,6 +174,7 @@ async fn receive_compactly(
             wanted.push_front(next);
             return receive(inner, session, wanted.into(), missing, stalls).await;
         };
+        inner.patience.compact_body_came();
         stalls.delivered();
         renew(inner, session, wanted.iter().map(|wanted| wanted.id));
         hand_on(inner, session, block, next.room).await?;

@@ -104,13 +104,13 @@ pub(super) async fn look(inner: &Inner, watch: &mut Watch, now: Duration) {
     let tip = inner.chain.view().tip;
     let target_ms = inner.params().target_spacing_ms;
     let own = (tip.total_work(), tip.height());
-    let mut laggards = watch.laggards(&seen(&chosen(inner)), own, behind_time(target_ms), now);
+    let mut laggards = watch.laggards(&seen(inner, &chosen(inner)).await, own, behind_time(target_ms), now);
     if !laggards.is_empty() {
         let suspects = chosen(inner).into_iter().filter(|session| laggards.contains(&session.id));
         let suspects: Vec<_> =
             suspects.map(|one| (watch.behind.get(&one.id).map(|behind| behind.height), one)).collect();
         join_all(suspects.iter().map(|(height, one)| ask(inner, one, height.unwrap_or_default()))).await;
-        laggards = watch.laggards(&seen(&chosen(inner)), own, behind_time(target_ms), now);
+        laggards = watch.laggards(&seen(inner, &chosen(inner)).await, own, behind_time(target_ms), now);
     }
     let chosen = chosen(inner);
     let mut state = lock(&inner.state);
@@ -148,8 +148,15 @@ fn chosen(inner: &Inner) -> Vec<Arc<Session>> {
     lasting.filter(|session| state.anchors.is_of_own_choice(session.id)).cloned().collect()
 }
 
-fn seen(sessions: &[Arc<Session>]) -> Vec<Seen> {
-    sessions.iter().map(|session| Seen { id: session.id, work: session.tip().work }).collect()
+/// How much work each has, by the headers that are known here: what it claims beyond that may be a lie.
+async fn seen(inner: &Inner, sessions: &[Arc<Session>]) -> Vec<Seen> {
+    let mut seen = Vec::with_capacity(sessions.len());
+    for session in sessions {
+        let tip = inner.chain.header(session.tip().id).await.ok().flatten();
+        let work = tip.map_or(session.shown(), |tip| tip.total_work().max(session.shown()));
+        seen.push(Seen { id: session.id, work });
+    }
+    seen
 }
 
 /// Asks a peer how far it has come on the chain that this node follows, which is to be at least this height.
@@ -157,6 +164,7 @@ async fn ask(inner: &Inner, session: &Session, height: Height) {
     let known = timeout(ANSWER_DEADLINE, newest_of(inner, session, height)).await.unwrap_or_default();
     if let Some(known) = known {
         let (height, work) = (known.height(), known.total_work());
+        session.has_shown(work);
         session.is_at(Tip { height, work, id: known.id(), headers: Vec::new() });
     }
 }

@@ -459,8 +459,8 @@ impl Inner {
         }
     }
 
-    /// A session is over: nothing of it stays.
-    pub(super) async fn forget(&self, session: &Session) {
+    /// A session is over: it leaves the table.
+    pub(super) fn leave(&self, session: &Session) {
         session.end.cancel();
         {
             let mut state = lock(&self.state);
@@ -475,7 +475,11 @@ impl Inner {
         self.relay.forget(session.id);
         self.released.notify_waiters();
         self.changed.notify_waiters();
-        self.chain.forget_headers_of(session.id).await;
+    }
+
+    /// It has left, and nothing of it stays with the chain.
+    pub(super) async fn forget(&self, session: SessionId) {
+        self.chain.forget_headers_of(session).await;
         self.note_progress();
     }
 }

@@ -55,6 +55,17 @@ impl Patience {
         Ok(headers)
     }
 
+    /// Headers came with an announcement.
+    pub(super) fn headers_came(&self) {
+        lock(&self.0).headers_at = Some(Instant::now());
+    }
+
+    /// A body came without most of its transactions. It says little of how long whole ones take; but near the tip there are
+    /// hardly any others, and one mute peer must not make all wait long for ever.
+    pub(super) fn compact_body_came(&self) {
+        lock(&self.0).regain();
+    }
+
     /// Waits for an answer with bodies, or with pieces of a checkpoint, to begin.
     pub(super) async fn bodies<T>(&self, answer: impl Future<Output = Result<T, PullError>>) -> Result<T, PullError> {
         self.wait(Piece::Body, answer).await
@@ -91,8 +102,12 @@ impl State {
         self.body_at = Some(now);
         // One that needed most of it says that the others, on the same link, need it as well.
         if now.duration_since(begun) <= self.most / 2 {
-            self.most = self.most.mul_f64(REGAINED).max(ANSWER_DEADLINE);
+            self.regain();
         }
+    }
+
+    fn regain(&mut self) {
+        self.most = self.most.mul_f64(REGAINED).max(ANSWER_DEADLINE);
     }
 
     fn was_too_short(&mut self, piece: Piece, begun: Instant, waited: Duration) {
@@ -111,6 +126,25 @@ mod tests {
 
     use super::*;
     use crate::testing::dev;
+
+    #[tokio::test(start_paused = true)]
+    async fn compact_bodies_bring_it_back_too_and_headers_of_an_announcement_tell_a_slow_link_from_a_mute_peer() {
+        let patience = Patience::default();
+        for expected in [5, 10, 20] {
+            assert_eq!(waits(&patience).await, expected);
+        }
+        for _ in 0..16 {
+            patience.compact_body_came();
+        }
+        assert_eq!(waits(&patience).await, 5);
+        let announced = async {
+            sleep(Duration::from_secs(1)).await;
+            patience.headers_came();
+        };
+        let (mute, ()) = tokio::join!(patience.headers(std::future::pending()), announced);
+        assert!(matches!(mute, Err(PullError::Stalled)));
+        assert_eq!(lock(&patience.0).most, ANSWER_DEADLINE * 2, "another one's headers came meanwhile");
+    }
 
     async fn waits(patience: &Patience) -> u64 {
         let start = Instant::now();

@@ -53,17 +53,21 @@ pub(super) fn inbound(inner: &Arc<Inner>, session: Arc<Session>, meter: Option<C
             () = sync::run(&inner, &session) => {}
             () = transactions::run(&inner, &session) => {}
         }
-        end(&inner, &session).await;
+        end(&inner, session).await;
     });
 }
 
 /// Whatever the session did is over: its futures are gone.
-async fn end(inner: &Inner, session: &Session) {
-    inner.forget(session).await;
+async fn end(inner: &Inner, session: Arc<Session>) {
+    inner.leave(&session);
     match session.who.direction {
         Direction::Outbound => tracing::info!(peer = %session.who.address, "peer gone"),
         Direction::Inbound => tracing::debug!(peer = %session.who.address, "peer gone"),
     }
+    let id = session.id;
+    // The chain may be busy for long: what the session holds does not wait for it.
+    drop(session);
+    inner.forget(id).await;
 }
 
 /// Dials a node and holds the session to its end.
@@ -93,7 +97,7 @@ pub(super) async fn outbound_until(
         () = transactions::run(inner, &session) => {}
         () = exchange::run(inner, &session, &client) => {}
     }
-    end(inner, &session).await;
+    end(inner, session).await;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use farthing::{BlockId, Height, WireId};
+use farthing::{BlockId, Height, WireId, Work};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -94,6 +94,8 @@ pub(super) struct Session {
     pub(super) end: CancellationToken,
     /// The first tip with the most work of those that the peer announced, or was seen to have.
     tip: watch::Sender<Arc<Tip>>,
+    /// The most work of headers that it has sent and this node has found valid.
+    shown: Mutex<Work>,
     /// The one that it announced last.
     last_tip: Mutex<BlockId>,
     /// Tips that were not looked at yet.
@@ -149,6 +151,7 @@ impl Session {
             remote,
             end,
             tip: watch::Sender::new(Arc::clone(&tip)),
+            shown: Mutex::default(),
             last_tip: Mutex::new(tip.id),
             tips: Mutex::new(VecDeque::from([tip])),
             tips_ready: Notify::new(),
@@ -192,6 +195,17 @@ impl Session {
         *lock(&self.last_tip) = tip.id;
         self.is_at(tip);
         self.tips_ready.notify_one();
+    }
+
+    /// The peer has sent valid headers up to so much work.
+    pub(super) fn has_shown(&self, work: Work) {
+        let mut shown = lock(&self.shown);
+        *shown = work.max(*shown);
+    }
+
+    /// How much work it has shown so far, whatever it claims.
+    pub(super) fn shown(&self) -> Work {
+        *lock(&self.shown)
     }
 
     /// The peer has this block, whether or not it announced it.

@@ -1,6 +1,10 @@
 //! Fetching blocks from one peer: headers first, then bodies in order, whoever dialled.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use farthing::{BlockId, Header};
 use farthing_consensus::HeaderContext;
@@ -156,8 +160,11 @@ async fn pursue(inner: &Inner, session: &Arc<Session>, tip: &Tip, stalls: &mut S
     }
     let announced = match tip.headers.as_slice() {
         [] => None,
-        headers => Some(accept(inner, session, headers.to_vec()).await?),
+        headers => Some(accept(inner, session, headers.to_vec(), None).await?),
     };
+    if matches!(announced, Some(Accepting::Yes(_))) {
+        inner.patience.headers_came();
+    }
     let Target { last: target, is_part } = match announced {
         Some(Accepting::Yes(target)) => target,
         Some(Accepting::RuledOut(_)) => return Ok(Outcome::Done),
@@ -214,16 +221,26 @@ enum Accepting {
     RuledOut(Box<HeaderContext>),
 }
 
-async fn accept(inner: &Inner, session: &Session, headers: Vec<Header>) -> Result<Accepting, SyncError> {
-    let accepted = inner.chain.accept_headers(headers, session.id).await;
+/// Takes headers; `ruled_out` is what they stand on if that was ruled out.
+async fn accept(
+    inner: &Inner,
+    session: &Session,
+    headers: Vec<Header>,
+    ruled_out: Option<HeaderContext>,
+) -> Result<Accepting, SyncError> {
+    let accepted = match ruled_out {
+        None => inner.chain.accept_headers(headers, session.id).await,
+        Some(last) => inner.chain.accept_headers_on_ruled_out(last, headers, session.id).await,
+    };
     // Also when the list turned out wrong in the end: what came before is kept.
     inner.note_progress();
     match accepted {
         Ok(HeadersAccepted { last, put_off }) => {
             if let Some(PutOff::AheadOfClock(error)) = &put_off {
-                let peers = lock(&inner.state).sessions.all().count();
-                inner.clock_doubts.note(inner.elapsed(), session.who.culprit(), peers, error);
+                let peers: BTreeSet<_> = lock(&inner.state).sessions.all().map(|one| one.who.culprit()).collect();
+                inner.clock_doubts.note(inner.elapsed(), session.who.culprit(), peers.len(), error);
             }
+            session.has_shown(last.total_work());
             Ok(Accepting::Yes(Target { last, is_part: put_off.is_some() }))
         }
         Err(HeaderRejection::Orphan { .. }) => Ok(Accepting::Detached),
@@ -286,7 +303,7 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
             // It has changed to another branch meanwhile, or turns in a circle.
             return Ok(none(ruled_out, last));
         }
-        match accept(inner, session, headers).await? {
+        match accept(inner, session, headers, ruled_out).await? {
             Accepting::Yes(accepted) => {
                 last = Some(accepted.last);
                 if accepted.is_part || count < MAX_HEADERS {
@@ -298,15 +315,20 @@ async fn fetch_headers(inner: &Inner, session: &Session) -> Result<Fetched, Sync
                 }
             }
             Accepting::RuledOut(to) => {
-                // People are told only of a branch that has more work, and that must be seen first.
-                if count < MAX_HEADERS || to.total_work() >= inner.chain.view().tip.total_work() {
+                // People are told only of a branch that has more work, and that must be seen first. What does not come further
+                // is no reason to ask again: the rest may be ahead of this node's clock.
+                let stands_still = known.is_some_and(|known| known.id() == to.id());
+                if count < MAX_HEADERS || stands_still || to.total_work() > inner.chain.view().tip.total_work() {
                     return Ok(Fetched::RuledOut);
                 }
                 ruled_out = Some(*to);
             }
             // The branch that was asked from is no longer kept here.
             Accepting::Detached if ruled_out.is_some() => return Ok(Fetched::RuledOut),
-            Accepting::Detached => return Ok(so_far(last, Fetched::NotNow)),
+            Accepting::Detached => {
+                let part = last.map(|last| Fetched::UpTo(Target { last, is_part: true }));
+                return Ok(part.unwrap_or(Fetched::NotNow));
+            }
         }
     }
 }

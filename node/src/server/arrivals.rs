@@ -25,13 +25,15 @@ pub struct ConnectionRates {
     pub per_network: Rate,
     /// From all of them together.
     pub total: Rate,
-    /// Beyond the total, from networks that have not come for a while: those that come again and again leave them room.
+    /// Beyond the total, from networks that have not come for a minute: those that come again and again leave them room.
     pub newcomers: Rate,
 }
 
 /// How long no connection is taken from a network of which one had to be cut for what it did: or it would come back
 /// with all that a connection may do at once.
 const PENALTY: Duration = Duration::from_secs(10);
+/// How long a network stays away to be new.
+const NEW_AFTER: Duration = Duration::from_secs(60);
 /// So many networks are remembered before those are looked for that can be forgotten.
 const FEW: usize = 1_024;
 
@@ -58,11 +60,24 @@ pub(super) struct Arrivals {
 struct State {
     total: Bucket,
     newcomers: Bucket,
-    /// Networks whose buckets are not full, and others until the next look. Only what is taken enters it: what all may
-    /// take while a bucket fills bounds it.
-    networks: BTreeMap<[u8; 8], Bucket>,
-    /// When there are so many of them, it is looked for those that are full.
+    /// Networks that came within [`NEW_AFTER`], and others until the next look. Only what is taken enters it: what all may
+    /// take in that time bounds it.
+    networks: BTreeMap<[u8; 8], Known>,
+    /// When there are so many of them, it is looked for those that can be forgotten.
     look_at: usize,
+}
+
+/// A network that came.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    bucket: Bucket,
+    last: Instant,
+}
+
+impl Known {
+    fn is_new(&self, now: Instant) -> bool {
+        self.bucket.is_full(now) && now.saturating_duration_since(self.last) >= NEW_AFTER
+    }
 }
 
 impl Arrivals {
@@ -86,8 +101,9 @@ impl Arrivals {
         let Some(network) = self.network(peer) else { return Ok(()) };
         let (rates, now) = (&self.rates, Instant::now());
         let mut state = self.lock();
-        let mut bucket = state.networks.get(&network).copied().unwrap_or_default();
-        let is_newcomer = bucket.is_full(now);
+        let known = state.networks.get(&network).copied();
+        let is_newcomer = known.is_none_or(|known| known.is_new(now));
+        let mut bucket = known.map(|known| known.bucket).unwrap_or_default();
         if !bucket.try_take(rates.per_network, now) {
             return Err(TooOften::Network(rates.per_network));
         }
@@ -105,7 +121,7 @@ impl Arrivals {
         let Some(network) = self.network(peer) else { return };
         let now = Instant::now();
         let mut state = self.lock();
-        let mut bucket = state.networks.get(&network).copied().unwrap_or_default();
+        let mut bucket = state.networks.get(&network).map(|known| known.bucket).unwrap_or_default();
         bucket.block(PENALTY, self.rates.per_network, now);
         state.put(network, bucket, now);
     }
@@ -114,11 +130,11 @@ impl Arrivals {
 impl State {
     fn put(&mut self, network: [u8; 8], bucket: Bucket, now: Instant) {
         if self.networks.len() >= self.look_at {
-            self.networks.retain(|_, bucket| !bucket.is_full(now));
+            self.networks.retain(|_, known| !known.is_new(now));
             // Looked at again when as many have been added: one step for each.
             self.look_at = FEW.max(2 * self.networks.len());
         }
-        self.networks.insert(network, bucket);
+        self.networks.insert(network, Known { bucket, last: now });
     }
 }
 
@@ -181,6 +197,24 @@ mod tests {
         assert_eq!(arrivals.admit(ip("198.51.100.1")).unwrap_err(), TooOften::All(RATES.total));
     }
 
+    /// However they pace themselves: here each as often as it may.
+    #[tokio::test(start_paused = true)]
+    async fn networks_that_never_stop_coming_are_not_new_again_and_again() {
+        let arrivals = Arrivals::new(RATES, true);
+        let mut refused = 0;
+        for round in 0..1_200 {
+            let came = (0..20).filter(|number| arrivals.admit(network((number + 2 * round) % 20)).is_ok()).count();
+            if round > 20 {
+                assert!(came <= 2, "what comes back to all in a tenth of a second, not what is for newcomers: {came}");
+            }
+            if round > 20 && round % 10 == 9 {
+                refused += usize::from(arrivals.admit(network(100 + round)).is_err());
+            }
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        assert_eq!(refused, 0, "one newcomer a second");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_own_machine_is_not_counted_unless_it_is_to_be() {
         for own in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
@@ -217,6 +251,7 @@ mod tests {
             most = most.max(arrivals.lock().networks.len());
             tokio::time::advance(Duration::from_millis(1)).await;
         }
-        assert!(most <= FEW, "{most}");
+        let in_a_minute = 60 * (RATES.total.per_second + RATES.newcomers.per_second) as usize;
+        assert!(most <= 2 * in_a_minute, "{most}");
     }
 }

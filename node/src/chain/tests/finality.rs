@@ -97,6 +97,17 @@ async fn people_are_told_of_a_branch_that_is_refused_once_it_shows_as_much_work(
         assert_eq!((Some(last.id()), was_said()), (list.last().map(farthing::Header::id), is_heavier));
         assert_eq!(chain.chain.best_header(), tip, "nothing is kept");
     }
+    // Whatever others' lists pushed out meanwhile: whoever asks for the next list says what it stands on.
+    let forgetful = with_depth(3, &ours).await;
+    let rejection = forgetful.chain.accept_headers(headers[..5].to_vec(), SessionId::new(1)).await.unwrap_err();
+    let HeaderRejection::BelowFinal { last, .. } = rejection else { panic!("{rejection}") };
+    let other = with_depth(3, &ours).await;
+    let rest = headers[5..].to_vec();
+    let rejection = other.chain.accept_headers(rest.clone(), SessionId::new(1)).await.unwrap_err();
+    assert!(matches!(rejection, HeaderRejection::Orphan { .. }), "{rejection}");
+    let rejection = other.chain.accept_headers_on_ruled_out(*last, rest, SessionId::new(1)).await.unwrap_err();
+    assert!(matches!(rejection, HeaderRejection::BelowFinal { .. }), "{rejection}");
+    assert!(other.chain.shared.finality.state().said.is_some());
     let mut wrong = headers[8];
     wrong.previous = headers[8].id();
     let rejection = chain.chain.accept_headers(vec![wrong], SessionId::new(1)).await.unwrap_err();

@@ -2,12 +2,19 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use farthing::{Height, Network as Known};
+use farthing::{
+    Block, Header, Height, Network as Known, TimeMs, wire::peer as wire, wire::peer::deliver_request::Item,
+};
 
-use super::{Node, alone, eventually};
+use super::{
+    Node, alone, eventually,
+    hostile::{Hostile, hello, tip},
+};
 use crate::{
     chain::Settings,
-    peers::{MemoryBookStore, SyncState},
+    ledger::ChainView,
+    peers::{MemoryBookStore, SyncState, convert::headers_to_wire, limits::MAX_HEADERS},
+    testing::{dev, mine, solve},
 };
 
 /// A node on which blocks with so many others on top are final.
@@ -38,6 +45,37 @@ async fn a_node_stays_on_its_final_blocks_without_blaming_who_is_on_another_bran
     for node in [firm, other, third] {
         node.stop().await;
     }
+}
+
+/// Two headers with work and as many without as fill a list: the same question would bring the same answer for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ruled_out_branch_is_asked_for_no_further_than_it_comes_before_it_is_ahead_of_the_clock() {
+    let firm = with_depth(5).await;
+    firm.mine(10, 1).await;
+    let first = mine(&dev(), &ChainView::genesis(&dev()), Vec::new(), 2);
+    let day = 24 * 60 * 60 * 1_000;
+    let time = TimeMs::new(firm.chain.view().tip.header().time.get() + 100 * day);
+    let ahead = solve(Block { header: Header { previous: first.id(), time, ..first.header }, ..first.clone() }).header;
+    let mut list = vec![first.header, ahead];
+    while list.len() <= MAX_HEADERS {
+        let last = list[list.len() - 1];
+        list.push(Header { previous: last.id(), ..last });
+    }
+    let mut peer = Hostile::meet(&firm, hello(1)).await.unwrap();
+    peer.announce(&tip(list[MAX_HEADERS], MAX_HEADERS as u64, 1_000_000)).await.unwrap();
+    let mut told_of_next = false;
+    for part in [&list[..MAX_HEADERS], &list[1..]] {
+        let want = peer.want().await;
+        assert!(matches!(want.item, Some(wire::want::Item::HeadersAfter(_))), "{want:?}");
+        if !std::mem::replace(&mut told_of_next, true) {
+            let next = mine(&dev(), &firm.chain.view(), Vec::new(), 3);
+            peer.announce(&tip(next.header, 11, 1_000_000)).await.unwrap();
+        }
+        peer.client.deliver(want.want_id, Some(Item::Headers(headers_to_wire(part))), true).await.unwrap();
+    }
+    let want = peer.want().await;
+    assert!(matches!(want.item, Some(wire::want::Item::Blocks(_))), "it goes on with its next tip: {want:?}");
+    assert!(firm.network.bans().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

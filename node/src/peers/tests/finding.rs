@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use farthing::{Height, Network as Known, TimeMs, Work};
+use farthing::{BlockId, Height, Network as Known, TimeMs, Work};
 use tokio_util::sync::CancellationToken;
 
 use super::{Node, PATIENCE, alone, eventually, seeking};
@@ -91,7 +91,8 @@ async fn nobody_returns_to_whom_the_operator_removed_or_banned_or_who_misbehaved
             1 => drop(node.network.ban(&friend.address.to_string(), Duration::from_secs(60), "").await.unwrap()),
             _ => {
                 // What it sent is found out after it has left.
-                inner.forget(&session).await;
+                inner.leave(&session);
+                inner.forget(session.id).await;
                 assert_eq!(anchors(), [friend.address]);
                 inner.blame(&session, &Misdeed::InvalidBlock("wrong root".to_owned()));
             }
@@ -123,6 +124,9 @@ async fn a_mute_peer_of_the_nodes_choice_gives_way_and_is_left_alone_for_a_while
     let node = Node::start(alone()).await;
     let (inner, mut watch) = (node.network.inner(), laggards::Watch::default());
     let mute = mute_peer(&node, 1);
+    // Whatever it claims.
+    let work = Work::new(u128::MAX);
+    mute.is_at(Tip { height: Height::GENESIS, work, id: BlockId::from_bytes([7; 32]), headers: Vec::new() });
     let kept = mute_peer(&node, 2);
     lock(&inner.state).anchors.refuse(|address| address == kept.who.address);
     node.mine(1, 1).await;
@@ -236,7 +240,8 @@ async fn what_could_not_be_written_is_written_once_there_is_room() {
     // Nothing changes any more.
     saved::write(node.network.inner()).await;
     assert_eq!(records(Shelf::Bans), [b"192.0.2.1"]);
-    assert_eq!(records(Shelf::Addresses), [friend.address.to_string().into_bytes()]);
+    // The friend may have told of others, such as the node itself.
+    assert!(records(Shelf::Addresses).contains(&friend.address.to_string().into_bytes()));
     assert_eq!(records(Shelf::Notes), [b"anchors".to_vec(), b"salt".to_vec()]);
 }
 
