@@ -13,6 +13,7 @@ use farthing::{
 };
 use farthing_consensus::{HeaderContext, required_bits};
 use futures_util::future::join_all;
+use hyper_util::rt::TokioIo;
 use prost::bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -82,7 +83,8 @@ struct Session {
 
 impl Session {
     async fn open(p2p: SocketAddr, id: u8) -> Result<Self, Status> {
-        let channel = Endpoint::from_shared(format!("http://{p2p}")).unwrap().connect().await;
+        let dial = tower::service_fn(move |_| async move { dial_from(ATTACKER, p2p).await.map(TokioIo::new) });
+        let channel = Endpoint::from_shared(format!("http://{p2p}")).unwrap().connect_with_connector(dial).await;
         let mut calls = PeerServiceClient::new(channel.map_err(|error| Status::unavailable(error.to_string()))?);
         let request = wire::HandshakeRequest { hello: Some(hello(id)), probe: false };
         let session_id = calls.handshake(request).await?.into_inner().session_id;
