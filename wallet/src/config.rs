@@ -2,15 +2,14 @@
 //! `config.toml` in the wallet's folder, then defaults.
 
 use std::{
-    fmt,
     path::{Path, PathBuf},
-    str::FromStr,
     sync::Arc,
 };
 
 use farthing::params::{Network, Params, ParamsFileError};
+pub use farthing_client::NodeUrl;
+use farthing_client::NodeUrlError;
 use serde::{Deserialize, Serialize};
-use tonic::transport::Uri;
 
 use crate::{
     disk::{self, DiskError},
@@ -113,45 +112,12 @@ impl Explain for ConfigError {
     }
 }
 
-/// Address of a node's public API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeUrl(Uri);
-
-impl NodeUrl {
-    /// The URI.
-    #[must_use]
-    pub const fn uri(&self) -> &Uri {
-        &self.0
-    }
-
-    /// Whether the connection stays on this machine; others are readable by everyone between.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        let host = self.0.host().unwrap_or_default().trim_matches(['[', ']']);
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    }
-}
-
-impl FromStr for NodeUrl {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let wrong = || ConfigError::NodeUrl(text.chars().take(200).collect());
-        let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| wrong())?;
-        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
-        match uri.scheme_str() {
-            Some("https") => Err(ConfigError::Tls(text.to_owned())),
-            Some("http") if bare && uri.host().is_some_and(|host| !host.is_empty()) && uri.port_u16().is_some() => {
-                Ok(Self(uri))
-            }
-            _ => Err(wrong()),
+impl From<NodeUrlError> for ConfigError {
+    fn from(error: NodeUrlError) -> Self {
+        match error {
+            NodeUrlError::Form(text) => Self::NodeUrl(text),
+            NodeUrlError::Tls(text) => Self::Tls(text),
         }
-    }
-}
-
-impl fmt::Display for NodeUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.to_string().trim_end_matches('/'))
     }
 }
 
@@ -353,7 +319,7 @@ mod tests {
         for bad in
             ["", "localhost:50051", "http://", "http://:1", "http://a", "http://a:1/x", "ftp://a:1", "http://a:x"]
         {
-            assert_eq!(bad.parse::<NodeUrl>().unwrap_err().code(), "BAD_NODE_URL", "{bad}");
+            assert_eq!(ConfigError::from(bad.parse::<NodeUrl>().unwrap_err()).code(), "BAD_NODE_URL", "{bad}");
         }
         assert!("https://a:1".parse::<NodeUrl>().unwrap_err().to_string().contains("TLS"));
     }

@@ -6,8 +6,6 @@ use std::{
     time::SystemTime,
 };
 
-use farthing::wire::v1::SyncState;
-
 use crate::{
     cli::Global,
     client::NodeClient,
@@ -117,10 +115,10 @@ impl Context {
                 "the connection to {url} is not encrypted: others on the way can see which accounts you ask about"
             ));
         }
-        let client = NodeClient::connect(url, self.wallet.network())?;
-        let info = client.check_network(self.wallet.network())?;
-        if info.sync_state() == SyncState::Syncing {
-            let height = info.tip.map_or(0, |tip| tip.height);
+        let client = NodeClient::connect(url, self.settings.network())?;
+        let info = client.node_info()?;
+        if info.is_synced == Some(false) {
+            let height = info.tip.height;
             self.output.warn(format_args!(
                 "the node is still fetching blocks: what follows is as of block {height} of {} or more",
                 info.best_header_height.max(height)

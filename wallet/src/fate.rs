@@ -3,17 +3,14 @@
 //! One node's word settles nothing: it may have dropped what another still holds and mines. A transfer leaves the outbox
 //! once the account's proven history, a few blocks deep, has a transfer with its nonce: itself, or another one.
 
-use farthing::{
-    EntryId, Params, SignedTransaction, TxId,
-    wire::{TransactionStanding, WireError},
-};
+use farthing::{EntryId, Params, SignedTransaction, TxId, wire::TransactionStanding};
 
 use crate::{
     client::{NodeClient, NodeError},
     error::Result,
     history,
     outbox::Outbox,
-    verify::{self, VerifyError},
+    verify::VerifyError,
 };
 
 /// From this depth on a transfer is no longer kept in the outbox.
@@ -96,7 +93,7 @@ fn look_after(
         Err(error) => return Err(error.into()),
     };
     let address = transfer.transaction().sender_address();
-    let sender = verify::account(network, &address, &client.account(&address)?)?;
+    let (sender, _) = client.account(&address)?;
     if sender.state().next_nonce > transfer.transaction().nonce() {
         return used_nonce(client, network, id, transfer);
     }
@@ -104,7 +101,7 @@ fn look_after(
         // What is mined uses up its nonce, and the proof came after the claim.
         Some(TransactionStanding::Mined { .. }) => return Err(VerifyError::NotInHistory.into()),
         Some(TransactionStanding::Dropped { reason }) if on_drop == OnDrop::Tell => Fate::Dropped(reason),
-        Some(TransactionStanding::Dropped { .. }) | None => hand_in_again(client, id, transfer)?,
+        Some(TransactionStanding::Dropped { .. }) | None => hand_in_again(client, transfer)?,
         Some(standing) => Fate::Waiting(standing),
     };
     Ok((fate, false))
@@ -126,9 +123,8 @@ fn used_nonce(client: &NodeClient, network: &Params, id: &TxId, transfer: &Signe
     Ok((fate, is_deep))
 }
 
-fn hand_in_again(client: &NodeClient, id: &TxId, transfer: &SignedTransaction) -> Result<Fate> {
+fn hand_in_again(client: &NodeClient, transfer: &SignedTransaction) -> Result<Fate> {
     match client.submit(transfer) {
-        Ok(status) if status.id != *id => Err(NodeError::Malformed(WireError::missing("status.transaction_id")).into()),
         Ok(status) => Ok(match status.standing {
             TransactionStanding::Dropped { reason } => Fate::Dropped(reason),
             _ => Fate::Resubmitted,

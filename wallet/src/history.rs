@@ -83,7 +83,7 @@ fn search(
 ) -> Result<History> {
     let mut attempt = 1;
     loop {
-        let account = verify::account(network, address, &client.account(address)?)?;
+        let account = client.account(address)?.0;
         match walk(client, network, account, limit, stop) {
             Err(error) if error.code() == "VERIFICATION_FAILED" && attempt < TRIES => attempt += 1,
             other => return other,
@@ -101,7 +101,7 @@ fn walk(
     let mut walk = HistoryWalk::new(network, &account);
     let newest = walk.left();
     let mut entries = Vec::new();
-    let mut token = String::new();
+    let mut token = None;
     // An entry is proven once the one below it is known, which states the chain's head before it.
     let mut upper: Option<v1::AccountEntry> = None;
     let mut pages = 0;
@@ -111,13 +111,13 @@ fn walk(
         if pages > newest + SPARE_PAGES {
             return Err(VerifyError::BrokenHistory { entry: walk.left() }.into());
         }
-        let page = client.account_entries(&account.address, PAGE, token).map_err(|error| {
+        let page = client.account_entries(&account.address, PAGE, token.as_ref()).map_err(|error| {
             // Pages belong to one history; a reorganisation between two of them ends it.
             let is_other = error.is_refused_for("INVALID_PAGE_TOKEN");
             if is_other { Error::from(VerifyError::HistoryChanged) } else { error.into() }
         })?;
-        let is_last = page.next_page_token.is_empty() || page.entries.is_empty();
-        token = page.next_page_token;
+        let is_last = page.next.is_none() || page.entries.is_empty();
+        token = page.next;
         // The chain may have grown since the account was proven.
         for message in page.entries.into_iter().filter(|message| message.entry <= newest) {
             if let Some(upper) = upper.replace(message.clone()) {

@@ -9,7 +9,7 @@ use farthing::{
     Address, Height, Mites, Output, Params, PublicKey, Sender, SignedTransaction, Transaction,
     codec::Canonical as _,
     tx::TransactionFields,
-    wire::{TransactionStanding, TransactionStatus, WireError},
+    wire::{TransactionStanding, TransactionStatus},
 };
 
 pub use self::error::TransferError;
@@ -20,7 +20,7 @@ use crate::{
     history,
     keystore::Signer,
     outbox::Outbox,
-    verify::{self, Evidence},
+    verify::Evidence,
 };
 
 /// The least that nodes relay, in mites a byte, on top of what is burned for opening accounts.
@@ -59,14 +59,11 @@ impl Plan {
     /// Asks the node for both accounts, checks what it says, and works out nonce and fee.
     ///
     /// # Errors
-    /// [`TransferError`], [`verify::VerifyError`], [`NodeError`].
+    /// [`TransferError`], [`crate::verify::VerifyError`], [`NodeError`].
     pub fn make(client: &NodeClient, network: &Params, payer: &PublicKey, wish: Wish) -> Result<Self> {
         let address = payer.address();
-        let answer = client.account(&address)?;
-        let sender = verify::account(network, &address, &answer)?;
-        let opening = if wish.to == address
-            || verify::account(network, &wish.to, &client.account(&wish.to)?)?.account.is_some()
-        {
+        let (sender, answer) = client.account(&address)?;
+        let opening = if wish.to == address || client.account(&wish.to)?.0.account.is_some() {
             Mites::ZERO
         } else {
             network.opening_cost
@@ -78,7 +75,7 @@ impl Plan {
         if fee < opening {
             return Err(TransferError::FeeBelowOpening { fee, opening }.into());
         }
-        let pending = Mites::new(answer.pending_out_mites);
+        let pending = answer.pending_out;
         let spendable = sender.state().balance.checked_sub(pending).unwrap_or(Mites::ZERO);
         let needed = wish.amount.checked_add(fee).ok_or(TransferError::Overflow)?;
         let left = spendable.checked_sub(needed).ok_or(TransferError::Funds { needed, spendable, pending })?;
@@ -140,12 +137,10 @@ pub fn least_fee(payer: &PublicKey, wish: &Wish, nonce: u64) -> Result<Mites, Tr
 pub fn submit(client: &NodeClient, outbox: &Outbox, transfer: &SignedTransaction) -> Result<TransactionStatus> {
     let (id, is_new) = outbox.save(transfer)?;
     let source = match client.submit(transfer) {
-        Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason }, id: found }) if found == id => {
+        Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason }, .. }) => {
             return Err(TransferError::Dropped { id, reason }.into());
         }
-        Ok(status) if status.id == id => return Ok(status),
-        // An answer about another transfer says nothing about this one.
-        Ok(_) => NodeError::Malformed(WireError::missing("status.transaction_id")),
+        Ok(status) => return Ok(status),
         Err(error) => error,
     };
     // What was handed in earlier with an answer that got lost may still be mined, whatever this node says now.
@@ -174,7 +169,7 @@ pub struct Confirmed {
 /// Waits until a transfer has so many confirmations, then proves it from the sender's history.
 ///
 /// # Errors
-/// [`TransferError::Dropped`], [`TransferError::Unconfirmed`], [`verify::VerifyError`].
+/// [`TransferError::Dropped`], [`TransferError::Unconfirmed`], [`crate::verify::VerifyError`].
 pub fn wait(
     context: &mut Context,
     client: &NodeClient,

@@ -1,20 +1,19 @@
 //! Honest answers pass; every lie that a node could tell about an account is noticed.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use farthing::{
-    Coinbase, EntryId, Hash, Mites, Output, Sender, TimeMs, Transaction,
+    Account, Address, Coinbase, EntryId, Hash, Header, Height, Mites, Output, Params, Sender, TimeMs, Transaction,
     account::accounts_root,
     header::commitment,
     params::Network,
     proof::AccountProof,
     tx::TransactionFields,
-    wire::{AnchoredProofError, transaction_view},
+    wire::{AnchoredProof, AnchoredProofError, transaction_view, v1},
 };
 
 use super::*;
-use crate::{
-    error::{Exit, Explain as _},
-    keystore::{FileSigner, Signer as _, dev},
-};
+use crate::keystore::{FileSigner, Signer as _, dev};
 
 fn network() -> &'static Params {
     Network::Dev.params()

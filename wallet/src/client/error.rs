@@ -1,17 +1,20 @@
 //! Why a node's answer could not be had, and whether a transfer handed in with the call may have arrived all the same.
 
-use farthing::{params::Network, wire::WireError};
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use farthing::{
+    params::{Network, Params},
+    wire::WireError,
+};
+use farthing_client::{Error as ClientError, Refusal, printable};
+use tonic::Code;
 
-use super::{MAX_TEXT, printable};
 use crate::{
     config::NodeUrl,
-    error::{Exit, Explain},
+    error::{Error, Exit, Explain},
+    verify::VerifyError,
 };
 
-/// The domain of every reason that a node of this ledger gives.
-const DOMAIN: &str = "farthing";
+/// Most characters of a message that are shown.
+const MAX_MESSAGE: usize = 500;
 
 /// Why a node's answer could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,12 @@ pub enum NodeError {
     /// The answer is not what the protocol says.
     #[error("the node's answer is malformed")]
     Malformed(#[source] WireError),
+    /// The answer contradicts itself.
+    #[error(transparent)]
+    Unproven(VerifyError),
+    /// Another node took the place of the one that the wallet was connected to.
+    #[error(transparent)]
+    OtherNetwork(OtherNetwork),
     /// The wallet itself could not set up its side.
     #[error("cannot set up the connection")]
     Local(#[source] std::io::Error),
@@ -87,44 +96,71 @@ impl NodeError {
         matches!(self, Self::Refused { reason, .. } if reason == wanted)
     }
 
-    /// Only a node of this ledger gives reasons of its domain; a status without one was made up on the way.
-    pub(super) fn from_status(status: &Status, url: &NodeUrl) -> Self {
-        let url = url.to_string();
-        let reason = status.get_details_error_info().filter(|info| info.domain == DOMAIN).map(|info| info.reason);
-        let message = words(status);
-        match (reason, status.code()) {
-            (
-                Some(reason),
-                code @ (Code::InvalidArgument
-                | Code::FailedPrecondition
-                | Code::NotFound
-                | Code::OutOfRange
-                | Code::ResourceExhausted),
-            ) => Self::Refused { reason: printable(&reason, MAX_TEXT), message, code },
-            (Some(reason), Code::Unavailable) if reason == "SYNCING" => Self::Syncing { url },
-            (_, Code::Unimplemented) => Self::WrongPort { url },
-            (reason, code) => {
-                let reason = reason.unwrap_or_else(|| format!("{code:?}"));
-                Self::NotNow { url, reason: printable(&reason, MAX_TEXT), message }
+    /// What the client says, in the words of a wallet that is connected to one node.
+    pub(super) fn read(error: ClientError, node: &NodeUrl) -> Self {
+        let url = node.to_string();
+        match error {
+            ClientError::Exhausted { last, .. } => Self::read(*last, node),
+            ClientError::Refused(refusal) => Self::of_refusal(*refusal, url),
+            ClientError::NotTheApi { .. } => Self::WrongPort { url },
+            ClientError::Malformed { source, .. } => Self::Malformed(source),
+            ClientError::Interrupted { code, message, .. } => {
+                Self::NotNow { url, reason: format!("{code:?}"), message }
             }
+            ClientError::Deadline { after, .. } => {
+                let message = format!("no answer within {} s", after.as_secs());
+                Self::NotNow { url, reason: "DEADLINE".into(), message }
+            }
+            // It was there a moment ago.
+            ClientError::Unreachable { source, .. } => {
+                Self::NotNow { url, reason: format!("{:?}", Code::Unavailable), message: deepest(source.as_ref()) }
+            }
+            ClientError::WrongNetwork { found, expected, .. } => {
+                Self::OtherNetwork(OtherNetwork { url, found, expected })
+            }
+            // An answer about another transfer says nothing about this one.
+            ClientError::Unproven { source: VerifyError::OtherAnswer { .. }, .. } => {
+                Self::Malformed(WireError::missing("status.transaction_id"))
+            }
+            ClientError::Unproven { source, .. } => Self::Unproven(source),
+            ClientError::Setup(message) => Self::Local(std::io::Error::other(message)),
+        }
+    }
+
+    fn of_refusal(refusal: Refusal, url: String) -> Self {
+        let Refusal { reason, message, code, .. } = refusal;
+        match code {
+            Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::NotFound
+            | Code::OutOfRange
+            | Code::ResourceExhausted => Self::Refused { reason, message, code },
+            Code::Unavailable if reason == "SYNCING" => Self::Syncing { url },
+            _ => Self::NotNow { url, reason, message },
         }
     }
 }
 
-/// What a status says; when the transport made it, what lies beneath says more.
-fn words(status: &Status) -> String {
-    let mut text = match status.message() {
-        "" => status.code().description().to_owned(),
-        message => message.to_owned(),
-    };
-    let mut deepest = std::error::Error::source(status);
-    while let Some(below) = deepest.and_then(std::error::Error::source) {
-        deepest = Some(below);
+/// Why no connection to a node of the wallet's network came about.
+pub(super) fn of_connecting(error: ClientError, url: &NodeUrl, network: &Params) -> Error {
+    match error {
+        ClientError::Unreachable { source, .. } => {
+            NodeError::Unreachable { url: url.to_string(), network: network.name.clone(), source }.into()
+        }
+        other => match NodeError::read(other, url) {
+            NodeError::OtherNetwork(error) => error.into(),
+            error => error.into(),
+        },
     }
-    if let Some(cause) = deepest.map(ToString::to_string).filter(|cause| !text.contains(cause)) {
-        text = format!("{text}: {cause}");
+}
+
+/// The cause below all others.
+fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(below) = deepest.source() {
+        deepest = below;
     }
-    printable(&text, 500)
+    printable(&deepest.to_string(), MAX_MESSAGE)
 }
 
 impl Explain for NodeError {
@@ -136,6 +172,8 @@ impl Explain for NodeError {
             Self::Refused { .. } => "NODE_REFUSED",
             Self::WrongPort { .. } => "WRONG_PORT",
             Self::Malformed(_) => "BAD_ANSWER",
+            Self::Unproven(error) => error.code(),
+            Self::OtherNetwork(error) => error.code(),
             Self::Local(_) => "CONNECTION",
         }
     }
@@ -146,7 +184,8 @@ impl Explain for NodeError {
                 Exit::Unreachable
             }
             Self::Refused { .. } | Self::Local(_) => Exit::Other,
-            Self::Malformed(_) => Exit::Verification,
+            Self::Malformed(_) | Self::Unproven(_) => Exit::Verification,
+            Self::OtherNetwork(error) => error.exit(),
         }
     }
 
@@ -169,6 +208,8 @@ impl Explain for NodeError {
                 vec!["--node with the API's port (a node's --rpc-listen, 50051 unless told otherwise)".into()]
             }
             Self::Malformed(_) | Self::Refused { .. } => vec![elsewhere()],
+            Self::Unproven(error) => error.tries(),
+            Self::OtherNetwork(error) => error.tries(),
             Self::Local(_) => vec!["again; the system let this program open no connection".into()],
         }
     }
@@ -204,19 +245,22 @@ impl Explain for OtherNetwork {
 mod tests {
     use std::collections::HashMap;
 
-    use tonic_types::ErrorDetails;
+    use tonic::Status;
+    use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
 
+    const DOMAIN: &str = "farthing";
+
     fn read(code: Code, domain: Option<&str>, reason: &str) -> NodeError {
-        let url = "http://127.0.0.1:1".parse().unwrap();
+        let url: NodeUrl = "http://127.0.0.1:1".parse().unwrap();
         let status = match domain {
             Some(domain) => {
                 Status::with_error_details(code, "no", ErrorDetails::with_error_info(reason, domain, HashMap::new()))
             }
             None => Status::new(code, "no"),
         };
-        NodeError::from_status(&status, &url)
+        NodeError::read(ClientError::from_status(&status, &url), &url)
     }
 
     #[test]

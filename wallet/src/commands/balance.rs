@@ -1,18 +1,11 @@
 //! `balance`.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use farthing::{Address, Mites};
+use farthing::Address;
 use serde::Serialize;
 
-use crate::{
-    client::NodeClient,
-    context::Context,
-    error::Result,
-    name::Name,
-    verify::{self, Evidence},
-    wallet::LookupError,
-};
+use crate::{client::NodeClient, context::Context, error::Result, name::Name, verify::Evidence, wallet::LookupError};
 
 #[derive(Serialize)]
 struct BalanceView {
@@ -32,9 +25,7 @@ struct BalanceView {
 
 impl BalanceView {
     fn fetch(context: &Context, client: &NodeClient, address: &Address) -> Result<Self> {
-        let network = Arc::clone(context.settings.network());
-        let answer = client.account(address)?;
-        let verified = verify::account(&network, address, &answer)?;
+        let (verified, answer) = client.account(address)?;
         let state = verified.state();
         let mut proof = verified.evidence();
         proof.not_verified.push("pending and immature amounts");
@@ -45,9 +36,9 @@ impl BalanceView {
             balance: state.balance.to_string(),
             balance_mites: state.balance.get().to_string(),
             next_nonce: state.next_nonce,
-            pending_in: Mites::new(answer.pending_in_mites).to_string(),
-            pending_out: Mites::new(answer.pending_out_mites).to_string(),
-            immature: Mites::new(answer.immature_mites).to_string(),
+            pending_in: answer.pending_in.to_string(),
+            pending_out: answer.pending_out.to_string(),
+            immature: answer.immature.to_string(),
             proof,
         })
     }

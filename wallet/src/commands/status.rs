@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use farthing::{Mites, wire::v1};
 use serde::Serialize;
 
 use crate::{context::Context, error::Result};
@@ -55,37 +54,36 @@ impl fmt::Display for StatusView {
 /// An unreachable node, or one of another network.
 pub fn run(context: &mut Context) -> Result<()> {
     let client = context.connect()?;
-    let info = client.check_network(context.wallet.network())?;
-    let sync = match info.sync_state() {
-        v1::SyncState::Synced => "synced",
-        v1::SyncState::Syncing => "syncing",
-        v1::SyncState::Unspecified => "unknown",
+    let info = client.node_info()?;
+    let sync = match info.is_synced {
+        Some(true) => "synced",
+        Some(false) => "syncing",
+        None => "unknown",
     };
-    let tip = info.tip.unwrap_or_default();
     let view = StatusView {
         node: context.settings.node().to_string(),
         network: info.network,
-        genesis_id: info.genesis_id_hex,
+        genesis_id: context.wallet.network().genesis_id().to_string(),
         version: info.version,
-        tip_height: tip.height,
-        tip_id: hex::encode(&tip.block_id),
-        tip_time_ms: tip.time_ms,
+        tip_height: info.tip.height.get(),
+        tip_id: info.tip.block_id.to_string(),
+        tip_time_ms: info.tip.time.get(),
         sync,
-        mining: info.mining,
+        mining: info.is_mining,
         peers: info
             .peers
             .into_iter()
             .map(|peer| PeerView {
                 address: peer.address,
-                inbound: peer.inbound,
-                height: peer.height,
+                inbound: peer.is_inbound,
+                height: peer.height.get(),
                 version: peer.version,
             })
             .collect(),
         mempool_transactions: info.mempool_transactions,
         accounts: info.accounts,
-        supply: Mites::new(info.supply_mites).to_string(),
-        supply_mites: info.supply_mites.to_string(),
+        supply: info.supply.to_string(),
+        supply_mites: info.supply.get().to_string(),
     };
     Ok(context.output.data(&view)?)
 }

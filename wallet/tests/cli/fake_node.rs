@@ -7,13 +7,13 @@ use std::{
 };
 
 use farthing::{
-    Account, Address, BlockId, EntryId, Hash, Header, Height, Mites, Params, SignedTransaction, TimeMs, TxId,
+    Account, Address, BlockId, EntryId, Hash, Header, Height, Mites, Params, SignedTransaction, TimeMs, TxId, Work,
     account::accounts_root,
     header::commitment,
     params::Network,
     proof::AccountProof,
     wire::{
-        AnchoredProof, TransactionStanding, TransactionStatus, transaction_view,
+        AnchoredProof, ChainPoint, TransactionStanding, TransactionStatus, transaction_view,
         v1::{
             self,
             ledger_service_server::{LedgerService, LedgerServiceServer},
@@ -209,6 +209,13 @@ impl State {
     }
 }
 
+/// The tip as a place.
+fn point(tip: &AnchoredProof) -> v1::ChainPoint {
+    let total_work = Work::new(2 * u128::from(tip.height.get() + 1));
+    let point = ChainPoint { height: tip.height, block_id: tip.header.id(), total_work, time: tip.header.time };
+    (&point).into()
+}
+
 /// A refusal as nodes word it.
 fn refusal(code: Code, reason: &str) -> Status {
     let details = ErrorDetails::with_error_info(reason, "farthing", std::collections::HashMap::new());
@@ -291,6 +298,7 @@ impl LedgerService for Service {
             account: Some((&account).into()),
             next_pending_nonce: account.next_nonce + pending.len() as u64,
             pending_out_mites: pending.iter().sum(),
+            tip: Some(point(&state.tip())),
             proof: Some((&state.tip()).into()),
             ..v1::GetAccountResponse::default()
         }))
@@ -343,11 +351,8 @@ impl LedgerService for Service {
             genesis_id: params().genesis_id().to_bytes().to_vec().into(),
             genesis_id_hex: params().genesis_id().to_string(),
             version: state.version.into(),
-            tip: Some(v1::ChainPoint {
-                height: tip.height.get(),
-                block_id: tip.header.id().to_bytes().to_vec().into(),
-                ..v1::ChainPoint::default()
-            }),
+            tip: Some(point(&tip)),
+            accounts_root: vec![0; 32].into(),
             sync_state: sync_state.into(),
             best_header_height: 900,
             ..v1::GetNodeInfoResponse::default()

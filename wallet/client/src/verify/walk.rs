@@ -9,7 +9,7 @@ use farthing::{
 use super::{VerifiedAccount, VerifyError};
 
 /// What touched an account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// A transfer to it, from it, or both.
     Transfer(Box<SignedTransaction>),

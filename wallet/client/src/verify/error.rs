@@ -5,8 +5,6 @@ use farthing::{
     wire::{AnchoredProofError, WireError},
 };
 
-use crate::error::{Exit, Explain};
-
 /// Why a node's answer is not believed.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
@@ -16,6 +14,9 @@ pub enum VerifyError {
     /// A message that is not what the protocol says.
     #[error("the node's answer is malformed")]
     Malformed(#[source] WireError),
+    /// Parts that do not belong together, such as transactions that are not those of their header.
+    #[error("the parts of the answer do not belong together")]
+    Inconsistent(#[source] WireError),
     /// The header's hash does not meet its target.
     #[error("the header {0} shown with the account has no proof of work")]
     NoWork(BlockId),
@@ -72,30 +73,52 @@ pub enum VerifyError {
         /// What should.
         expected: String,
     },
+    /// A block that is not the child of the one before it.
+    #[error("block {height} has the parent {found}, expected {expected}")]
+    Parent {
+        /// The block's height.
+        height: Height,
+        /// Its parent.
+        found: BlockId,
+        /// What should be.
+        expected: BlockId,
+    },
+    /// A block at another height than the next.
+    #[error("a block at height {found}, expected height {expected}")]
+    BlockHeight {
+        /// Its height.
+        found: Height,
+        /// What should be.
+        expected: Height,
+    },
+    /// A block undone that is not the one applied last.
+    #[error("the block {found} is undone, but {expected} was applied last")]
+    UndoneOther {
+        /// What is undone.
+        found: BlockId,
+        /// What was applied last.
+        expected: BlockId,
+    },
+    /// A cursor that does not name the place behind its frame.
+    #[error("the frame's cursor names {found}, expected {expected}")]
+    FrameCursor {
+        /// What it names.
+        found: String,
+        /// What it should name.
+        expected: String,
+    },
+    /// An answer about something else than was asked for.
+    #[error("the answer is about {found}, asked was {expected}")]
+    OtherAnswer {
+        /// What it is about.
+        found: String,
+        /// What was asked for.
+        expected: String,
+    },
     /// The chain changed while the history was read, again and again.
     #[error("the account's history changed while it was read")]
     HistoryChanged,
     /// The node says mined, the sender's history does not have it.
     #[error("the node says that the transfer is mined, but the sender's proven history does not contain it")]
     NotInHistory,
-}
-
-impl Explain for VerifyError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NoProof | Self::Malformed(_) => "BAD_ANSWER",
-            _ => "VERIFICATION_FAILED",
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        Exit::Verification
-    }
-
-    fn tries(&self) -> Vec<String> {
-        match self {
-            Self::HistoryChanged => vec!["again in a moment".into(), "--node URL with another node".into()],
-            _ => vec!["--node URL with another node; this one is broken or lies".into()],
-        }
-    }
 }

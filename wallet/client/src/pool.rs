@@ -1,0 +1,260 @@
+//! The nodes that a client may ask: which one next, which ones are left alone for a while, and how far each has come.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use farthing::{
+    Height, Params, Work,
+    wire::{
+        ChainPoint,
+        v1::{self, ledger_service_client::LedgerServiceClient},
+    },
+};
+use tokio::time::{Instant, timeout};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{
+    client::Settings,
+    error::Error,
+    retry::{Class, jitter},
+    text::{MAX_TEXT, printable},
+    url::NodeUrl,
+};
+
+/// The first rest of a node that failed; each further one is twice as long.
+const FIRST_REST: Duration = Duration::from_millis(500);
+/// The longest rest.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+/// The rest of a node that can be of no use until somebody changes it.
+const REST_OF_THE_USELESS: Duration = Duration::from_secs(60);
+/// For how long what a node said of its tip counts when it is compared with others.
+const TIP_AGE: Duration = Duration::from_secs(30);
+/// How long a node may take to say how far it is, when only that is asked.
+const SURVEY_DEADLINE: Duration = Duration::from_secs(3);
+/// How many blocks a node may be behind another and still be asked what only the tip tells.
+pub(crate) const MAX_LAG_BLOCKS: u64 = 2;
+
+/// Refusals that say nothing about the node: it is not left alone for them.
+const ABOUT_THE_REQUEST: [&str; 4] = ["ACCOUNT_FULL", "BLOCK_PRUNED", "POOL_FULL", "TOO_MANY_QUEUED"];
+
+/// The gRPC client of one node.
+pub(crate) type Service = LedgerServiceClient<Channel>;
+
+#[derive(Debug, Default)]
+struct State {
+    /// A connection to a node that was found to be of the right network.
+    service: Option<Service>,
+    failures: u32,
+    rests_until: Option<Instant>,
+    /// Until when the node itself asked to be left alone.
+    asked_until: Option<Instant>,
+    tip: Option<(Height, Work, Instant)>,
+}
+
+/// One node.
+#[derive(Debug)]
+pub(crate) struct NodeSlot {
+    pub(crate) url: NodeUrl,
+    state: Mutex<State>,
+}
+
+impl NodeSlot {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long it is still to be left alone because it said so itself.
+    pub(crate) fn asked_for(&self) -> Duration {
+        self.state().asked_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    fn rests_for(&self, now: Instant) -> Duration {
+        self.state().rests_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
+    /// Notes where the node's tip is.
+    pub(crate) fn saw_tip(&self, tip: &ChainPoint) {
+        self.state().tip = Some((tip.height, tip.total_work, Instant::now()));
+    }
+
+    /// Notes that the node did what was asked.
+    pub(crate) fn did_well(&self) {
+        let mut state = self.state();
+        (state.failures, state.rests_until, state.asked_until) = (0, None, None);
+    }
+
+    /// Forgets the connection, so that the next call makes a new one.
+    pub(crate) fn disconnect(&self) {
+        self.state().service = None;
+    }
+
+    /// Notes that the node lacks blocks that it will get.
+    pub(crate) fn lags(&self) {
+        self.state().rests_until = Some(Instant::now() + jitter(4 * FIRST_REST));
+    }
+
+    /// Notes what went wrong: whether the node is left alone for a while, and whether its connection is still one.
+    pub(crate) fn failed(&self, error: &Error) {
+        let class = error.class();
+        let asked = match class {
+            // The node is well; what was asked was wrong, or it lacks something that others have.
+            Class::Final => return,
+            _ if error.refusal().is_some_and(|refusal| ABOUT_THE_REQUEST.contains(&refusal.reason.as_str())) => return,
+            Class::Elsewhere => None,
+            Class::Again(asked) => asked,
+        };
+        let mut state = self.state();
+        // Whoever answers there next may be another node.
+        if !matches!(error, Error::Refused(_)) {
+            state.service = None;
+        }
+        state.failures = state.failures.saturating_add(1);
+        let step = match class {
+            Class::Elsewhere => REST_OF_THE_USELESS,
+            _ => FIRST_REST.saturating_mul(1 << (state.failures - 1).min(16)).min(LONGEST_REST),
+        };
+        let now = Instant::now();
+        state.rests_until = Some(now + asked.unwrap_or_else(|| jitter(step)));
+        state.asked_until = asked.map(|asked| now + asked);
+        drop(state);
+        tracing::debug!(node = %self.url, %error, "the node is left alone for a while");
+    }
+
+    /// The node's client, after making sure that it is of the network.
+    pub(crate) async fn service(&self, settings: &Settings) -> Result<Service, Error> {
+        if let Some(service) = self.state().service.clone() {
+            return Ok(service);
+        }
+        let unreachable =
+            |source: Box<dyn std::error::Error + Send + Sync>| Error::Unreachable { node: self.url.clone(), source };
+        let endpoint = Endpoint::from(self.url.uri().clone())
+            .connect_timeout(settings.connect_deadline)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(20))
+            .user_agent(settings.user_agent.clone())
+            .map_err(|error| Error::Setup(error.to_string()))?;
+        let channel = timeout(settings.connect_deadline, endpoint.connect())
+            .await
+            .map_err(|elapsed| unreachable(elapsed.into()))?
+            .map_err(|error| unreachable(error.into()))?;
+        let mut service = LedgerServiceClient::new(channel).max_decoding_message_size(settings.max_answer_bytes);
+        let tip = self.identify(&mut service, settings).await?;
+        let mut state = self.state();
+        state.service = Some(service.clone());
+        state.tip = tip.map(|tip| (tip.height, tip.total_work, Instant::now()));
+        Ok(service)
+    }
+
+    /// Refuses a node of another network, by name.
+    async fn identify(&self, service: &mut Service, settings: &Settings) -> Result<Option<ChainPoint>, Error> {
+        let asked = timeout(settings.deadline, service.get_node_info(v1::GetNodeInfoRequest {})).await;
+        let info = match asked {
+            Ok(Ok(answer)) => answer.into_inner(),
+            Ok(Err(status)) => return Err(Error::from_status(&status, &self.url)),
+            Err(_) => return Err(Error::Deadline { node: self.url.clone(), after: settings.deadline }),
+        };
+        check_network(&info, &settings.network, &self.url)?;
+        Ok(info.tip.and_then(|tip| ChainPoint::try_from(tip).ok()))
+    }
+}
+
+/// Refuses a node of another network, by name.
+pub(crate) fn check_network(info: &v1::GetNodeInfoResponse, network: &Params, node: &NodeUrl) -> Result<(), Error> {
+    if info.genesis_id.as_ref() == network.genesis_id().as_bytes() {
+        return Ok(());
+    }
+    Err(Error::WrongNetwork {
+        node: node.clone(),
+        found: printable(&info.network, MAX_TEXT),
+        expected: network.name.clone(),
+    })
+}
+
+/// All nodes of a client, in the order of preference.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    nodes: Vec<NodeSlot>,
+}
+
+/// Which node is asked next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// Its number.
+    pub(crate) at: usize,
+    /// How long it still rests.
+    pub(crate) rests_for: Duration,
+}
+
+impl Pool {
+    pub(crate) fn new(urls: Vec<NodeUrl>) -> Self {
+        let nodes = urls.into_iter().map(|url| NodeSlot { url, state: Mutex::default() }).collect();
+        Self { nodes }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn node(&self, at: usize) -> &NodeSlot {
+        &self.nodes[at]
+    }
+
+    /// The first node of the list that does not rest, was not `passed` over and, if `at_tip`, is not far behind; if
+    /// every one rests, the one that rests the shortest. None if all were passed over.
+    pub(crate) fn choose(&self, passed: &[usize], at_tip: bool) -> Option<Choice> {
+        let now = Instant::now();
+        let left = || (0..self.nodes.len()).filter(|at| !passed.contains(at));
+        left()
+            .find(|at| self.nodes[*at].rests_for(now).is_zero() && !(at_tip && self.is_behind(*at)))
+            .or_else(|| left().min_by_key(|at| self.nodes[*at].rests_for(now)))
+            .map(|at| Choice { at, rests_for: self.nodes[at].rests_for(now) })
+    }
+
+    /// Whether another node, one that does not rest, has shown more work in at least three blocks more. Nodes can lie
+    /// about that, and then the liar is merely preferred, not believed.
+    pub(crate) fn is_behind(&self, at: usize) -> bool {
+        let now = Instant::now();
+        let Some((height, work, _)) = self.nodes[at].state().tip else { return false };
+        self.nodes.iter().enumerate().filter(|(other, node)| *other != at && node.rests_for(now).is_zero()).any(
+            |(_, other)| {
+                let tip = other.state().tip;
+                tip.is_some_and(|(best, most, _)| {
+                    most > work && best.distance_from(height) > MAX_LAG_BLOCKS && best > height
+                })
+            },
+        )
+    }
+
+    /// Asks every node that does not rest how far it is, unless it said so lately. Only needed with several nodes.
+    pub(crate) async fn survey(&self, settings: &Settings) {
+        if self.nodes.len() < 2 {
+            return;
+        }
+        let now = Instant::now();
+        let stale = self.nodes.iter().filter(|node| {
+            let fresh = node.state().tip.is_some_and(|(_, _, seen)| now.saturating_duration_since(seen) < TIP_AGE);
+            !fresh && node.rests_for(now).is_zero()
+        });
+        futures_util::future::join_all(stale.map(|node| Self::ask_for_tip(node, settings))).await;
+    }
+
+    async fn ask_for_tip(node: &NodeSlot, settings: &Settings) {
+        let ask = async {
+            let mut service = node.service(settings).await?;
+            let answer = service.get_node_info(v1::GetNodeInfoRequest {}).await;
+            answer.map_err(|status| Error::from_status(&status, &node.url))
+        };
+        match timeout(SURVEY_DEADLINE, ask).await {
+            Ok(Ok(info)) => {
+                if let Some(Ok(tip)) = info.into_inner().tip.map(ChainPoint::try_from) {
+                    node.saw_tip(&tip);
+                }
+            }
+            Ok(Err(error)) => node.failed(&error),
+            Err(_) => node.failed(&Error::Deadline { node: node.url.clone(), after: SURVEY_DEADLINE }),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The client against nodes that do what a script says.
+
+#[path = "scripted/answers.rs"]
+mod answers;
+#[path = "scripted/failover.rs"]
+mod failover;
+#[path = "scripted/node.rs"]
+mod node;
+#[path = "scripted/retries.rs"]
+mod retries;
+#[path = "scripted/streams.rs"]
+mod streams;
