@@ -226,7 +226,7 @@ impl Blocks {
         }
         if self.open.is_none() {
             let pool = self.client.pool();
-            pool.survey(self.client.settings()).await;
+            self.client.look_around().await;
             let choice =
                 pool.choose(&self.useless, true).ok_or_else(|| Error::Setup("no node was named".to_owned()))?;
             self.asked = choice.at;
@@ -274,7 +274,7 @@ impl Blocks {
     /// While nothing happens, looks whether it happens elsewhere.
     async fn stay_or_leave(&self, at: usize) -> Step {
         let pool = self.client.pool();
-        pool.survey(self.client.settings()).await;
+        self.client.look_around().await;
         if pool.is_behind(at) { Step::Leave } else { Step::Nothing }
     }
 

@@ -11,7 +11,7 @@ use tonic::{Response, Status};
 
 use crate::{
     error::Error,
-    pool::{NodeSlot, Pool, Service},
+    pool::{NodeSlot, Pool, Service, Wait},
     retry::{Class, RetryPolicy},
     url::NodeUrl,
     verify::VerifyError,
@@ -125,7 +125,8 @@ impl Builder {
         if self.nodes.is_empty() {
             return Err(Error::Setup("no node was named".to_owned()));
         }
-        Ok(Client { shared: Arc::new(Shared { settings: self.settings, pool: Pool::new(self.nodes) }) })
+        let pool = Pool::new(self.nodes, &self.settings.network);
+        Ok(Client { shared: Arc::new(Shared { settings: self.settings, pool }) })
     }
 }
 
@@ -195,6 +196,19 @@ impl Client {
         self.shared.settings.trust == Trust::Verify
     }
 
+    /// Learns how far the nodes are, if there are several: the first time before anything else, later beside it, so that
+    /// a node that hangs holds nobody up.
+    pub(crate) async fn look_around(&self) {
+        match self.pool().must_survey() {
+            None => {}
+            Some(Wait::Yes) => self.pool().survey(self.settings()).await,
+            Some(Wait::No) => {
+                let shared = Arc::clone(&self.shared);
+                tokio::spawn(async move { shared.pool.survey(&shared.settings).await });
+            }
+        }
+    }
+
     /// One call, tried at one node after the other as [`RetryPolicy`] says. `read` turns the answer into what is
     /// returned; what it refuses counts as a failure of the node.
     pub(crate) async fn call<A, T, F>(
@@ -212,7 +226,7 @@ impl Client {
         let (mut useless, mut round) = (Vec::new(), Vec::new());
         let mut attempts = 0;
         if needs == Needs::Tip {
-            pool.survey(self.settings()).await;
+            self.look_around().await;
         }
         let mut next = pool.choose(&[], needs == Needs::Tip);
         loop {

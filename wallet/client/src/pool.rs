@@ -1,7 +1,10 @@
 //! The nodes that a client may ask: which one next, which ones are left alone for a while, and how far each has come.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -72,6 +75,12 @@ impl NodeSlot {
 
     fn rests_for(&self, now: Instant) -> Duration {
         self.state().rests_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
+    /// Whether it does not rest and said long ago how far it is.
+    fn is_stale(&self, now: Instant) -> bool {
+        let fresh = self.state().tip.is_some_and(|(_, _, seen)| now.saturating_duration_since(seen) < TIP_AGE);
+        !fresh && self.rests_for(now).is_zero()
     }
 
     /// Notes where the node's tip is.
@@ -173,10 +182,32 @@ pub(crate) fn check_network(info: &v1::GetNodeInfoResponse, network: &Params, no
     })
 }
 
+/// Whether a survey is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Nothing is known of any node.
+    Yes,
+    /// What is known will do until the answers are here.
+    No,
+}
+
+/// Says that nobody asks any more, also when the asking is given up.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 /// All nodes of a client, in the order of preference.
 #[derive(Debug)]
 pub(crate) struct Pool {
     nodes: Vec<NodeSlot>,
+    /// Mean time between blocks.
+    spacing: Duration,
+    /// Whether somebody asks the nodes how far they are.
+    asking: AtomicBool,
 }
 
 /// Which node is asked next.
@@ -189,9 +220,9 @@ pub(crate) struct Choice {
 }
 
 impl Pool {
-    pub(crate) fn new(urls: Vec<NodeUrl>) -> Self {
+    pub(crate) fn new(urls: Vec<NodeUrl>, network: &Params) -> Self {
         let nodes = urls.into_iter().map(|url| NodeSlot { url, state: Mutex::default() }).collect();
-        Self { nodes }
+        Self { nodes, spacing: Duration::from_millis(network.target_spacing_ms), asking: AtomicBool::new(false) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -213,31 +244,38 @@ impl Pool {
             .map(|at| Choice { at, rests_for: self.nodes[at].rests_for(now) })
     }
 
-    /// Whether another node, one that does not rest, has shown more work in at least three blocks more. Nodes can lie
-    /// about that, and then the liar is merely preferred, not believed.
+    /// Whether another node, one that does not rest, has shown more work in at least three blocks more. What it showed
+    /// later counts for less: this one has grown meanwhile too. Nodes can lie about their work, and then the liar is
+    /// merely preferred, not believed.
     pub(crate) fn is_behind(&self, at: usize) -> bool {
         let now = Instant::now();
-        let Some((height, work, _)) = self.nodes[at].state().tip else { return false };
-        self.nodes.iter().enumerate().filter(|(other, node)| *other != at && node.rests_for(now).is_zero()).any(
-            |(_, other)| {
-                let tip = other.state().tip;
-                tip.is_some_and(|(best, most, _)| {
-                    most > work && best.distance_from(height) > MAX_LAG_BLOCKS && best > height
-                })
-            },
-        )
+        let Some((height, work, seen)) = self.nodes[at].state().tip else { return false };
+        let others =
+            self.nodes.iter().enumerate().filter(|(other, node)| *other != at && node.rests_for(now).is_zero());
+        others.filter_map(|(_, other)| other.state().tip).any(|(best, most, later)| {
+            let grown = 4 * later.saturating_duration_since(seen).as_millis() / self.spacing.as_millis().max(1);
+            most > work && u128::from(best.get().saturating_sub(height.get())) > u128::from(MAX_LAG_BLOCKS) + grown
+        })
     }
 
-    /// Asks every node that does not rest how far it is, unless it said so lately. Only needed with several nodes.
+    /// Whether it is time to ask how far the nodes are, and whether that must be waited for because nothing is known.
+    pub(crate) fn must_survey(&self) -> Option<Wait> {
+        let now = Instant::now();
+        if self.nodes.len() < 2 || self.nodes.iter().all(|node| !node.is_stale(now)) {
+            return None;
+        }
+        let nothing = self.nodes.iter().all(|node| node.state().tip.is_none());
+        Some(if nothing { Wait::Yes } else { Wait::No })
+    }
+
+    /// Asks every node that does not rest how far it is, unless it said so lately, or somebody else asks just now.
     pub(crate) async fn survey(&self, settings: &Settings) {
-        if self.nodes.len() < 2 {
+        if self.asking.swap(true, Ordering::AcqRel) {
             return;
         }
+        let _done = Done(&self.asking);
         let now = Instant::now();
-        let stale = self.nodes.iter().filter(|node| {
-            let fresh = node.state().tip.is_some_and(|(_, _, seen)| now.saturating_duration_since(seen) < TIP_AGE);
-            !fresh && node.rests_for(now).is_zero()
-        });
+        let stale = self.nodes.iter().filter(|node| node.is_stale(now));
         futures_util::future::join_all(stale.map(|node| Self::ask_for_tip(node, settings))).await;
     }
 
