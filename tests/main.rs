@@ -4,6 +4,8 @@
 mod admin;
 mod byzantine;
 mod checkpoint;
+mod client;
+mod followers;
 mod harness;
 mod kills;
 mod links;

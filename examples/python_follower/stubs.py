@@ -1,0 +1,23 @@
+"""Generates the stubs of the public API from the .proto files, into the folder `generated` beside this file."""
+
+import pathlib
+import sys
+
+from grpc_tools import protoc
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROTO = HERE.parents[1] / "proto"
+GENERATED = HERE / "generated"
+
+
+def main() -> int:
+    GENERATED.mkdir(exist_ok=True)
+    files = sorted((PROTO / "farthing" / "v1").glob("*.proto"))
+    return protoc.main(
+        ["protoc", f"-I{PROTO}", f"--python_out={GENERATED}", f"--grpc_python_out={GENERATED}"]
+        + [str(path.relative_to(PROTO)) for path in files]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

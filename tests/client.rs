@@ -1,0 +1,122 @@
+//! The client library against real nodes.
+
+use std::sync::Arc;
+
+use farthing::{Height, Network, wire::TransactionStanding};
+use farthing_client::{BlockEvent, BlockRef, Client, Cursor, Error, NodeUrl, Start, verify::HistoryWalk};
+
+use crate::harness::{
+    eventually,
+    keys::{ALICE, BOB, CAROL},
+    networks,
+    process::{Options, Place, Running},
+};
+
+fn client(params: &Arc<farthing::Params>, nodes: &[&Running<'_>]) -> Client {
+    let urls = nodes.iter().map(|node| node.url().parse::<NodeUrl>().expect("a node's URL"));
+    Client::builder(Arc::clone(params)).nodes(urls).build().expect("there is a node")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_works_on_a_real_node_and_its_answers_are_proven() {
+    let params = networks::quick();
+    let place = Place::new("the node", &params);
+    let node = place.start(&Options { mine: Some(CAROL.address()), ..Options::default() }).await;
+    let client = client(&params, &[&node]);
+    assert_eq!(client.node_info().await.expect("an answer").network, "quick");
+    let protocol = client.limits().await.expect("an answer").protocol.expect("limits of the network");
+    assert_eq!(protocol.max_block_bytes, params.max_block_bytes);
+
+    let transfer = ALICE.pay(&params, 0, BOB.address(), 5);
+    let id = transfer.transaction().id(params.genesis_id());
+    for _ in 0..2 {
+        assert_eq!(client.submit(&transfer).await.expect("a good transfer").id, id, "the same again is the same");
+    }
+    let block = eventually("the transfer is mined", async || {
+        match client.transaction(&id).await.expect("an answer").status.standing {
+            TransactionStanding::Mined { block_id, .. } => Ok(block_id),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let block = client.block(BlockRef::Id(block)).await.expect("an answer");
+    assert!(block.transactions().any(|(found, _)| *found == id));
+    let height = client.block(BlockRef::Height(block.height())).await.expect("an answer");
+    assert_eq!(height.id(), block.id());
+
+    let used = client.submit(&ALICE.pay(&params, 0, BOB.address(), 6)).await.expect_err("the nonce is used");
+    assert!(used.is_refused_for("NONCE_TOO_LOW"), "{used:?}");
+    assert_eq!(used.refusal().and_then(|refusal| refusal.number("expected_nonce")), Some(1));
+    let batch = [transfer.clone(), ALICE.pay(&params, 0, BOB.address(), 7)];
+    let verdicts = client.submit_all(&batch).await.expect("an answer");
+    assert!(verdicts[0].is_ok(), "{verdicts:?}");
+    assert_eq!(verdicts[1].as_ref().map_err(|refusal| refusal.reason.as_str()), Err("NONCE_TOO_LOW"));
+
+    let alice = client.account(&ALICE.address()).await.expect("an answer");
+    assert_eq!(alice.state().next_nonce, 1);
+    let proven = alice.proven.expect("answers are proven unless told otherwise");
+    let page = client.account_entries_to_prove(&ALICE.address(), 0, None).await.expect("an answer");
+    let mut walk = HistoryWalk::new(&params, &proven);
+    let entry = page.entries.into_iter().next().expect("one transfer");
+    walk.step(entry, farthing::Hash::ZERO).expect("a proven entry");
+    walk.finish().expect("a history that adds up");
+    assert_eq!(client.account_entries(&ALICE.address(), 5, None).await.expect("an answer").entries.len(), 1);
+
+    let newest = client.list_blocks(3, None).await.expect("an answer");
+    let older = client.list_blocks(3, newest.next.as_ref()).await.expect("an answer");
+    let parent = newest.entries.last().map(|block| block.block.header.previous);
+    assert_eq!(older.entries.first().map(farthing_client::ChainBlock::id), parent);
+    let headers = client.list_headers(3, newest.next.as_ref()).await.expect("an answer");
+    assert_eq!(headers.entries.first().map(|header| header.id), parent);
+    assert_eq!(client.mempool(0, None).await.expect("an answer").total_transactions, 0);
+    let missing = client.block(BlockRef::Height(Height::new(u64::MAX))).await.expect_err("no such block");
+    assert!(missing.is_not_found(), "{missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_node_of_another_network_is_refused_by_name() {
+    let place = Place::new("the node", &networks::quick());
+    let node = place.start(&Options::default()).await;
+    let client = client(&Arc::new(Network::Dev.params().clone()), &[&node]);
+    let error = client.account(&ALICE.address()).await.expect_err("another network");
+    assert!(matches!(&error, Error::WrongNetwork { found, .. } if found == "quick"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_survives_kills_restarts_and_changes_of_node_without_gap_or_repeat() {
+    let params = networks::quick();
+    let places = [Place::new("the miner", &params), Place::new("the other", &params)];
+    let mut miner = places[0].start(&Options { mine: Some(CAROL.address()), ..Options::default() }).await;
+    let other = places[1].start(&Options { connect: vec![miner.p2p], ..Options::default() }).await;
+    let first = client(&params, &[&miner, &other]);
+    let mut blocks = first.follow(Start::Height(Height::GENESIS));
+    let mut chain = Vec::new();
+    let mut cursor: Option<Cursor> = None;
+    for round in 1..=3_u64 {
+        while (chain.len() as u64) < round * 15 {
+            let frame = blocks.next().await.expect("a stream never ends");
+            match frame.event {
+                BlockEvent::Apply(block) => {
+                    let last = chain.last().copied();
+                    assert!(last.is_none_or(|last| last == block.block.header.previous), "a gap at {}", block.height());
+                    chain.push(block.id());
+                }
+                BlockEvent::Undo { id, .. } => assert_eq!(chain.pop(), Some(id)),
+            }
+            cursor = Some(frame.cursor);
+        }
+        miner.kill();
+        miner = places[0]
+            .start(&Options { mine: Some(CAROL.address()), connect: vec![other.p2p], ..Options::default() })
+            .await;
+        // The miner is somewhere else now; the reader goes on from what it stored, over both.
+        let stored = cursor.clone().expect("frames came");
+        blocks = client(&params, &[&miner, &other]).follow(Start::Cursor(stored));
+    }
+    let info = client(&params, &[&other]).node_info().await.expect("an answer");
+    assert!(info.tip.height.get() >= 30, "{info:?}");
+    for (height, id) in chain.iter().enumerate().take(30) {
+        let held = client(&params, &[&miner]).block(BlockRef::Height(Height::new(height as u64))).await;
+        assert_eq!(held.expect("an answer").id(), *id);
+    }
+}
