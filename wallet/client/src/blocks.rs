@@ -90,7 +90,7 @@ struct Open {
 
 /// What a frame of the wire means for the reader.
 enum Step {
-    Frame(Frame),
+    Frame(Box<Frame>),
     Nothing,
     /// The node says that it will end the stream; why follows.
     Draining,
@@ -144,7 +144,7 @@ impl Blocks {
                     self.start = Start::Cursor(frame.cursor.clone());
                     self.failures = 0;
                     self.useless.clear();
-                    return Ok(frame);
+                    return Ok(*frame);
                 }
                 Ok(Step::Nothing) => self.failures = 0,
                 Ok(Step::Draining) => {}
@@ -333,7 +333,7 @@ impl Blocks {
             BlockEvent::Undo { height, id } => self.place.undo(*height, *id, &cursor),
         };
         fits.map_err(|error| node.unproven(error))?;
-        Ok(Step::Frame(Frame { event, cursor, tip }))
+        Ok(Step::Frame(Box::new(Frame { event, cursor, tip })))
     }
 
     /// The first frame behind a block named by its id only.

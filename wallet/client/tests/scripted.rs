@@ -1,5 +1,7 @@
 //! The client against nodes that do what a script says.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 #[path = "scripted/answers.rs"]
 mod answers;
 #[path = "scripted/failover.rs"]
