@@ -9,7 +9,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use farthing::Height;
@@ -30,10 +30,14 @@ use crate::harness::{
     networks, until,
 };
 
-/// How often a follower is killed while its chain grows, and again while it reorganises.
-const KILLS: u64 = 6;
-/// The longest time before a kill, in milliseconds; a follower in Python takes most of a second to start.
-const LONGEST_MS: u32 = 1_500;
+/// How often a follower is killed while it reads its chain, and again while it leaves that for another one.
+const KILLS: u64 = 8;
+/// Blocks of that chain: more than a follower reads between two kills.
+const BLOCKS: u64 = 150;
+/// How long a follower may take to show that it reads; one that stands at the tip already never does.
+const LONGEST_START: Duration = Duration::from_secs(3);
+/// The longest time from then to the kill, in milliseconds: a few frames.
+const LONGEST_MS: u32 = 20;
 /// From this depth on a payment is told.
 const DEPTH: u64 = 2;
 
@@ -44,6 +48,12 @@ struct World {
     network: PathBuf,
     nonce: u64,
     random: ChaCha8Rng,
+}
+
+/// One of the examples: how to start it, and how to see that it did something.
+struct Kind<'a> {
+    start: &'a dyn Fn(&World) -> Follower,
+    place: &'a dyn Fn() -> String,
 }
 
 /// A running follower, killed at the latest when this is dropped.
@@ -92,37 +102,42 @@ impl World {
         mine(self.cluster.chain(0), vec![transfer], CAROL.address()).await;
     }
 
-    async fn a_moment(&mut self) {
-        let moment = Duration::from_millis((self.random.next_u32() % LONGEST_MS).into());
-        tokio::time::sleep(moment).await;
-    }
-
-    /// Starts the follower and kills it at some moment, again and again, while the chain grows.
-    async fn grow(&mut self, start: &dyn Fn(&Self) -> Follower) {
+    /// Starts the follower again and again, and kills it each time soon after it began to read: in the midst of its work.
+    async fn kill_repeatedly(&mut self, follower: &Kind<'_>) {
+        let mut seen = (follower.place)();
         for _ in 0..KILLS {
-            let follower = start(self);
-            for _ in 0..3 {
-                self.pay().await;
+            let running = (follower.start)(self);
+            let begin = Instant::now();
+            while (follower.place)() == seen && begin.elapsed() < LONGEST_START {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            self.a_moment().await;
-            follower.kill();
+            let moment = Duration::from_millis((self.random.next_u32() % LONGEST_MS).into());
+            tokio::time::sleep(moment).await;
+            running.kill();
+            seen = (follower.place)();
         }
     }
 
+    /// Lets the chain grow, and kills the follower while it reads it.
+    async fn grow(&mut self, follower: &Kind<'_>) {
+        for _ in 0..BLOCKS {
+            self.pay().await;
+        }
+        self.kill_repeatedly(follower).await;
+    }
+
     /// The same while the branch is left for a longer one, and until everything that it carried is mined again.
-    async fn reorganise(&mut self, start: &dyn Fn(&Self) -> Follower) {
+    async fn reorganise(&mut self, follower: &Kind<'_>) {
         let length = self.cluster.tip(0).height().get();
         for _ in 0..=length {
             mine(self.cluster.chain(1), Vec::new(), DAVE.address()).await;
         }
         let better = self.cluster.tip(1);
+        let watching = (follower.start)(self);
         self.cluster.fabric.link(everybody);
-        for _ in 0..KILLS {
-            let follower = start(self);
-            self.a_moment().await;
-            follower.kill();
-        }
         self.cluster.settle(&[0, 1], &better).await;
+        watching.kill();
+        self.kill_repeatedly(follower).await;
         let mut blocks = 0;
         while self.cluster.chain(0).view().account(&ALICE.address()).map(|alice| alice.next_nonce) != Some(self.nonce) {
             self.cluster.mine(0, CAROL.address()).await;
@@ -142,8 +157,8 @@ impl World {
     }
 
     /// Starts the follower once more, waits until it stands at the tip, and compares.
-    async fn compare(&self, database: &Path, start: &dyn Fn(&Self) -> Follower) {
-        let _follower = start(self);
+    async fn compare(&self, database: &Path, follower: &Kind<'_>) {
+        let _running = (follower.start)(self);
         let tip = self.cluster.tip(0);
         until("the follower stands at the tip", || match stands_at(database) {
             Ok(Some((height, id))) if height as u64 == tip.height().get() && id == tip.id().as_bytes() => Ok(()),
@@ -193,10 +208,11 @@ async fn a_follower_in_rust_that_is_killed_holds_the_nodes_balances_over_a_reorg
         command.args(["--node", "http://127.0.0.1:1"]).arg(&world.file("ledger.sqlite")).stderr(Stdio::null());
         spawn(&mut command)
     };
-    world.grow(&start).await;
-    world.compare(&database, &start).await;
-    world.reorganise(&start).await;
-    world.compare(&database, &start).await;
+    let kind = Kind { start: &start, place: &|| format!("{:?}", stands_at(&database).ok()) };
+    world.grow(&kind).await;
+    world.compare(&database, &kind).await;
+    world.reorganise(&kind).await;
+    world.compare(&database, &kind).await;
     world.cluster.stop().await;
 }
 
@@ -215,11 +231,25 @@ async fn a_follower_in_python_that_is_killed_holds_the_nodes_balances_over_a_reo
         command.args(["--node", "127.0.0.1:1"]).arg(world.file("ledger.sqlite")).stderr(Stdio::null());
         spawn(&mut command)
     };
-    world.grow(&start).await;
-    world.compare(&database, &start).await;
-    world.reorganise(&start).await;
-    world.compare(&database, &start).await;
+    let kind = Kind { start: &start, place: &|| format!("{:?}", stands_at(&database).ok()) };
+    world.grow(&kind).await;
+    world.compare(&database, &kind).await;
+    world.reorganise(&kind).await;
+    world.compare(&database, &kind).await;
     world.cluster.stop().await;
+}
+
+#[test]
+fn the_allocations_of_the_example_in_python_are_those_of_dev() {
+    let file: toml::Table = include_str!("../examples/python_follower/dev.toml").parse().expect("TOML");
+    let text = |each: &toml::Value, field: &str| each[field].as_str().expect("a text").to_owned();
+    let listed = file["allocations"].as_array().expect("a list").iter();
+    let listed: BTreeMap<_, _> = listed.map(|each| (text(each, "address"), text(each, "amount_far"))).collect();
+    let params = farthing::Network::Dev.params();
+    let given = params.allocations.iter();
+    let given: BTreeMap<_, _> =
+        given.map(|each| (params.prefix.format(&each.address), each.amount.to_string())).collect();
+    assert_eq!(listed, given);
 }
 
 /// What stands after these lines: the payments told and not taken back.
@@ -253,7 +283,9 @@ async fn a_notifier_that_is_killed_tells_every_deep_payment_and_takes_back_those
         command.arg(world.cluster.params.prefix.format(&BOB.address())).stdout(lines).stderr(Stdio::null());
         spawn(&mut command)
     };
-    world.grow(&start).await;
+    let state = world.file("state.json");
+    let kind = Kind { start: &start, place: &|| fs::read_to_string(&state).unwrap_or_default() };
+    world.grow(&kind).await;
     let follower = start(&world);
     let all_but_the_tip = world.nonce + 1 - DEPTH;
     until("the payments of the first branch are told", || {
@@ -264,7 +296,7 @@ async fn a_notifier_that_is_killed_tells_every_deep_payment_and_takes_back_those
     })
     .await;
     follower.kill();
-    world.reorganise(&start).await;
+    world.reorganise(&kind).await;
 
     let chain = world.cluster.chain(0);
     let mut expected = BTreeSet::new();
