@@ -126,7 +126,7 @@ fn moved(transaction: &Transaction<'_>, network: &Params, block: &ChainBlock) ->
         }
     }
     // The reward that is credited here was mined some blocks ago, or just now on a network without delay.
-    let due = block.height().get().checked_sub(network.reward_delay).unwrap_or_default();
+    let due = block.height().get().saturating_sub(network.reward_delay);
     let reward = transaction
         .query_row("SELECT address, mites FROM rewards WHERE height = ?1", [number(due)?], |row| {
             Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?))

@@ -156,7 +156,8 @@ impl State {
     }
 
     fn undo(&mut self, height: u64) -> Result<()> {
-        if let Some(left) = self.recent.pop_back_if(|recent| recent.height == height)
+        if self.recent.back().is_some_and(|recent| recent.height == height)
+            && let Some(left) = self.recent.pop_back()
             && left.told
         {
             tell("retraction", &left.payments)?;

@@ -205,7 +205,7 @@ async fn a_follower_in_rust_that_is_killed_holds_the_nodes_balances_over_a_reorg
         let mut command = Command::new(binaries::example("follow_sqlite"));
         command.arg("--network").arg(&world.network).arg("--node").arg(format!("http://{}", world.node()));
         // A node that is not there, and the other one.
-        command.args(["--node", "http://127.0.0.1:1"]).arg(&world.file("ledger.sqlite")).stderr(Stdio::null());
+        command.args(["--node", "http://127.0.0.1:1"]).arg(world.file("ledger.sqlite")).stderr(Stdio::null());
         spawn(&mut command)
     };
     let kind = Kind { start: &start, place: &|| format!("{:?}", stands_at(&database).ok()) };
