@@ -66,8 +66,9 @@ impl HeaderFile {
         if !disk.exists(path).map_err(StoreError::io("looking for a file of headers", path))? {
             return Self::create(disk, path, parent);
         }
-        let mut found = Self::open(disk, path, parent)?;
-        let (mut good, end) = (parent, found.tip.height());
+        // Its tip is found from below: a power cut may have left anything in the place of the last records.
+        let (mut found, count) = Self::open_untold(disk, path, parent)?;
+        let (mut good, end) = (parent, parent.height().saturating_add(count));
         let mut at = parent.height();
         'file: while at < end {
             let records = found.read(at.next(), STEP)?;
@@ -89,15 +90,20 @@ impl HeaderFile {
 
     /// A file whose headers were checked when it was made. What it holds is held together by ids only.
     pub(super) fn open(disk: &Arc<dyn Disk>, path: &Path, parent: HeaderContext) -> Result<Self, StoreError> {
-        let reading = || StoreError::io("opening a file of headers", path);
-        let file = disk.open(path).map_err(reading())?;
-        let count = file.len().map_err(reading())? / RECORD_BYTES as u64;
-        let path = path.to_owned();
-        let mut found = Self { disk: Arc::clone(disk), file, path, parent, tip: parent, reserve_bytes: 0 };
+        let (mut found, count) = Self::open_untold(disk, path, parent)?;
         if count > 0 {
             found.tip = found.context(parent.height().saturating_add(count))?;
         }
         Ok(found)
+    }
+
+    /// A file whose tip is not yet known, and how many whole records it has.
+    fn open_untold(disk: &Arc<dyn Disk>, path: &Path, parent: HeaderContext) -> Result<(Self, u64), StoreError> {
+        let reading = || StoreError::io("opening a file of headers", path);
+        let file = disk.open(path).map_err(reading())?;
+        let count = file.len().map_err(reading())? / RECORD_BYTES as u64;
+        let path = path.to_owned();
+        Ok((Self { disk: Arc::clone(disk), file, path, parent, tip: parent, reserve_bytes: 0 }, count))
     }
 
     /// The last header; the parent if there is none.

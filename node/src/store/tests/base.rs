@@ -333,7 +333,7 @@ fn a_file_of_headers_is_checked_again_and_cut_where_it_ceases_to_be_a_chain() {
     write();
     let whole = HeaderFile::resume(&disk, &path, &params, now).unwrap();
     assert_eq!(*whole.tip(), grown[19].context);
-    for (offset, good) in [(0, 0), (7 * 134 + 3, 7), (7 * 134 + 125, 7), (19 * 134 + 117, 19)] {
+    for (offset, good) in [(0, 0), (7 * 134 + 3, 7), (7 * 134 + 125, 7), (19 * 134 + 117, 19), (19 * 134, 19)] {
         write();
         memory.corrupt(&path, offset, 4).unwrap();
         let mut file = HeaderFile::resume(&disk, &path, &params, now).unwrap();
