@@ -27,7 +27,9 @@ mod writer;
 mod tests;
 
 pub use actor::{Settings, start};
-pub use bootstrap::{Asked, Begun, Bootstrap, BootstrapOptions, Choice, Missing, Phase, Refusal, forget_headers};
+pub use bootstrap::{
+    Asked, Asker, Begun, Bootstrap, BootstrapOptions, Choice, Missing, Phase, Refusal, forget_headers,
+};
 pub use entries::{AccountEntry, EntryCause, EntryCursor};
 pub use events::{Accepted, ChainBlock, Lagged, Origin, SessionId, TipChange, TipChanges};
 pub use handle::Chain;

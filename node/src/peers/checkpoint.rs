@@ -24,7 +24,9 @@ use super::{
     standing::Culprit,
     sync::{Outcome, SyncError},
 };
-use crate::chain::{Begun, Bootstrap, CheckpointOffer, Choice, HeaderRejection, Missing, Phase, Refusal, SessionId};
+use crate::chain::{
+    Asker, Begun, Bootstrap, CheckpointOffer, Choice, HeaderRejection, Missing, Phase, Refusal, SessionId,
+};
 
 /// How long one session is asked before the others have their turn.
 const TURN: Duration = Duration::from_secs(20);
@@ -70,6 +72,10 @@ impl Beginning {
         offers.retain(|id, _| there.contains(id));
         offers.iter().filter(|(id, _)| **id != session.id).flat_map(|(_, offers)| offers.clone()).collect()
     }
+}
+
+fn is_chosen(session: &Session) -> bool {
+    session.who.direction == Direction::Outbound
 }
 
 /// The right to be asked, of one session at a time.
@@ -174,7 +180,11 @@ fn peers_to_hear(inner: &Inner) -> usize {
 /// Whether a session claims more work than the headers have, and is to be heard before anything is settled.
 fn is_held_up(inner: &Inner, beginning: &Beginning) -> bool {
     let best = beginning.bootstrap.best_header().total_work();
-    let claim = |session: &Arc<Session>| Claim { culprit: session.who.culprit(), work: session.tip().work };
+    let claim = |session: &Arc<Session>| Claim {
+        culprit: session.who.culprit(),
+        work: session.tip().work,
+        is_chosen: is_chosen(session),
+    };
     let claims: Vec<_> = lock(&inner.state).sessions.all().map(claim).collect();
     lock(&beginning.hearing).holds_up(best, claims, inner.elapsed())
 }
@@ -199,56 +209,79 @@ async fn hear(inner: &Inner, session: &Session, beginning: &Beginning, turn: &mu
     let (culprit, claimed) = (session.who.culprit(), session.tip().work);
     if claimed > beginning.bootstrap.best_header().total_work() {
         lock(&beginning.hearing).asks(culprit);
-        let all = fetch_headers(inner, session, beginning, turn).await?;
-        if !all || beginning.bootstrap.best_header().total_work() >= claimed {
-            lock(&beginning.hearing).showed(culprit);
+        let told = fetch_headers(inner, session, beginning, turn).await?;
+        let best = beginning.bootstrap.best_header().total_work();
+        if best >= claimed {
+            lock(&beginning.hearing).shows(culprit, best);
         }
-        if !all {
-            return Ok(false);
+        match told {
+            Told::All => {}
+            Told::Some => return Ok(false),
+            Told::NothingNow => {
+                lock(&beginning.hearing).is_excused(culprit);
+                return Ok(false);
+            }
         }
     }
-    let is_chosen = session.who.direction == Direction::Outbound;
-    lock(&beginning.hearing).heard(culprit, is_chosen, inner.elapsed());
+    lock(&beginning.hearing).heard(culprit, is_chosen(session), inner.elapsed());
     Ok(true)
 }
 
-/// Asks for headers until the session has no more; false if its turn ends before that.
+/// What a session said of the headers that it claims to have.
+enum Told {
+    /// All that it has to say.
+    All,
+    /// Its turn ended before that.
+    Some,
+    /// It could not be heard, through no fault of its own.
+    NothingNow,
+}
+
+/// Asks for headers until the session has no more, or its turn ends.
 async fn fetch_headers(
     inner: &Inner,
     session: &Session,
     beginning: &Beginning,
     turn: &mut Turn,
-) -> Result<bool, SyncError> {
+) -> Result<Told, SyncError> {
     let (bootstrap, began) = (&beginning.bootstrap, inner.elapsed());
+    let asker = Asker { session: session.id, is_chosen: is_chosen(session) };
     loop {
-        let locator = match bootstrap.locator(session.id).await {
+        let there = lock(&inner.state).sessions.all().map(|session| session.id).collect();
+        let locator = match bootstrap.locator(session.id, there).await {
             Ok(locator) => locator,
             Err(error) if error.is_fatal() => return Err(SyncError::Stopping),
-            Err(_) => return Ok(false),
+            Err(_) => return Ok(Told::NothingNow),
         };
         let (ids, asked) = (locator.ids(), inner.elapsed());
         let headers = turn.while_waiting(inner.patience.headers(session.remote.headers(&ids))).await?;
         session.merits.answered(inner.elapsed().saturating_sub(asked));
         let count = headers.len();
-        let taken = bootstrap.take_headers(session.id, locator, headers).await;
+        let taken = bootstrap.take_headers(asker, locator, headers).await;
         inner.note_progress();
         match taken {
-            Ok(true) if count >= MAX_HEADERS => {
+            Ok(Some(work)) => {
+                lock(&beginning.hearing).shows(session.who.culprit(), work);
+                if count < MAX_HEADERS {
+                    return Ok(Told::All);
+                }
                 if is_over(inner, began, TURN) && others_have_more(inner, beginning, session) {
-                    return Ok(false);
+                    return Ok(Told::Some);
                 }
             }
             // It has no more, or turns in a circle.
-            Ok(_) => return Ok(true),
-            Err(HeaderRejection::Invalid { error, .. }) if error.is_temporary() => return Ok(true),
+            Ok(None) => return Ok(Told::All),
+            Err(HeaderRejection::Invalid { error, .. }) if error.is_temporary() => return Ok(Told::All),
             Err(error @ HeaderRejection::Invalid { .. }) => {
                 return Err(Misdeed::InvalidHeader(error.to_string()).into());
             }
             Err(HeaderRejection::Chain(error)) if error.is_fatal() => return Err(SyncError::Stopping),
             // The disk does not take them now.
-            Err(HeaderRejection::Chain(_)) => return Ok(false),
-            // It, or another one, has changed to another branch meanwhile, or there is no room.
-            Err(_) => return Ok(true),
+            Err(HeaderRejection::Chain(_)) => return Ok(Told::NothingNow),
+            // It answers what it was asked, and another one has led to another branch meanwhile.
+            Err(HeaderRejection::Orphan { missing }) if ids.contains(&missing) => return Ok(Told::NothingNow),
+            // It has changed to another branch meanwhile, or there is no room.
+            Err(_) => return Ok(Told::All),
         }
     }
 }

@@ -179,12 +179,23 @@ impl Bootstrap {
             }
             Err(error @ BeginError::NotEmpty(_)) => {
                 tracing::warn!(%error, "going on with blocks");
+                self.0.lock().headers.give_back();
                 self.finish();
                 return Ok(Begun::Yes);
             }
         };
-        // Headers above the checkpoint's block were cut off; they are fetched again.
-        let resumed = self.run(|inner| inner.resume_headers(&mut inner.lock())).await;
+        // Where the store touched nothing they are as they were; else they are read again, with what is left of them.
+        let is_refuted = matches!(outcome, Begun::Refuted(..));
+        let resumed = self.run(move |inner| {
+            let mut state = inner.lock();
+            if is_refuted {
+                state.headers.give_back();
+                return Ok(());
+            }
+            state.headers.let_go();
+            inner.resume_headers(&mut state)
+        });
+        let resumed = resumed.await;
         self.0.phase.send_replace(Phase::Headers);
         match resumed {
             Err(error) if error.is_fatal() => Err(error),

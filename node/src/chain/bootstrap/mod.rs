@@ -1,8 +1,18 @@
 //! A chain that begins with a peer's checkpoint: first all headers, whose work is checked, then the accounts after one
 //! block of them, then blocks as usual. Knows no peers: they are asked elsewhere, and what they said is judged here.
 //!
-//! Nothing that a peer sends is believed. Headers wait in a file; pieces of the checkpoint are held against what their
+//! Nothing that a peer sends is believed. Headers wait in files; pieces of the checkpoint are held against what their
 //! digest covers as they come, and the whole against its header before any of it is in force.
+//!
+//! **What nobody can do without work**: have the node accept accounts to which the headers with the most work do not commit,
+//! of those that any peer shows that it reaches in the time allowed. A checkpoint is a candidate until the store has
+//! certified it; its block is one of the heaviest branch when it is asked for, with each piece, and when the chain begins; and
+//! that branch is the heaviest of all that were shown, for no session takes away what another one has brought, and one
+//! that this node dialled and that claims more is waited for as long as it shows more.
+//!
+//! **What strangers without work can cost**: time, within bounds. Each has its turn of 20 s, or 2 s if it is mute, among the others;
+//! by what they claim they hold the node up for half of the time; by branches, for nobody but each other. A false checkpoint costs its address a ban and the
+//! node no header.
 
 mod download;
 mod fetching;
@@ -11,6 +21,8 @@ mod headers;
 mod tests;
 
 use std::{
+    collections::BTreeSet,
+    ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -25,7 +37,7 @@ pub use headers::Asked;
 
 use self::{
     download::{Download, Remembered},
-    headers::Headers,
+    headers::{Headers, MAX_BRANCHES},
 };
 use super::{Chain, ChainError, HeaderRejection, SessionId};
 use crate::{
@@ -33,8 +45,6 @@ use crate::{
     store::{BASE_HEADERS, FETCHED_HEADERS, HeaderFile, StoreError, checkpoint::Offer},
 };
 
-/// Headers of a branch that may turn out to be heavier.
-const CHALLENGER: &str = "headers.challenger";
 /// How long peers are asked for a checkpoint that will do, or for a chain long enough to have one, before all blocks are
 /// executed instead.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,6 +92,15 @@ pub enum Refusal {
     Store(#[from] StoreError),
 }
 
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// The session.
+    pub session: SessionId,
+    /// Whether this node chose the peer, by dialling it. Whoever dialled this node is a stranger.
+    pub is_chosen: bool,
+}
+
 /// What to fetch of what a session offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
@@ -118,6 +137,42 @@ struct Inner {
     options: BootstrapOptions,
     phase: watch::Sender<Phase>,
     state: Mutex<State>,
+    /// What was last seen of it: whoever works on it may read all headers, and nobody waits for that only to look.
+    seen: Mutex<Seen>,
+}
+
+/// What is looked at while others work on it.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    best: HeaderContext,
+    pieces: Option<(u64, u64)>,
+    rests_until: Option<Duration>,
+}
+
+/// The state, while one works on it. What others see of it changes when that ends.
+struct Held<'a> {
+    state: MutexGuard<'a, State>,
+    seen: &'a Mutex<Seen>,
+}
+
+impl Deref for Held<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.state.seen();
+    }
 }
 
 #[derive(Debug)]
@@ -135,6 +190,11 @@ struct State {
 }
 
 impl State {
+    fn seen(&self) -> Seen {
+        let pieces = self.download.as_ref().map(Download::progress);
+        Seen { best: self.headers.best(), pieces, rests_until: self.rests_until }
+    }
+
     /// The store did not take something: nothing more is fetched for a while, or it would only be fetched again.
     fn note(&mut self, error: &StoreError, now: Duration) {
         tracing::warn!(%error, rest_s = REST.as_secs(), "what peers send to begin with cannot be kept now; trying again later");
@@ -200,6 +260,7 @@ impl Bootstrap {
                     data_dir,
                     options,
                     phase: watch::Sender::new(Phase::Headers),
+                    seen: Mutex::new(state.seen()),
                     state: Mutex::new(state),
                 }))))
             })
@@ -222,50 +283,51 @@ impl Bootstrap {
     #[must_use]
     pub fn rests(&self) -> bool {
         let now = self.0.elapsed();
-        self.0.lock().rests_until.is_some_and(|until| now < until)
+        self.0.seen().rests_until.is_some_and(|until| now < until)
     }
 
     /// The last header of the heaviest branch that was checked.
     #[must_use]
     pub fn best_header(&self) -> HeaderContext {
-        self.0.lock().headers.best()
+        self.0.seen().best
     }
 
     /// Pieces of the checkpoint that are here, and how many there are.
     #[must_use]
     pub fn pieces(&self) -> Option<(u64, u64)> {
-        self.0.lock().download.as_ref().map(Download::progress)
+        self.0.seen().pieces
     }
 
-    /// Where to ask a session for headers from.
+    /// Where to ask a session for headers from. `there` are all sessions that are there: branches of others are forgotten.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn locator(&self, session: SessionId) -> Result<Asked, StoreError> {
+    pub async fn locator(&self, session: SessionId, there: BTreeSet<SessionId>) -> Result<Asked, StoreError> {
         self.run(move |inner| {
             let mut state = inner.lock();
             if state.headers.are_gone() && *inner.phase.borrow() != Phase::Blocks {
                 inner.resume_headers(&mut state)?;
             }
-            state.headers.locator(session).inspect_err(|error| state.note(error, inner.elapsed()))
+            state.headers.locator(session, &there).inspect_err(|error| state.note(error, inner.elapsed()))
         })
         .await
     }
 
-    /// Takes headers that a session sent in answer to a locator; true if that leads any further.
+    /// Takes headers that a session sent in answer to a locator. If that leads any further: the work that its branch shows
+    /// now.
     ///
     /// # Errors
     /// Why a header is not taken; those before it are.
     pub async fn take_headers(
         &self,
-        session: SessionId,
+        asker: Asker,
         asked: Asked,
         headers: Vec<Header>,
-    ) -> Result<bool, HeaderRejection> {
+    ) -> Result<Option<Work>, HeaderRejection> {
         self.run(move |inner| {
             let (params, now) = (inner.chain.params().clone(), inner.chain.shared.env.clock().now());
             let mut state = inner.lock();
-            let moved = state.headers.take(&params, now, session, &asked, &headers).inspect_err(|error| {
+            let moved = state.headers.take(&params, now, asker, &asked, &headers).inspect_err(|error| {
                 if let HeaderRejection::Chain(ChainError::Store(error)) = error {
                     state.note(error, inner.elapsed());
                 }
@@ -277,7 +339,7 @@ impl Bootstrap {
                 );
                 *download = None;
             }
-            Ok(moved)
+            Ok(moved.then(|| headers.tip_of(asker.session).total_work()))
         })
         .await
     }
@@ -336,8 +398,12 @@ impl Inner {
         self.chain.shared.env.clock().elapsed()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Held<'_> {
+        Held { state: self.state.lock().unwrap_or_else(PoisonError::into_inner), seen: &self.seen }
+    }
+
+    fn seen(&self) -> Seen {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All that the store needs, out of what was fetched; none if it is no longer wanted.
@@ -345,11 +411,13 @@ impl Inner {
         let mut state = self.lock();
         let State { headers, download, .. } = &mut *state;
         let Some(current) = download else { return Ok(None) };
-        if !headers.holds(&current.offer)? {
+        // The branch may be another one by now, and it may be shorter.
+        let is_deep = current.offer.height.get().saturating_add(self.options.depth) <= headers.best().height().get();
+        if !is_deep || !headers.holds(&current.offer)? {
             *download = None;
             return Ok(None);
         }
-        let headers = headers.take_up_to(current.offer.height)?;
+        let headers = headers.lend_up_to(current.offer.height)?;
         Ok(headers.map(|headers| current.beginning(headers)))
     }
 
@@ -358,6 +426,11 @@ impl Inner {
         state.headers = resumed.inspect_err(|error| state.note(error, self.elapsed()))?;
         Ok(())
     }
+}
+
+/// The file with headers of a branch that may turn out to be heavier.
+fn challenger_path(data_dir: &Path, slot: usize) -> PathBuf {
+    data_dir.join(format!("headers.challenger-{slot}"))
 }
 
 /// The file of headers that an earlier run left, under whichever name.
@@ -377,8 +450,8 @@ fn left_headers(chain: &Chain, disk: &Arc<dyn Disk>, data_dir: &Path) -> Result<
 pub fn forget_headers(chain: &Chain, data_dir: &Path) -> Result<(), StoreError> {
     let disk = chain.shared.env.disk();
     let settled = chain.base().is_none().then_some(BASE_HEADERS);
-    for name in [FETCHED_HEADERS, CHALLENGER].into_iter().chain(settled) {
-        let path = data_dir.join(name);
+    let named = [FETCHED_HEADERS].into_iter().chain(settled).map(|name| data_dir.join(name));
+    for path in named.chain((0..MAX_BRANCHES).map(|slot| challenger_path(data_dir, slot))) {
         if disk.exists(&path).map_err(StoreError::io("looking for a file of headers", &path))? {
             disk.remove(&path).map_err(StoreError::io("removing a file of headers", &path))?;
         }

@@ -1,11 +1,12 @@
 //! What becomes of headers and checkpoints that peers send, over a clock that is moved by hand and a disk that fails.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use farthing::Work;
 
 use super::{
-    Begun, Bootstrap, BootstrapOptions, Choice, HeaderRejection, Missing, Phase, REST, Refusal, forget_headers,
+    Asker, Begun, Bootstrap, BootstrapOptions, Choice, HeaderRejection, Missing, Phase, REST, Refusal,
+    forget_headers,
 };
 use crate::{
     chain::{self, Chain, SessionId},
@@ -21,6 +22,10 @@ use crate::{
 const DATA: &str = "/data";
 const DEPTH: u64 = 8;
 const ONE: SessionId = SessionId::new(1);
+
+fn one() -> (Asker, BTreeSet<SessionId>) {
+    (Asker { session: ONE, is_chosen: true }, BTreeSet::from([ONE]))
+}
 
 /// A chain on a disk in memory that is to begin with a checkpoint.
 struct Node {
@@ -60,8 +65,9 @@ impl Node {
     }
 
     async fn take_headers(&self, source: &TestSource) {
-        let asked = self.bootstrap.locator(ONE).await.unwrap();
-        let _ = self.bootstrap.take_headers(ONE, asked, source.headers.clone()).await.unwrap();
+        let (asker, there) = one();
+        let asked = self.bootstrap.locator(ONE, there).await.unwrap();
+        let _ = self.bootstrap.take_headers(asker, asked, source.headers.clone()).await.unwrap();
         assert_eq!(self.bootstrap.best_header(), source.tip());
         self.bootstrap.headers_are_here();
     }
@@ -218,6 +224,41 @@ async fn a_checkpoint_that_is_dripped_is_left_for_another_but_not_that_one_for_t
     node.stop().await;
 }
 
+#[tokio::test]
+async fn a_refuted_checkpoint_costs_no_headers() {
+    let disk = MemDisk::new();
+    let node = Node::start(&disk).await;
+    let source = TestSource::grow(20, 1);
+    node.take_headers(&source).await;
+    for (height, accounts) in [(1, 1), (5, 1_500)] {
+        let lie = source.checkpoint_of(height, &made_up_accounts(accounts));
+        node.take(&lie).await;
+        let refuted = node.bootstrap.begin().await;
+        assert!(matches!(refuted, Ok(Begun::Refuted(..))), "{refuted:?}");
+        assert_eq!((node.bootstrap.phase(), node.bootstrap.best_header()), (Phase::Headers, source.tip()));
+        assert_eq!(Disk::open_read(&disk, Path::new("/data/headers.part")).unwrap().len().unwrap(), 20 * 134);
+        node.bootstrap.headers_are_here();
+    }
+    node.take(&source.checkpoint(10)).await;
+    assert!(matches!(node.bootstrap.begin().await, Ok(Begun::Yes)));
+    assert_eq!(Disk::open_read(&disk, &Path::new(DATA).join(BASE_HEADERS)).unwrap().len().unwrap(), 10 * 134);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_whoever_reads_headers_only_to_see_how_far_they_are() {
+    let node = Node::start(&MemDisk::new()).await;
+    let source = TestSource::grow(20, 1);
+    node.take_headers(&source).await;
+    let held = node.bootstrap.0.lock();
+    let (said, seen) = std::sync::mpsc::channel();
+    let bootstrap = node.bootstrap.clone();
+    std::thread::spawn(move || said.send((bootstrap.best_header(), bootstrap.pieces(), bootstrap.rests())));
+    assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok((source.tip(), None, false)));
+    drop(held);
+    node.stop().await;
+}
+
 /// Whether a file of pieces lies on the disk.
 fn has_spool(disk: &MemDisk) -> bool {
     Disk::exists(disk, Path::new("/data/checkpoints/snap.download.generating")).unwrap()
@@ -287,8 +328,9 @@ async fn headers_leave_the_reserve_of_the_disk_free_and_go_on_when_there_is_room
     let node = Node::with(&disk, options).await;
     let source = TestSource::grow(20, 1);
     disk.set_capacity(disk.used() + reserve_bytes + 5 * 134);
-    let asked = node.bootstrap.locator(ONE).await.unwrap();
-    let refused = node.bootstrap.take_headers(ONE, asked, source.headers.clone()).await.unwrap_err();
+    let (asker, there) = one();
+    let asked = node.bootstrap.locator(ONE, there).await.unwrap();
+    let refused = node.bootstrap.take_headers(asker, asked, source.headers.clone()).await.unwrap_err();
     assert!(matches!(&refused, HeaderRejection::Chain(error) if !error.is_fatal()), "{refused}");
     assert!(node.bootstrap.rests());
     node.clock.advance(REST);
@@ -301,7 +343,8 @@ async fn headers_leave_the_reserve_of_the_disk_free_and_go_on_when_there_is_room
 async fn headers_that_are_not_to_be_gone_on_with_do_not_stay_for_ever() {
     let disk = MemDisk::new();
     let node = Node::start(&disk).await;
-    let left = ["headers.part", "headers.challenger", BASE_HEADERS].map(|name| Path::new(DATA).join(name));
+    let left = ["headers.part", "headers.challenger-0", "headers.challenger-9", BASE_HEADERS]
+        .map(|name| Path::new(DATA).join(name));
     for path in &left {
         if !Disk::exists(&disk, path).unwrap() {
             Disk::create(&disk, path).unwrap();

@@ -156,6 +156,18 @@ impl HeaderFile {
         Ok(())
     }
 
+    /// The same file up to a height; none if it ends below. What is above stays in it until the store settles on what is
+    /// below.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn up_to(&self, height: Height) -> Result<Option<Self>, StoreError> {
+        let Some(tip) = self.at(height)? else { return Ok(None) };
+        let (disk, file) = (Arc::clone(&self.disk), Arc::clone(&self.file));
+        let (path, parent, reserve_bytes) = (self.path.clone(), self.parent, self.reserve_bytes);
+        Ok(Some(Self { disk, file, path, parent, tip, reserve_bytes }))
+    }
+
     /// Forgets what is above a height.
     ///
     /// # Errors
@@ -181,7 +193,8 @@ impl HeaderFile {
         let Some(mut last) = self.at(height)? else { return Ok(()) };
         while last.height() < self.tip.height() {
             let mut contexts = Vec::new();
-            let records = self.read(last.height().next(), STEP)?;
+            let left = self.tip.height().distance_from(last.height());
+            let records = self.read(last.height().next(), STEP.min(left))?;
             if records.is_empty() {
                 let reason = format!("its header at height {} cannot be read", last.height().next());
                 return Err(StoreError::BaseLost { path: self.path.clone(), reason });
@@ -201,11 +214,12 @@ impl HeaderFile {
         Ok(())
     }
 
-    /// Makes it durable under another name in the same directory.
+    /// Makes it durable under another name in the same directory, and cuts what is above its tip.
     ///
     /// # Errors
     /// When a sync fails.
     pub(super) fn settle_as(self, path: &Path) -> Result<Self, StoreError> {
+        self.set_len()?;
         self.file.sync_data().map_err(StoreError::unknown("syncing a file of headers", &self.path))?;
         self.disk.rename(&self.path, path).map_err(StoreError::io("naming a file of headers", path))?;
         if let Some(directory) = path.parent() {
