@@ -28,7 +28,7 @@ mod tests;
 
 pub use actor::{Settings, start};
 pub use bootstrap::{
-    Asked, Asker, Begun, Bootstrap, BootstrapOptions, Choice, Missing, Phase, Refusal, forget_headers,
+    Asked, Asker, Begun, Bootstrap, BootstrapOptions, Choice, Missing, Offers, Phase, Refusal, forget_headers,
 };
 pub use entries::{AccountEntry, EntryCause, EntryCursor};
 pub use events::{Accepted, ChainBlock, Lagged, Origin, SessionId, TipChange, TipChanges};

@@ -25,12 +25,12 @@ use super::{
     sync::{Outcome, SyncError},
 };
 use crate::chain::{
-    Asker, Begun, Bootstrap, CheckpointOffer, Choice, HeaderRejection, Missing, Phase, Refusal, SessionId,
+    Asker, Begun, Bootstrap, CheckpointOffer, Choice, HeaderRejection, Missing, Offers, Phase, Refusal, SessionId,
 };
 
 /// How long one session is asked before the others have their turn.
 const TURN: Duration = Duration::from_secs(20);
-/// And how long if it has not sent by then what it was asked for last.
+/// And how long if it has not sent by then what it was asked for last, and nobody else has that.
 const LONGEST_TURN: Duration = Duration::from_secs(120);
 /// How soon something that may be right a little later is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -65,12 +65,27 @@ impl Beginning {
         self.bootstrap.phase() != Phase::Blocks
     }
 
-    /// What the other sessions that are there offer.
-    fn offered_by_others(&self, inner: &Inner, session: &Session) -> Vec<CheckpointOffer> {
-        let there: BTreeSet<_> = lock(&inner.state).sessions.all().map(|session| session.id).collect();
-        let mut offers = lock(&self.offers);
-        offers.retain(|id, _| there.contains(id));
-        offers.iter().filter(|(id, _)| **id != session.id).flat_map(|(_, offers)| offers.clone()).collect()
+    /// What a session offers, beside what the others offer that are there.
+    fn offers_of(&self, inner: &Inner, session: &Session, own: Vec<CheckpointOffer>) -> Offers {
+        let there: BTreeMap<_, _> = lock(&inner.state).sessions.all().map(|one| (one.id, is_chosen(one))).collect();
+        let mut known = lock(&self.offers);
+        known.insert(session.id, own.clone());
+        known.retain(|id, _| there.contains_key(id));
+        let mut offers = Offers { own, is_chosen: is_chosen(session), ..Offers::default() };
+        for (id, offered) in known.iter().filter(|(id, _)| **id != session.id) {
+            let is_chosen = there.get(id).copied().unwrap_or_default();
+            let of_its_kind = if is_chosen { &mut offers.chosen } else { &mut offers.strangers };
+            of_its_kind.extend(offered.iter().cloned());
+        }
+        offers
+    }
+
+    /// Whether a session that has no checkpoint may say so for all: no stranger, while a peer of this node's choice is there,
+    /// nor anybody before all of those were asked.
+    fn speaks_for_all(&self, inner: &Inner, session: &Session) -> bool {
+        let chosen: Vec<_> = lock(&inner.state).sessions.all().filter(|one| is_chosen(one)).map(|one| one.id).collect();
+        let offers = lock(&self.offers);
+        (is_chosen(session) || chosen.is_empty()) && chosen.iter().all(|id| offers.contains_key(id))
     }
 }
 
@@ -290,21 +305,29 @@ async fn fetch_checkpoint(
     inner: &Arc<Inner>,
     session: &Arc<Session>,
     beginning: &Beginning,
-    turn: Turn,
+    mut turn: Turn,
     stalls: &mut u32,
 ) -> Result<Outcome, SyncError> {
     let bootstrap = &beginning.bootstrap;
-    let offered = if session.who.checkpoints { session.remote.checkpoints().await? } else { Vec::new() };
-    lock(&beginning.offers).insert(session.id, offered.clone());
-    let (others, began) = (beginning.offered_by_others(inner, session), inner.elapsed());
-    let offer = match bootstrap.choose(offered, others).await.map_err(stopping)? {
+    let offered =
+        if session.who.checkpoints { turn.while_waiting(session.remote.checkpoints()).await? } else { Vec::new() };
+    let (offers, began) = (beginning.offers_of(inner, session, offered), inner.elapsed());
+    let others = offers.rivals();
+    // The turn may have been with others meanwhile, and they may have come to the end.
+    if bootstrap.phase() != Phase::Checkpoint {
+        return Ok(Outcome::Later);
+    }
+    let offer = match bootstrap.choose(offers).await.map_err(stopping)? {
         Choice::Fetch(offer) => offer,
         Choice::WithOthers => return Ok(Outcome::Later),
         Choice::Nothing => {
-            bootstrap.none_will_do();
+            if !is_held_up(inner, beginning) && beginning.speaks_for_all(inner, session) {
+                bootstrap.none_will_do();
+            }
             return Ok(Outcome::Later);
         }
     };
+    let longest = if others.contains(&(offer.block, offer.digest)) { TURN } else { LONGEST_TURN };
     loop {
         let missing = bootstrap.missing(&offer);
         // A chain that begins cannot leave its beginning: whoever claims more work is heard before it does.
@@ -335,7 +358,7 @@ async fn fetch_checkpoint(
                         return Ok(Outcome::Later);
                     }
                     *stalls = 0;
-                    if is_over(inner, began, LONGEST_TURN) {
+                    if is_over(inner, began, longest) {
                         return Ok(Outcome::Progress);
                     }
                 }
@@ -395,6 +418,6 @@ fn judge(taken: Result<(), Refusal>) -> Result<bool, SyncError> {
     match taken {
         Ok(()) => Ok(true),
         Err(Refusal::Fault(fault)) => Err(Misdeed::FalseCheckpoint(fault.to_string()).into()),
-        Err(Refusal::Outdated | Refusal::Store(_)) => Ok(false),
+        Err(Refusal::Outdated | Refusal::NoRoom(_) | Refusal::Store(_)) => Ok(false),
     }
 }

@@ -73,12 +73,12 @@ impl Download {
         let layout = Layout::new(params, offer.height, offer.accounts)?;
         check_manifest(&offer.block, &layout, &offer.digest, &hashes)?;
         // What it says of its bytes may be a lie, what it says of its accounts is held against its pieces. They stand on
-        // the disk twice before the chain has begun, and the keys once more.
-        let needed = offer.bytes.max(offer.accounts.saturating_mul(ACCOUNT_BYTES)).saturating_mul(2);
+        // the disk twice before the chain has begun.
+        let needed = offer.accounts.saturating_mul(ACCOUNT_BYTES).saturating_mul(2);
         let free = disk.free_space(directory).map_err(StoreError::io("asking for free space", directory))?;
         let free = free.saturating_sub(reserve_bytes);
         if free < needed {
-            return Err(StoreError::DiskFull { path: directory.to_owned(), needed, free }.into());
+            return Err(Refusal::NoRoom(StoreError::DiskFull { path: directory.to_owned(), needed, free }));
         }
         let spool = Arc::new(Spool::create(disk, directory, reserve_bytes)?);
         tracing::info!(
@@ -167,5 +167,23 @@ impl Remembered {
             self.0.pop_front();
         }
         self.0.push_back((offer.block, offer.digest));
+    }
+}
+
+/// Checkpoints for which there was no room, and until when they are not tried again.
+#[derive(Debug, Default)]
+pub(super) struct Resting(VecDeque<(BlockId, Hash, Duration)>);
+
+impl Resting {
+    pub(super) fn has(&self, offer: &Offer, now: Duration) -> bool {
+        self.0.iter().any(|(block, digest, until)| *block == offer.block && *digest == offer.digest && now < *until)
+    }
+
+    /// They come in the order in which they end.
+    pub(super) fn put(&mut self, offer: &Offer, until: Duration) {
+        if self.0.len() >= MAX_REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back((offer.block, offer.digest, until));
     }
 }

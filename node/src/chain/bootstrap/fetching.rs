@@ -1,59 +1,111 @@
 //! The checkpoint itself: which one, what of it is missing, and what peers sent of it.
 
-use farthing::{Hash, checkpoint::CheckpointFault};
+use std::{collections::BTreeSet, time::Duration};
+
+use farthing::{BlockId, Hash, checkpoint::CheckpointFault};
 
 use super::{
-    super::SessionId, Begun, Bootstrap, Choice, MOST_DOUBLINGS, Missing, PATIENCE, Phase, Refusal, State,
+    super::SessionId, Begun, Bootstrap, Choice, MOST_DOUBLINGS, Missing, PATIENCE, Phase, REST, Refusal, State,
     download::Download,
 };
 use crate::store::{BeginError, StoreError, checkpoint::Offer};
 
-impl Bootstrap {
-    /// Chooses what to fetch of what a session offers. `others` is what the other sessions that are there offer.
-    ///
-    /// # Errors
-    /// When headers cannot be read.
-    pub async fn choose(&self, offered: Vec<Offer>, others: Vec<Offer>) -> Result<Choice, StoreError> {
-        self.run(move |inner| {
-            let mut state = inner.lock();
-            let State { headers, download, refuted, avoided, dropped, waits, .. } = &mut *state;
-            let highest = headers.best().height().get().saturating_sub(inner.options.depth);
-            // The highest, but one that was slow or did not fit only if there is no other.
-            let (mut best, mut in_need): (Option<&Offer>, Option<&Offer>) = (None, None);
-            for offer in &offered {
-                let of_its_kind = if avoided.has(offer) { &mut in_need } else { &mut best };
-                let suits = (1..=highest).contains(&offer.height.get())
-                    && !refuted.has(offer)
-                    && headers.holds(offer)?
-                    && of_its_kind.is_none_or(|best| best.height < offer.height);
-                if suits {
+/// What sessions offer.
+#[derive(Debug, Default)]
+pub struct Offers {
+    /// The session that is asked.
+    pub own: Vec<Offer>,
+    /// Whether this node chose that one.
+    pub is_chosen: bool,
+    /// The others of this node's choice that are there.
+    pub chosen: Vec<Offer>,
+    /// All others that are there.
+    pub strangers: Vec<Offer>,
+}
+
+impl Offers {
+    /// What may be asked of others in the place of this session: strangers are not, where it is of this node's choice.
+    #[must_use]
+    pub fn rivals(&self) -> BTreeSet<(BlockId, Hash)> {
+        let strangers = self.strangers.iter().filter(|_| !self.is_chosen);
+        self.chosen.iter().chain(strangers).map(|offer| (offer.block, offer.digest)).collect()
+    }
+}
+
+/// Whether a checkpoint is among those that are offered, whatever is said of its bytes: its digest does not cover that.
+fn has(offers: &[Offer], wanted: &Offer) -> bool {
+    offers.iter().any(|offer| offer.block == wanted.block && offer.digest == wanted.digest)
+}
+
+impl State {
+    /// The highest that will do, one that was slow or did not fit only if there is no other; and whether there is one for
+    /// which there was no room just now.
+    fn best_of(&self, offers: &[Offer], depth: u64, now: Duration) -> Result<(Option<Offer>, bool), StoreError> {
+        let highest = self.headers.best().height().get().saturating_sub(depth);
+        let (mut best, mut in_need, mut rests): (Option<&Offer>, Option<&Offer>, bool) = (None, None, false);
+        for offer in offers {
+            let is_fit =
+                (1..=highest).contains(&offer.height.get()) && !self.refuted.has(offer) && self.headers.holds(offer)?;
+            if is_fit && self.resting.has(offer, now) {
+                rests = true;
+            } else if is_fit {
+                let of_its_kind = if self.avoided.has(offer) { &mut in_need } else { &mut best };
+                if of_its_kind.is_none_or(|best| best.height < offer.height) {
                     *of_its_kind = Some(offer);
                 }
             }
+        }
+        Ok((best.or(in_need).cloned(), rests))
+    }
+}
+
+impl Bootstrap {
+    /// Chooses what to fetch of what a session offers: the highest that will do, but one that was slow or did not fit only if
+    /// there is no other. What is being fetched goes on while somebody has it. Two things end that: it comes slowly, and this
+    /// session has another; or only strangers have it, and this node chose this one. While a peer of its choice has it no
+    /// stranger is asked.
+    ///
+    /// # Errors
+    /// When headers cannot be read.
+    pub async fn choose(&self, offers: Offers) -> Result<Choice, StoreError> {
+        self.run(move |inner| {
+            let (mut state, now) = (inner.lock(), inner.elapsed());
+            let (best, rests) = state.best_of(&offers.own, inner.options.depth, now)?;
+            let State { download, avoided, dropped, waits, .. } = &mut *state;
             if let Some(current) = download {
                 waits.checkpoint = None;
                 let offer = current.offer.clone();
-                if offered.contains(&offer) || current.missing() == Missing::Nothing {
+                let (own, chosen) = (has(&offers.own, &offer), has(&offers.chosen, &offer));
+                let yields = chosen && !offers.is_chosen;
+                if current.missing() == Missing::Nothing || (own && !yields) {
                     return Ok(Choice::Fetch(offer));
                 }
-                if others.contains(&offer) {
-                    let times = 1 << (*dropped).min(MOST_DOUBLINGS);
-                    let Some(best) = best.filter(|_| current.is_slow(inner.elapsed(), times)) else {
+                if chosen || own || has(&offers.strangers, &offer) {
+                    let Some(best) = best.filter(|_| !yields) else { return Ok(Choice::WithOthers) };
+                    if offers.is_chosen && !chosen {
+                        tracing::info!(height = %offer.height, "only strangers have the checkpoint; fetching one of a peer that was dialled");
+                    } else if current.is_slow(now, 1 << (*dropped).min(MOST_DOUBLINGS)) {
+                        tracing::info!(height = %offer.height, "a checkpoint comes slowly; fetching another");
+                        avoided.put(&offer);
+                        *dropped = dropped.saturating_add(1);
+                    } else {
                         return Ok(Choice::WithOthers);
-                    };
-                    tracing::info!(height = %offer.height, "a checkpoint comes slowly; fetching another");
-                    avoided.put(&offer);
-                    *dropped = dropped.saturating_add(1);
+                    }
                     *download = None;
-                    return Ok(Choice::Fetch(best.clone()));
+                    return Ok(Choice::Fetch(best));
                 }
                 tracing::info!(height = %offer.height, "nobody has the checkpoint any more; looking for another");
                 *download = None;
             }
-            Ok(best.or(in_need).map_or(Choice::Nothing, |best| {
-                waits.checkpoint = None;
-                Choice::Fetch(best.clone())
-            }))
+            Ok(match best {
+                Some(best) => {
+                    waits.checkpoint = None;
+                    Choice::Fetch(best)
+                }
+                // There will be room for it, or there will not: not that nobody has one.
+                None if rests => Choice::WithOthers,
+                None => Choice::Nothing,
+            })
         })
         .await
     }
@@ -96,9 +148,18 @@ impl Bootstrap {
             state.download = None;
             let (disk, reserve, now) = (&inner.disk, inner.options.reserve_bytes, inner.elapsed());
             let begun = Download::begin(disk, &directory, params, offer.clone(), hashes, reserve, now);
-            if let Err(Refusal::Store(error)) = &begun {
-                state.avoided.put(&offer);
-                state.note(error, now);
+            match &begun {
+                // How large it is was only said: that puts this one aside, and keeps no other from being fetched.
+                Err(Refusal::NoRoom(error)) => {
+                    tracing::warn!(%error, rest_s = REST.as_secs(), "no room for a checkpoint; trying it again later");
+                    state.avoided.put(&offer);
+                    state.resting.put(&offer, now + REST);
+                }
+                Err(Refusal::Store(error)) => {
+                    state.avoided.put(&offer);
+                    state.note(error, now);
+                }
+                _ => {}
             }
             state.download = Some(begun?);
             Ok(())

@@ -11,8 +11,13 @@
 //! that this node dialled and that claims more is waited for as long as it shows more.
 //!
 //! **What strangers without work can cost**: time, within bounds. Each has its turn of 20 s, or 2 s if it is mute, among the others;
-//! by what they claim they hold the node up for half of the time; by branches, for nobody but each other. A false checkpoint costs its address a ban and the
-//! node no header.
+//! by what they claim they hold the node up for half of the time; by branches, for nobody but each other. While a peer
+//! that this node dialled has a checkpoint no stranger is asked for one, so that what strangers offer, made up, slow or huge, delays
+//! it by one turn of 120 s; a false one costs its address a ban and the node no header. Where *only* strangers have one, a slow one
+//! is left for another after 20 s, then 40 s and so on, and how long that takes there depends on how many they are.
+//!
+//! **Falling back** to executing all blocks is always safe, so that it is done as soon as nobody of this node's choice has what
+//! will do; but strangers do not decide it while one of these is there.
 
 mod download;
 mod fetching;
@@ -33,10 +38,11 @@ use farthing_consensus::HeaderContext;
 use tokio::sync::watch;
 
 pub use download::Missing;
+pub use fetching::Offers;
 pub use headers::Asked;
 
 use self::{
-    download::{Download, Remembered},
+    download::{Download, Remembered, Resting},
     headers::{Headers, MAX_BRANCHES},
 };
 use super::{Chain, ChainError, HeaderRejection, SessionId};
@@ -87,6 +93,9 @@ pub enum Refusal {
     /// What was being fetched is no longer wanted. Nobody's fault.
     #[error("the checkpoint is no longer wanted")]
     Outdated,
+    /// There is no room for as much as it is said to be.
+    #[error("no room for the checkpoint: {0}")]
+    NoRoom(StoreError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -182,6 +191,8 @@ struct State {
     refuted: Remembered,
     /// Those that came slowly or did not fit on the disk.
     avoided: Remembered,
+    /// Those that did not fit, for a while.
+    resting: Resting,
     /// How often one was dropped because it came slowly.
     dropped: u32,
     waits: Waits,
@@ -250,6 +261,7 @@ impl Bootstrap {
                     download: None,
                     refuted: Remembered::default(),
                     avoided: Remembered::default(),
+                    resting: Resting::default(),
                     dropped: 0,
                     waits: Waits::default(),
                     rests_until: None,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 use farthing::Work;
 
 use super::{
-    Asker, Begun, Bootstrap, BootstrapOptions, Choice, HeaderRejection, Missing, Phase, REST, Refusal,
+    Asker, Begun, Bootstrap, BootstrapOptions, Choice, HeaderRejection, Missing, Offers, Phase, REST, Refusal,
     forget_headers,
 };
 use crate::{
@@ -72,9 +72,21 @@ impl Node {
         self.bootstrap.headers_are_here();
     }
 
+    /// What strangers offer.
     async fn choose(&self, offered: &[&TestCheckpoint], others: &[&TestCheckpoint]) -> Choice {
+        self.choose_of(false, offered, &[], others).await
+    }
+
+    async fn choose_of(
+        &self,
+        is_chosen: bool,
+        own: &[&TestCheckpoint],
+        chosen: &[&TestCheckpoint],
+        strangers: &[&TestCheckpoint],
+    ) -> Choice {
         let offers = |of: &[&TestCheckpoint]| of.iter().map(|one| one.offer.clone()).collect();
-        self.bootstrap.choose(offers(offered), offers(others)).await.unwrap()
+        let offers = Offers { own: offers(own), is_chosen, chosen: offers(chosen), strangers: offers(strangers) };
+        self.bootstrap.choose(offers).await.unwrap()
     }
 
     /// Takes all of a checkpoint.
@@ -208,10 +220,9 @@ async fn a_checkpoint_that_is_dripped_is_left_for_another_but_not_that_one_for_t
     assert_eq!(node.choose(&[], &[&dripped]).await, Choice::WithOthers, "there is no other");
     assert_eq!(node.choose(&[&other], &[&dripped]).await, Choice::Fetch(other.offer.clone()));
     node.bootstrap.take_hashes(other.offer.clone(), other.hashes.clone()).await.unwrap();
-    node.clock.advance(Duration::from_secs(3_600));
-    assert_eq!(node.choose(&[&dripped], &[&other]).await, Choice::WithOthers);
     // A third one has its time too, and twice as much of it.
     let third = source.checkpoint_of(10, &made_up_accounts(2_500));
+    node.clock.advance(Duration::from_secs(40));
     assert_eq!(node.choose(&[&third, &dripped], &[&other]).await, Choice::Fetch(third.offer.clone()));
     node.bootstrap.take_hashes(third.offer.clone(), third.hashes.clone()).await.unwrap();
     let fourth = source.checkpoint_of(9, &made_up_accounts(2_500));
@@ -221,6 +232,50 @@ async fn a_checkpoint_that_is_dripped_is_left_for_another_but_not_that_one_for_t
     assert_eq!(node.choose(&[&fourth], &[&third]).await, Choice::Fetch(fourth.offer.clone()));
     // Nothing but slow ones is left.
     assert_eq!(node.choose(&[&third, &other], &[]).await, Choice::Fetch(other.offer.clone()));
+    node.stop().await;
+}
+
+/// The true one was slow once, and what took its place gives nothing at all.
+#[tokio::test]
+async fn a_checkpoint_that_was_slow_is_taken_up_again_in_the_place_of_one_that_is_slow_now() {
+    let node = Node::start(&MemDisk::new()).await;
+    let source = TestSource::grow(24, 1);
+    node.take_headers(&source).await;
+    let [slow, mute] = [12, 11].map(|height| source.checkpoint_of(height, &made_up_accounts(2_500)));
+    assert_eq!(node.choose(&[&slow], &[]).await, Choice::Fetch(slow.offer.clone()));
+    node.bootstrap.take_hashes(slow.offer.clone(), slow.hashes.clone()).await.unwrap();
+    node.clock.advance(Duration::from_secs(20));
+    assert_eq!(node.choose(&[&mute], &[&slow]).await, Choice::Fetch(mute.offer.clone()));
+    node.bootstrap.take_hashes(mute.offer.clone(), mute.hashes.clone()).await.unwrap();
+    node.clock.advance(Duration::from_secs(39));
+    assert_eq!(node.choose(&[&slow], &[&mute]).await, Choice::WithOthers, "it has twice the time");
+    node.clock.advance(Duration::from_secs(1));
+    assert_eq!(node.choose(&[&slow], &[&mute]).await, Choice::Fetch(slow.offer.clone()));
+    node.stop().await;
+}
+
+/// Strangers, however many, neither keep the node from what the peers offer that it dialled, nor take their turns.
+#[tokio::test]
+async fn what_a_peer_of_the_nodes_choice_offers_goes_before_what_only_strangers_offer() {
+    let node = Node::start(&MemDisk::new()).await;
+    let source = TestSource::grow(24, 1);
+    node.take_headers(&source).await;
+    let [theirs, honest, made_up] = [12, 11, 10].map(|height| source.checkpoint_of(height, &made_up_accounts(2_500)));
+    assert_eq!(node.choose(&[&theirs], &[]).await, Choice::Fetch(theirs.offer.clone()));
+    node.bootstrap.take_hashes(theirs.offer.clone(), theirs.hashes.clone()).await.unwrap();
+    assert_eq!(node.choose_of(true, &[&honest], &[], &[&theirs]).await, Choice::Fetch(honest.offer.clone()), "at once");
+    node.bootstrap.take_hashes(honest.offer.clone(), honest.hashes.clone()).await.unwrap();
+    node.clock.advance(Duration::from_secs(3_600));
+    for stranger in [&made_up, &theirs, &honest] {
+        assert_eq!(node.choose_of(false, &[stranger], &[&honest], &[&theirs]).await, Choice::WithOthers);
+    }
+    assert_eq!(node.choose_of(true, &[&honest], &[], &[&made_up]).await, Choice::Fetch(honest.offer.clone()));
+    // Among the node's own a slow one gives way as ever.
+    let other = source.checkpoint_of(9, &made_up_accounts(2_500));
+    assert_eq!(node.choose_of(true, &[&other], &[&honest], &[]).await, Choice::Fetch(other.offer.clone()));
+    node.bootstrap.take_hashes(other.offer.clone(), other.hashes.clone()).await.unwrap();
+    // When the last of them has left, strangers are asked again.
+    assert_eq!(node.choose_of(false, &[&other], &[], &[]).await, Choice::Fetch(other.offer.clone()));
     node.stop().await;
 }
 
@@ -242,6 +297,24 @@ async fn a_refuted_checkpoint_costs_no_headers() {
     node.take(&source.checkpoint(10)).await;
     assert!(matches!(node.bootstrap.begin().await, Ok(Begun::Yes)));
     assert_eq!(Disk::open_read(&disk, &Path::new(DATA).join(BASE_HEADERS)).unwrap().len().unwrap(), 10 * 134);
+    node.stop().await;
+}
+
+/// What it says of its size is not covered by its digest.
+#[tokio::test]
+async fn a_size_that_is_only_claimed_puts_neither_the_node_to_rest_nor_a_checkpoint_aside() {
+    let disk = MemDisk::new();
+    let node = Node::start(&disk).await;
+    let source = TestSource::grow(24, 1);
+    node.take_headers(&source).await;
+    let honest = source.checkpoint(10);
+    let huge = crate::chain::CheckpointOffer { bytes: u64::MAX, ..honest.offer.clone() };
+    let chosen = node.bootstrap.choose(Offers { own: vec![huge.clone()], ..Offers::default() }).await.unwrap();
+    assert_eq!(chosen, Choice::Fetch(huge.clone()));
+    node.bootstrap.take_hashes(huge.clone(), honest.hashes.clone()).await.unwrap();
+    assert!(!node.bootstrap.rests());
+    // The same checkpoint, whatever each says of its size.
+    assert_eq!(node.choose(&[&honest], &[]).await, Choice::Fetch(huge));
     node.stop().await;
 }
 
@@ -277,10 +350,12 @@ async fn a_checkpoint_that_fills_the_disk_gives_its_room_back_and_smaller_ones_a
     let free = |bytes: u64| disk.set_capacity(disk.used() + bytes);
     free(100_000);
     let refused = node.bootstrap.take_hashes(understated.offer.clone(), understated.hashes.clone()).await;
-    assert!(matches!(refused, Err(Refusal::Store(StoreError::DiskFull { .. }))), "{refused:?}");
-    assert!(node.bootstrap.rests() && !has_spool(&disk));
+    assert!(matches!(refused, Err(Refusal::NoRoom(StoreError::DiskFull { .. }))), "{refused:?}");
+    assert!(!node.bootstrap.rests() && !has_spool(&disk), "others are fetched meanwhile");
+    assert_eq!(node.choose(&[&large, &small], &[]).await, Choice::Fetch(small.offer.clone()));
+    assert_eq!(node.choose(&[&large], &[]).await, Choice::WithOthers, "not yet");
     node.clock.advance(REST);
-    assert!(!node.bootstrap.rests());
+    assert_eq!(node.choose(&[&large], &[]).await, Choice::Fetch(large.offer.clone()));
     // And what somebody else takes the room of meanwhile.
     free(10_000_000);
     node.bootstrap.take_hashes(large.offer.clone(), large.hashes.clone()).await.unwrap();

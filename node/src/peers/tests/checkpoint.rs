@@ -59,6 +59,8 @@ struct Giver {
     asked: watch::Receiver<u64>,
     /// Pieces that it may give.
     may_give: watch::Sender<u64>,
+    /// How often it was asked for its checkpoints.
+    polls: watch::Receiver<u64>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -83,6 +85,7 @@ impl Giver {
         let peer = Hostile::meet(node, hello).await.unwrap();
         let (may_give, mut may) = watch::channel(pieces);
         let (count, asked) = watch::channel(0);
+        let (polled, polls) = watch::channel(0);
         let headers = source.headers.clone();
         #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
         let serving = tokio::spawn(async move {
@@ -98,6 +101,7 @@ impl Giver {
                         last(Item::Headers(headers_to_wire(&headers[from..]))).await;
                     }
                     want::Item::Checkpoints(_) => {
+                        polled.send_modify(|polls| *polls += 1);
                         last(Item::Checkpoints(checkpoints_to_wire(std::slice::from_ref(&checkpoint.offer)))).await;
                     }
                     want::Item::CheckpointHashes(_) => {
@@ -119,7 +123,14 @@ impl Giver {
                 }
             }
         });
-        Self { asked, may_give, serving }
+        Self { asked, may_give, polls, serving }
+    }
+
+    /// Waits until what it said so far was looked at, and what it says after that.
+    async fn is_polled(&mut self) {
+        let enough = *self.polls.borrow() + 3;
+        let polled = self.polls.wait_for(|polls| *polls >= enough);
+        tokio::time::timeout(super::PATIENCE, polled).await.unwrap().unwrap();
     }
 
     async fn is_asked_for_piece(&mut self, number: u64) {
@@ -179,6 +190,31 @@ async fn who_claims_more_work_is_heard_even_when_only_the_last_piece_of_a_checkp
     eventually("it begins", || node.chain.base().is_some()).await;
     assert_eq!(node.chain.base().unwrap().tip.id(), honest.checkpoint(20).offer.block);
     assert!(node.network.bans().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_search_for_a_checkpoint_does_not_end_while_somebody_with_more_work_is_to_be_heard() {
+    let (node, clock) = beginner(MemDisk::new()).await;
+    let source = TestSource::grow(12, 1);
+    // Not deep enough.
+    let mut first = Giver::dial(&node, 1, &source, source.checkpoint(11), 99).await;
+    eventually("its headers are here", || node.network.best_header_height() == Height::new(12)).await;
+    clock.advance(LONG);
+    eventually("it looks for a checkpoint", || phase(&node) == Phase::Checkpoint).await;
+    let claims = Hello { listen_port: Some(2), height: Height::new(9_000), work: Work::new(1 << 100), ..hello(2) };
+    let mut mute = Hostile::meet(&node, claims).await.unwrap();
+    let want = mute.want().await;
+    assert!(matches!(want.item, Some(want::Item::HeadersAfter(_))), "{want:?}");
+    first.is_polled().await;
+    clock.advance(Duration::from_secs(61));
+    first.is_polled().await;
+    assert_eq!(phase(&node), Phase::Checkpoint);
+    // Once it was asked three times it keeps the node no longer.
+    eventually("all blocks are executed", || {
+        clock.advance(Duration::from_secs(5));
+        phase(&node) == Phase::Blocks
+    })
+    .await;
 }
 
 /// A disk on which pieces of a checkpoint cannot be read until they may be.
