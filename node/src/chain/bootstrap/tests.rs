@@ -332,6 +332,21 @@ async fn nobody_waits_for_whoever_reads_headers_only_to_see_how_far_they_are() {
     node.stop().await;
 }
 
+#[tokio::test]
+async fn a_beginning_leaves_room_for_what_the_index_keeps_of_each_header() {
+    let disk = MemDisk::new();
+    let node = Node::start(&disk).await;
+    let source = TestSource::grow(40, 1);
+    node.take_headers(&source).await;
+    let checkpoint = source.checkpoint(30);
+    node.take(&checkpoint).await;
+    disk.set_capacity(disk.used() + 2 * checkpoint.offer.bytes + (1 << 20) + 10_000);
+    let failed = node.bootstrap.begin().await;
+    assert!(matches!(failed, Ok(Begun::Failed(StoreError::DiskFull { .. }))), "{failed:?}");
+    assert_eq!(node.bootstrap.best_header(), source.tip());
+    node.stop().await;
+}
+
 /// Whether a file of pieces lies on the disk.
 fn has_spool(disk: &MemDisk) -> bool {
     Disk::exists(disk, Path::new("/data/checkpoints/snap.download.generating")).unwrap()

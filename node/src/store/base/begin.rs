@@ -27,6 +27,10 @@ use crate::{
 /// What frames, coinbases and the header range add to keys and accounts, with much to spare.
 const ROOM_FOR_FRAMES: u64 = 1 << 20;
 
+/// What index and range keep of each header, with something to spare: an entry of some 150 bytes under its id, the id under
+/// its height, and two nodes of 72 bytes.
+const ROOM_FOR_HEADER: u64 = 700;
+
 /// Says of each of a piece's accounts where its key stands, if it has one.
 pub(in crate::store) type PlaceKeys<'a> =
     dyn FnMut(&[CheckpointAccount]) -> Result<Vec<Option<LogPlace>>, StoreError> + 'a;
@@ -179,12 +183,15 @@ impl DiskStore {
         Ok(view)
     }
 
-    /// Room for the keys in the log and for the checkpoint's file: both hold no more than the pieces do.
+    /// Room for the keys in the log and for the checkpoint's file, which hold no more than the pieces do, and for the headers in
+    /// index and range: once the record is durable there is no way back.
     fn require_room(&self, beginning: &Beginning) -> Result<(), StoreError> {
         let path = &self.data_dir;
         let free = self.disk.free_space(path).map_err(StoreError::io("asking for free space", path))?;
         let free = free.saturating_sub(self.reserve_bytes);
         let needed = beginning.pieces.size_bytes().saturating_mul(2).saturating_add(ROOM_FOR_FRAMES);
+        let headers = beginning.headers.tip().height().get().saturating_mul(ROOM_FOR_HEADER);
+        let needed = needed.saturating_add(headers);
         if free < needed { Err(StoreError::DiskFull { path: path.clone(), needed, free }) } else { Ok(()) }
     }
 
