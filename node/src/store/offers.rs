@@ -18,6 +18,9 @@ pub(super) struct Offers {
     good: Vec<Arc<Pieces>>,
     /// Damaged ones: not read again at every stranger's request, but only once their file was another meanwhile.
     bad: BTreeSet<CheckpointName>,
+    /// Those that the disk did not give: read again once there are others than were listed then.
+    unread: BTreeSet<CheckpointName>,
+    listed: BTreeSet<CheckpointName>,
 }
 
 impl DiskStore {
@@ -40,7 +43,13 @@ impl DiskStore {
             let mut offers = self.lock_offers();
             offers.good.retain(|pieces| listed.contains(&pieces.name()));
             offers.bad.retain(|name| listed.contains(name));
-            offers.good.iter().map(|pieces| pieces.name()).chain(offers.bad.iter().copied()).collect()
+            let listed = listed.iter().copied().collect();
+            if offers.listed != listed {
+                offers.listed = listed;
+                offers.unread.clear();
+            }
+            let bad = offers.bad.iter().chain(&offers.unread).copied();
+            offers.good.iter().map(|pieces| pieces.name()).chain(bad).collect()
         };
         for name in listed.into_iter().filter(|name| !known.contains(name)) {
             let prove = |height| self.prove_coinbase(height).ok().flatten();
@@ -95,10 +104,10 @@ impl DiskStore {
 }
 
 impl Offers {
-    /// A disk that does not answer may do so later; what it answered is read once.
+    /// A disk that does not answer may do so later, but a stranger's question is no reason to look; what it answered is
+    /// read once.
     fn note(&mut self, name: CheckpointName, defect: &Defect) {
-        if !matches!(defect, Defect::Io(_)) {
-            self.bad.insert(name);
-        }
+        let of_its_kind = if matches!(defect, Defect::Io(_)) { &mut self.unread } else { &mut self.bad };
+        of_its_kind.insert(name);
     }
 }

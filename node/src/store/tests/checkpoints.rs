@@ -217,3 +217,28 @@ fn a_checkpoint_that_was_found_damaged_is_not_read_again_until_its_file_was_gone
         disk.corrupt(&path, whole.len() as u64 / 2, 1).unwrap();
     }
 }
+
+#[test]
+fn a_checkpoint_that_the_disk_does_not_give_is_read_again_only_once_there_are_others() {
+    use crate::env::disk::{Fault, FaultError, FaultOp};
+    let blocks = chain(&dev(), &ChainView::genesis(&dev()), 4, 1);
+    let disk = MemDisk::new();
+    let in_place = env(&disk).with_compute(Compute::inline());
+    let (store, _) = DiskStore::open(dev(), &in_place, Path::new(DATA), eager(), &|_| {}).unwrap();
+    let mut place_of_key = None;
+    let (below, above) = blocks.split_at(3);
+    below.iter().for_each(|block| commit_and_offer(&store, block, &mut place_of_key));
+    let before = checkpoints(&disk);
+    assert_eq!(before.len(), 1);
+    disk.inject(Fault { op: FaultOp::Read, nth: 1, error: FaultError::Io, lasting: true });
+    store.prepare_offers().unwrap();
+    disk.clear_faults();
+    for _ in 0..3 {
+        store.prepare_offers().unwrap();
+        assert_eq!(store.offers(), []);
+    }
+    above.iter().for_each(|block| commit_and_offer(&store, block, &mut place_of_key));
+    assert_ne!(checkpoints(&disk), before);
+    store.prepare_offers().unwrap();
+    assert!(!store.offers().is_empty());
+}
