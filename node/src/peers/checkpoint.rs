@@ -309,6 +309,9 @@ async fn fetch_checkpoint(
     stalls: &mut u32,
 ) -> Result<Outcome, SyncError> {
     let bootstrap = &beginning.bootstrap;
+    if !is_chosen(session) && bootstrap.fetches_one_of(&beginning.offers_of(inner, session, Vec::new()).chosen) {
+        return Ok(Outcome::Later);
+    }
     let offered =
         if session.who.checkpoints { turn.while_waiting(session.remote.checkpoints()).await? } else { Vec::new() };
     let (offers, began) = (beginning.offers_of(inner, session, offered), inner.elapsed());

@@ -1,6 +1,7 @@
 //! How long an answer with headers or a body may take. Where nobody answers in time it is this node's own link that is
 //! slow: were it to part with every peer for that, it would never catch up. So it waits longer then, as Bitcoin Core does
 //! (`BLOCK_STALLING_TIMEOUT_MAX`). Where others do answer meanwhile, it is the peer that is mute, and nothing changes.
+//! Pieces of a checkpoint are asked of one session at a time: there each wait in vain counts.
 
 use std::{sync::Mutex, time::Duration};
 

@@ -110,6 +110,12 @@ impl Bootstrap {
         .await
     }
 
+    /// Whether one of these is being fetched.
+    #[must_use]
+    pub fn fetches_one_of(&self, offers: &[Offer]) -> bool {
+        self.0.lock().download.as_ref().is_some_and(|current| has(offers, &current.offer))
+    }
+
     /// A peer that was asked has no checkpoint that will do. Once nobody has had one for a while, all blocks are executed
     /// instead.
     pub fn none_will_do(&self) {

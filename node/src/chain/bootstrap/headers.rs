@@ -140,6 +140,7 @@ impl Headers {
 
     /// Nobody knows what the store has made of what was lent.
     pub(super) fn let_go(&mut self) {
+        self.challengers.drain(..).for_each(Challenger::remove);
         (self.main, self.lent) = (None, None);
     }
 

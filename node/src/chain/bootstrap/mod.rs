@@ -345,7 +345,7 @@ impl Bootstrap {
                 }
             })?;
             let State { headers, download, .. } = &mut *state;
-            if download.as_ref().is_some_and(|download| !headers.holds(&download.offer).unwrap_or(false)) {
+            if moved && download.as_ref().is_some_and(|download| !headers.holds(&download.offer).unwrap_or(false)) {
                 tracing::info!(
                     "the heaviest branch of headers does not hold the checkpoint any more; looking for another"
                 );
