@@ -83,9 +83,15 @@ impl Beginning {
     /// Whether a session that has no checkpoint may say so for all: no stranger, while a peer of this node's choice is there,
     /// nor anybody before all of those were asked.
     fn speaks_for_all(&self, inner: &Inner, session: &Session) -> bool {
+        let is_alone = || !lock(&inner.state).sessions.all().any(|one| is_chosen(one));
+        self.all_chosen_were_asked(inner) && (is_chosen(session) || is_alone())
+    }
+
+    /// Whether all peers of this node's choice that are there said what they have.
+    fn all_chosen_were_asked(&self, inner: &Inner) -> bool {
         let chosen: Vec<_> = lock(&inner.state).sessions.all().filter(|one| is_chosen(one)).map(|one| one.id).collect();
         let offers = lock(&self.offers);
-        (is_chosen(session) || chosen.is_empty()) && chosen.iter().all(|id| offers.contains_key(id))
+        chosen.iter().all(|id| offers.contains_key(id))
     }
 }
 
@@ -309,8 +315,11 @@ async fn fetch_checkpoint(
     stalls: &mut u32,
 ) -> Result<Outcome, SyncError> {
     let bootstrap = &beginning.bootstrap;
-    if !is_chosen(session) && bootstrap.fetches_one_of(&beginning.offers_of(inner, session, Vec::new()).chosen) {
-        return Ok(Outcome::Later);
+    if !is_chosen(session) {
+        let chosen = beginning.offers_of(inner, session, Vec::new()).chosen;
+        if !beginning.all_chosen_were_asked(inner) || bootstrap.will_do(chosen).await.map_err(stopping)? {
+            return Ok(Outcome::Later);
+        }
     }
     let offered =
         if session.who.checkpoints { turn.while_waiting(session.remote.checkpoints()).await? } else { Vec::new() };

@@ -62,8 +62,8 @@ impl State {
 impl Bootstrap {
     /// Chooses what to fetch of what a session offers: the highest that will do, but one that was slow or did not fit only if
     /// there is no other. What is being fetched goes on while somebody has it. Two things end that: it comes slowly, and this
-    /// session has another; or only strangers have it, and this node chose this one. While a peer of its choice has it no
-    /// stranger is asked.
+    /// session has another; or only strangers have it, and this node chose this one. While a peer of its choice has one that
+    /// will do no stranger is asked.
     ///
     /// # Errors
     /// When headers cannot be read.
@@ -71,12 +71,12 @@ impl Bootstrap {
         self.run(move |inner| {
             let (mut state, now) = (inner.lock(), inner.elapsed());
             let (best, rests) = state.best_of(&offers.own, inner.options.depth, now)?;
+            let yields = !offers.is_chosen && state.best_of(&offers.chosen, inner.options.depth, now)?.0.is_some();
             let State { download, avoided, dropped, waits, .. } = &mut *state;
             if let Some(current) = download {
                 waits.checkpoint = None;
                 let offer = current.offer.clone();
                 let (own, chosen) = (has(&offers.own, &offer), has(&offers.chosen, &offer));
-                let yields = chosen && !offers.is_chosen;
                 if current.missing() == Missing::Nothing || (own && !yields) {
                     return Ok(Choice::Fetch(offer));
                 }
@@ -98,6 +98,7 @@ impl Bootstrap {
                 *download = None;
             }
             Ok(match best {
+                _ if yields => Choice::WithOthers,
                 Some(best) => {
                     waits.checkpoint = None;
                     Choice::Fetch(best)
@@ -110,10 +111,16 @@ impl Bootstrap {
         .await
     }
 
-    /// Whether one of these is being fetched.
-    #[must_use]
-    pub fn fetches_one_of(&self, offers: &[Offer]) -> bool {
-        self.0.lock().download.as_ref().is_some_and(|current| has(offers, &current.offer))
+    /// Whether one of these will do.
+    ///
+    /// # Errors
+    /// When headers cannot be read.
+    pub async fn will_do(&self, offers: Vec<Offer>) -> Result<bool, StoreError> {
+        self.run(move |inner| {
+            let best = inner.lock().best_of(&offers, inner.options.depth, inner.elapsed())?;
+            Ok(best.0.is_some())
+        })
+        .await
     }
 
     /// A peer that was asked has no checkpoint that will do. Once nobody has had one for a while, all blocks are executed

@@ -274,6 +274,13 @@ async fn what_a_peer_of_the_nodes_choice_offers_goes_before_what_only_strangers_
     let other = source.checkpoint_of(9, &made_up_accounts(2_500));
     assert_eq!(node.choose_of(true, &[&other], &[&honest], &[]).await, Choice::Fetch(other.offer.clone()));
     node.bootstrap.take_hashes(other.offer.clone(), other.hashes.clone()).await.unwrap();
+    // Nor do strangers begin with anything while one of these has another that will do.
+    assert_eq!(node.choose_of(false, &[&theirs], &[&honest], &[]).await, Choice::WithOthers);
+    assert_eq!(node.bootstrap.missing(&theirs.offer), Missing::Hashes);
+    let offers = |of: &[&TestCheckpoint]| of.iter().map(|one| one.offer.clone()).collect::<Vec<_>>();
+    let too_high = source.checkpoint(20);
+    assert!(node.bootstrap.will_do(offers(&[&too_high, &honest])).await.unwrap());
+    assert!(!node.bootstrap.will_do(offers(&[&too_high])).await.unwrap());
     // When the last of them has left, strangers are asked again.
     assert_eq!(node.choose_of(false, &[&other], &[], &[]).await, Choice::Fetch(other.offer.clone()));
     node.stop().await;
