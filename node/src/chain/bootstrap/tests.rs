@@ -331,11 +331,14 @@ async fn nobody_waits_for_whoever_reads_headers_only_to_see_how_far_they_are() {
     let source = TestSource::grow(20, 1);
     node.take_headers(&source).await;
     let held = node.bootstrap.0.lock();
-    let (said, seen) = std::sync::mpsc::channel();
     let bootstrap = node.bootstrap.clone();
-    std::thread::spawn(move || said.send((bootstrap.best_header(), bootstrap.pieces(), bootstrap.rests())));
-    assert_eq!(seen.recv_timeout(Duration::from_secs(10)), Ok((source.tip(), None, false)));
-    drop(held);
+    let (said, seen) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || said.send((bootstrap.best_header(), bootstrap.pieces(), bootstrap.rests())));
+        let seen = seen.recv_timeout(Duration::from_secs(10));
+        drop(held);
+        assert_eq!(seen, Ok((source.tip(), None, false)));
+    });
     node.stop().await;
 }
 
