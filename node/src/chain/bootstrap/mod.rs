@@ -10,11 +10,12 @@
 //! that branch is the heaviest of all that were shown, for no session takes away what another one has brought, and one
 //! that this node dialled and that claims more is waited for as long as it shows more.
 //!
-//! **What strangers without work can cost**: time, within bounds. Each has its turn of 20 s, or 2 s if it is mute, among the others;
-//! by what they claim they hold the node up for half of the time; by branches, for nobody but each other. While a peer
-//! that this node dialled has a checkpoint that will do, or has not yet said what it has, no stranger is asked for one, so that what
-//! strangers offer, made up, slow or huge, delays nothing; a false one costs its address a ban and the node no header. Where *only* strangers have one, a slow one
-//! is left for another after 20 s, then 40 s and so on, and how long that takes there depends on how many they are.
+//! **What strangers without work can cost**: time. For headers each has its turn among the others, of 20 s, or of 2 s if it is
+//! mute; by what they claim they hold the node up for half of the time; by branches, for nobody but each other. While a
+//! peer that this node dialled has a checkpoint that will do, or has not yet said what it has, no stranger is asked for one, so
+//! that what strangers offer, made up, slow or huge, delays nothing; a false one costs its address a ban and the node no
+//! header. Where *only* strangers have one, a slow one is left for another after 20 s, then 40 s and so on, a mute one keeps
+//! its turn as long as an answer is waited for, and how long all takes depends on how many they are.
 //!
 //! **Falling back** to executing all blocks is always safe, so that it is done as soon as nobody of this node's choice has what
 //! will do; but strangers do not decide it while one of these is there.
