@@ -14,18 +14,30 @@ mod grpc {
 
     /// Each package is written to a descriptor set of its own too, so that a listener reflects only its services.
     const PACKAGES: [(&str, &[&str]); 3] = [
-        ("public", &["farthing/v1/types.proto", "farthing/v1/limits.proto", "farthing/v1/ledger_service.proto"]),
+        (
+            "public",
+            &[
+                "farthing/v1/types.proto",
+                "farthing/v1/limits.proto",
+                "farthing/v1/ledger_service.proto",
+                // The details of errors are packed as Any: whoever reflects needs them to show what is inside.
+                "google/rpc/error_details.proto",
+            ],
+        ),
         ("peer", &["farthing/peer/v1/peer_service.proto"]),
         ("admin", &["farthing/admin/v1/admin_service.proto"]),
     ];
 
     pub(super) fn compile() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed=proto/farthing");
+        println!("cargo:rerun-if-changed=proto/google");
         let out = PathBuf::from(env::var("OUT_DIR")?);
         for (name, files) in PACKAGES {
             let set = protox::compile(files, ["proto"])?;
             fs::write(out.join(format!("{name}.bin")), set.encode_to_vec())?;
-            tonic_prost_build::configure().bytes(".").compile_fds(set)?;
+            // Those of google.rpc are there already, with what reads and writes their details.
+            let google = (".google.rpc", "::tonic_types::pb");
+            tonic_prost_build::configure().bytes(".").extern_path(google.0, google.1).compile_fds(set)?;
         }
         Ok(())
     }

@@ -7,10 +7,11 @@ use std::{collections::HashMap, fmt, time::Duration};
 use farthing::{
     Height,
     address::ParseAddressError,
-    wire::{WireError, WireFault, v1},
+    wire::{WireError, WireFault},
 };
+use prost::Message as _;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _, pb};
 
 use crate::{chain::ChainError, mempool::Rejection};
 
@@ -205,19 +206,13 @@ impl From<ApiError> for Status {
     }
 }
 
-impl From<ApiError> for v1::SubmissionError {
+/// As one item of an answer: the status of a call that failed so.
+impl From<ApiError> for pb::Status {
     fn from(error: ApiError) -> Self {
-        let mut metadata: HashMap<String, String> =
-            error.metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        if let Some(retry_after) = error.retry_after {
-            metadata.entry("retry_after_ms".to_owned()).or_insert_with(|| retry_after.as_millis().to_string());
-        }
-        Self {
-            code: error.reason.code() as i32,
-            reason: error.reason.as_str().to_owned(),
-            message: error.message,
-            metadata,
-        }
+        let status = Status::from(error);
+        let plain = || Self { code: status.code().into(), message: status.message().to_owned(), details: Vec::new() };
+        // tonic keeps the details in the form in which they are sent.
+        Self::decode(status.details()).unwrap_or_else(|_| plain())
     }
 }
 

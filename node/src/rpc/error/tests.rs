@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use farthing::{
     Address, Height, Mites, TxId,
     keys::SignatureError,
-    wire::{AddressLookup, BlockLookup},
+    wire::{AddressLookup, BlockLookup, v1},
 };
+use tonic_types::RpcStatusExt as _;
 
 use super::*;
 use crate::mempool::{DropReason, RejectionKind};
@@ -112,17 +113,24 @@ fn a_limited_source_is_told_when_to_come_again() {
     let error = ApiError::from(Rejection::SourceLimited { retry_after_ms: 1_500 });
     let details = Status::from(error.clone()).get_error_details();
     assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(1_500)));
-    let item = v1::SubmissionError::from(error);
-    assert_eq!(item.metadata["retry_after_ms"], "1500");
+    let item = pb::Status::from(error).get_details_retry_info().unwrap();
+    assert_eq!(item.retry_delay, Some(Duration::from_millis(1_500)));
 }
 
 #[test]
-fn an_item_of_a_batch_is_refused_with_the_facts_of_a_status() {
-    let item = v1::SubmissionError::from(ApiError::from(Rejection::NonceTooLow { nonce: 1, expected_nonce: 2 }));
-    assert_eq!((item.code, item.reason.as_str()), (Code::FailedPrecondition as i32, "NONCE_TOO_LOW"));
-    assert_eq!(item.metadata["expected_nonce"], "2");
-    let item = v1::SubmissionError::from(ApiError::from(Rejection::Stopping));
-    assert_eq!(item.metadata["retry_after_ms"], "5000");
+fn an_item_of_a_batch_is_refused_with_all_that_a_status_says() {
+    for rejection in rejections() {
+        let name = rejection.reason();
+        let (status, item) =
+            (Status::from(ApiError::from(rejection.clone())), pb::Status::from(ApiError::from(rejection)));
+        assert_eq!((item.code, item.message.as_str()), (status.code() as i32, status.message()), "{name}");
+        let (told, expected) = (item.get_error_details(), status.get_error_details());
+        let info = |details: &ErrorDetails| details.error_info().map(|info| (info.reason.clone(), info.metadata.clone()));
+        assert_eq!(info(&told).unwrap().0, name);
+        assert_eq!(info(&told), info(&expected), "{name}");
+        let delay = |details: &ErrorDetails| details.retry_info().map(|retry| retry.retry_delay);
+        assert_eq!(delay(&told), delay(&expected), "{name}");
+    }
 }
 
 #[test]

@@ -42,7 +42,8 @@ async fn a_network_whose_signatures_are_wrong_is_limited_for_a_while_and_others_
     let answer = service.submit_transactions(from("192.0.2.1:1", forged(250))).await.unwrap().into_inner();
     let bad = |result: &v1::SubmitTransactionsResult| {
         use v1::submit_transactions_result::Verdict;
-        matches!(&result.verdict, Some(Verdict::Error(error)) if error.reason == "BAD_SIGNATURE")
+        let Some(Verdict::Error(error)) = &result.verdict else { return false };
+        error.get_details_error_info().is_some_and(|info| info.reason == "BAD_SIGNATURE")
     };
     assert_eq!(answer.results.iter().filter(|result| bad(result)).count(), 250);
 

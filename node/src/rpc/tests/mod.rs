@@ -19,7 +19,7 @@ use tonic::{
     Code, Status,
     transport::{Channel, Endpoint},
 };
-use tonic_types::StatusExt as _;
+use tonic_types::{RpcStatusExt as _, StatusExt as _};
 
 use super::{Deps, Listeners, methods, routes};
 use crate::{

@@ -62,6 +62,28 @@ async fn both_versions_of_reflection_list_the_public_services_and_no_others() {
     assert_eq!(public(&names), expected);
 }
 
+/// What stands in an error's details, and in the verdicts of a batch, can be shown by tools that have no files.
+#[tokio::test]
+async fn reflection_describes_the_details_of_errors() {
+    let api = Api::start().await;
+    let mut client = ServerReflectionClient::new(api.channel().await);
+    for (symbol, file) in [
+        ("google.rpc.Status", "google/rpc/status.proto"),
+        ("google.rpc.ErrorInfo", "google/rpc/error_details.proto"),
+        ("google.rpc.RetryInfo", "google/rpc/error_details.proto"),
+    ] {
+        let message_request = Some(MessageRequest::FileContainingSymbol(symbol.to_owned()));
+        let request = ServerReflectionRequest { host: String::new(), message_request };
+        let answers = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
+        let answer = answer_of(answers).await;
+        let Some(MessageResponse::FileDescriptorResponse(found)) = answer.message_response else {
+            panic!("{symbol}: {answer:?}")
+        };
+        let found = <prost_types::FileDescriptorProto as prost::Message>::decode(&*found.file_descriptor_proto[0]);
+        assert_eq!(found.unwrap().name(), file, "{symbol}");
+    }
+}
+
 async fn answer_of<T>(mut answers: tonic::Streaming<T>) -> T {
     tokio::time::timeout(PATIENCE, answers.message()).await.expect("an answer in time").unwrap().unwrap()
 }

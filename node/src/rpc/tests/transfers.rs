@@ -115,7 +115,10 @@ async fn each_transfer_of_a_batch_gets_its_own_verdict() {
         .into_iter()
         .map(|result| match result.verdict.unwrap() {
             Verdict::Status(status) => status.state().as_str_name().to_owned(),
-            Verdict::Error(error) => format!("{}: {}", error.reason, error.metadata.get("field").map_or("", |f| f)),
+            Verdict::Error(error) => {
+                let info = error.get_details_error_info().unwrap();
+                format!("{}: {}", info.reason, info.metadata.get("field").map_or("", |f| f))
+            }
         })
         .collect();
     let expected = [
