@@ -1,6 +1,7 @@
 //! A node killed at random moments, start-up included, under load: what it acknowledged is there, and nobody had to help.
 //!
-//! `FARTHING_KILLS` says how often (50 if unset), `FARTHING_SEED` repeats the moments of an earlier run.
+//! `FARTHING_KILLS` says how often (50 if unset), and `FARTHING_ACKNOWLEDGED` how many transfers must have been acknowledged
+//! on streams by then (1 if unset; it goes on killing until they are). `FARTHING_SEED` repeats the moments of an earlier run.
 
 use std::{
     collections::BTreeMap,
@@ -11,8 +12,12 @@ use std::{
 
 use farthing::{
     Params, TxId,
-    wire::{TransactionStanding, v1::subscribe_blocks_response::Event},
+    wire::{
+        TransactionStanding, TransactionStatus,
+        v1::{submit_transaction_stream_response::Verdict, subscribe_blocks_response::Event},
+    },
 };
+use futures_util::stream;
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore as _, SeedableRng as _},
@@ -33,6 +38,8 @@ const KILLS: u64 = 50;
 const IN_START_UP: u64 = 30;
 /// The longest time under load before a kill.
 const LONGEST_LOAD: Duration = Duration::from_millis(800);
+/// Transfers that a stream of one load sends at most: fewer than one account may have waiting.
+const STREAMED: u64 = 200;
 /// How much of what was acknowledged last is looked at after every kill; all of it is at the end.
 const LOOK_BACK: usize = 20;
 
@@ -53,6 +60,8 @@ struct Acknowledged {
     /// Ids of the best chain's blocks, as they were streamed.
     blocks: BTreeMap<u64, String>,
     transfers: Vec<TxId>,
+    /// How many of these on streams.
+    streamed: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -114,6 +123,37 @@ impl Witness {
     }
 }
 
+impl Witness {
+    /// Submits transfers on a stream, without waiting for any, and notes those that are acknowledged, until the node is gone.
+    async fn stream(self, mut api: Api, params: Arc<Params>) {
+        let Ok(first) = api.next_nonce(&BOB.address()).await else { return };
+        let sign = move |nonce| BOB.pay(&params, nonce, ALICE.address(), 1);
+        let Ok(mut verdicts) = api.submit_stream(stream::iter((first..first + STREAMED).map(sign))).await else {
+            return;
+        };
+        let mut expected = 0;
+        while let Ok(Some(response)) = verdicts.message().await {
+            assert_eq!(response.tag, expected, "verdicts come in the order of the transfers");
+            expected += 1;
+            match response.verdict.expect("a verdict") {
+                Verdict::Status(status) => {
+                    let status = TransactionStatus::try_from(status).expect("a well-formed status");
+                    let mut known = self.lock();
+                    known.transfers.push(status.id);
+                    known.streamed += 1;
+                }
+                Verdict::Error(refusal) => {
+                    let code = Code::from(refusal.code);
+                    // The account may be full: blocks come slowly on a busy machine.
+                    let tolerable = matches!(code, Code::Unavailable | Code::ResourceExhausted);
+                    assert!(tolerable, "a good transfer was refused: {refusal:?}");
+                    return;
+                }
+            }
+        }
+    }
+}
+
 /// The node, its witness, and what is random.
 struct Trial {
     params: Arc<Params>,
@@ -161,7 +201,8 @@ impl Trial {
         let height = Standing::of(&mut api).await.height;
         let mut load = JoinSet::new();
         load.spawn(witness.clone().watch(node.api().await, height.max(1)));
-        load.spawn(witness.clone().pay(node.api().await, params));
+        load.spawn(witness.clone().pay(node.api().await, Arc::clone(&params)));
+        load.spawn(witness.clone().stream(node.api().await, params));
         tokio::time::sleep(moment).await;
         node.kill();
         while let Some(ended) = load.join_next().await {
@@ -173,6 +214,7 @@ impl Trial {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_killed_at_random_moments_loses_nothing_acknowledged_and_needs_no_hand() {
     let (kills, seed) = (number("FARTHING_KILLS").unwrap_or(KILLS), seed());
+    let acknowledged = number("FARTHING_ACKNOWLEDGED").unwrap_or(1);
     eprintln!("{kills} kills; FARTHING_SEED={seed} repeats their moments");
     let params = networks::quick();
     let mut trial = Trial {
@@ -184,14 +226,17 @@ async fn a_node_killed_at_random_moments_loses_nothing_acknowledged_and_needs_no
         start_up: Duration::ZERO,
     };
     let mut in_start_up = 0;
-    for kill in 0..kills {
+    let mut kill = 0;
+    while kill < kills || trial.witness.lock().streamed < acknowledged {
         // The first starts tell how long a start takes.
         if kill > 1 && in_start_up * 100 < (kill + 1) * (IN_START_UP + 5) {
             in_start_up += u64::from(trial.kill_in_start_up().await);
         } else {
             trial.kill_under_load().await;
         }
+        kill += 1;
     }
+    let kills = kill;
     let witness = trial.witness.clone();
     let node = trial.start().await;
     let mut api = node.api().await;
@@ -212,7 +257,11 @@ async fn a_node_killed_at_random_moments_loses_nothing_acknowledged_and_needs_no
     assert!(node.stop().await.success());
     let (status, text) = trial.place.command("verify");
     assert!(status.success(), "{text}");
-    eprintln!("{in_start_up} of {kills} kills in start-up; {blocks} blocks and {} transfers kept", transfers.len());
+    let streamed = witness.lock().streamed;
+    eprintln!(
+        "{in_start_up} of {kills} kills in start-up; {blocks} blocks and {} transfers kept, {streamed} of these from streams",
+        transfers.len()
+    );
     assert!(in_start_up * 100 >= kills * IN_START_UP, "{in_start_up} of {kills} kills fell into the start-up");
     assert!(blocks > 0 && !transfers.is_empty(), "there was no load");
 }

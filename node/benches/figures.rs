@@ -1,7 +1,7 @@
 //! The node's figures on this machine. A program, not a timed test; run each part in release:
 //!
 //! ```text
-//! cargo bench -p farthing-node --bench figures -- admit 20000      transfers admitted by SubmitTransactions
+//! cargo bench -p farthing-node --bench figures -- admit 20000      transfers admitted by SubmitTransactions and on streams
 //! cargo bench -p farthing-node --bench figures -- connect 100      blocks of 1,000 transfers connected, bytes on disk
 //! cargo bench -p farthing-node --bench figures -- checkpoint-sync 2000  a fresh node in step, both ways
 //! cargo bench -p farthing-node --bench figures -- accounts 1000000 start-up and memory with so many accounts
@@ -26,7 +26,8 @@ use farthing::{
     Address, Mites, Output, Work,
     codec::Canonical as _,
     wire::v1::{
-        SubmitTransactionsRequest, ledger_service_client::LedgerServiceClient, submit_transactions_result::Verdict,
+        SubmitTransactionStreamRequest, SubmitTransactionsRequest, ledger_service_client::LedgerServiceClient,
+        submit_transaction_stream_response::Verdict as StreamVerdict, submit_transactions_result::Verdict,
     },
 };
 use farthing_node::{
@@ -61,11 +62,12 @@ async fn admit(count: usize) {
     let bytes: Vec<prost::bytes::Bytes> = signed.iter().map(|transfer| transfer.to_canonical().into()).collect();
     let url = format!("http://{}", node.rpc_address());
     let client = LedgerServiceClient::connect(url).await.unwrap();
+    let mut parts = bytes.chunks(count.div_ceil(3));
     for batch in [100, 1_000] {
-        let half: &[_] = if batch == 100 { &bytes[..count / 2] } else { &bytes[count / 2..] };
+        let part = parts.next().unwrap_or_default();
         // Eight clients, each with accounts of its own and one batch under way: nonces arrive in order.
         let mut clients: Vec<Vec<prost::bytes::Bytes>> = vec![Vec::new(); 8];
-        half.iter().enumerate().for_each(|(n, bytes)| clients[n % 8].push(bytes.clone()));
+        part.iter().enumerate().for_each(|(n, bytes)| clients[n % 8].push(bytes.clone()));
         let begin = Instant::now();
         let mut running = tokio::task::JoinSet::new();
         for transfers in clients {
@@ -83,9 +85,32 @@ async fn admit(count: usize) {
         while let Some(done) = running.join_next().await {
             done.unwrap();
         }
-        let rate = half.len() as f64 / begin.elapsed().as_secs_f64();
+        let rate = part.len() as f64 / begin.elapsed().as_secs_f64();
         println!("batches of {batch:4}: {rate:8.0} transfers/s admitted, verified and synced to the journal");
     }
+    let part = parts.next().unwrap_or_default();
+    let mut streams: Vec<Vec<SubmitTransactionStreamRequest>> = vec![Vec::new(); 8];
+    for (n, bytes) in part.iter().enumerate() {
+        let request = SubmitTransactionStreamRequest { tag: n as u64, transaction_bytes: bytes.clone() };
+        streams[n % 8].push(request);
+    }
+    let begin = Instant::now();
+    let mut running = tokio::task::JoinSet::new();
+    for requests in streams {
+        let mut client = client.clone();
+        running.spawn(async move {
+            let requests = tokio_stream::iter(requests);
+            let mut verdicts = client.submit_transaction_stream(requests).await.unwrap().into_inner();
+            while let Some(response) = verdicts.message().await.unwrap() {
+                assert!(matches!(response.verdict, Some(StreamVerdict::Status(_))), "{response:?}");
+            }
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        done.unwrap();
+    }
+    let rate = part.len() as f64 / begin.elapsed().as_secs_f64();
+    println!("8 streams:       {rate:8.0} transfers/s admitted, verified and synced to the journal");
     println!("memory: {} MiB resident", resident_mib("self"));
     stop(node).await;
     println!("compare: openssl speed rsa2048 (verify/s of one core), in the same minute");

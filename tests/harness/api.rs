@@ -10,6 +10,7 @@ use farthing::{
         v1::{self, ledger_service_client::LedgerServiceClient},
     },
 };
+use futures_util::{Stream, StreamExt as _};
 use tonic::{
     Code, Status,
     transport::{Channel, Endpoint},
@@ -19,6 +20,9 @@ use super::PATIENCE;
 
 /// Blocks as a node streams them.
 pub(crate) type BlockStream = tonic::Streaming<v1::SubscribeBlocksResponse>;
+
+/// Verdicts on transfers, tagged by their place in the stream.
+pub(crate) type VerdictStream = tonic::Streaming<v1::SubmitTransactionStreamResponse>;
 
 /// A connection to one node.
 #[derive(Clone)]
@@ -48,6 +52,18 @@ impl Api {
         let request = v1::SubmitTransactionRequest { form: Some(form) };
         let status = self.client.submit_transaction(request).await?.into_inner().status;
         Ok(status.expect("a status").try_into().expect("a well-formed status"))
+    }
+
+    /// Submits transfers on one stream, as many as come, and hands back a verdict for each in their order.
+    pub(crate) async fn submit_stream(
+        &mut self,
+        transfers: impl Stream<Item = SignedTransaction> + Send + 'static,
+    ) -> Result<VerdictStream, Status> {
+        let request = |(tag, signed): (usize, SignedTransaction)| v1::SubmitTransactionStreamRequest {
+            tag: tag as u64,
+            transaction_bytes: signed.to_canonical().into(),
+        };
+        Ok(self.client.submit_transaction_stream(transfers.enumerate().map(request)).await?.into_inner())
     }
 
     /// Where a transaction stands; none if the node does not know it.

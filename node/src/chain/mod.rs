@@ -8,6 +8,7 @@ mod bootstrap;
 mod candidates;
 mod entries;
 mod events;
+mod fees;
 mod finality;
 mod handle;
 mod headers;
@@ -32,6 +33,7 @@ pub use bootstrap::{
 };
 pub use entries::{AccountEntry, EntryCause, EntryCursor};
 pub use events::{Accepted, ChainBlock, Lagged, Origin, SessionId, TipChange, TipChanges};
+pub use fees::BlockPayments;
 pub use handle::Chain;
 pub use headers::{HeadersAccepted, PutOff};
 pub use missing::MissingBodies;

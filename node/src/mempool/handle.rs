@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, PoisonError};
 
-use farthing::{Address, BlockId, SignedTransaction, TxId, WireId};
+use farthing::{Address, BlockId, SignedTransaction, TxId, WireId, keys::KeySize, tx::TransactionError, wire::Draft};
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    AccountPending, Admitted, Announcement, Arrival, Confirmed, Page, PageCursor, PoolLimits, PoolStats, PoolStatus,
-    Pooled, Rejection, Source, TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
+    AccountPending, Admitted, Announcement, Arrival, Begun, Confirmed, Page, PageCursor, PoolLimits, PoolStats,
+    PoolStatus, Pooled, Prices, Rejection, Simulation, Source, TemplateLimits, listing::Order, pool::BlockBody,
+    shared::Shared,
 };
 
 /// Access to the mempool. Cheap to clone.
@@ -25,7 +26,36 @@ impl Mempool {
         transactions: Vec<SignedTransaction>,
         source: Source,
     ) -> Vec<Result<Admitted, Rejection>> {
-        self.shared.submit(transactions, source).await
+        self.begin(transactions, source).await.finish().await
+    }
+
+    /// The same without the wait for the disk, which [`Begun::finish`] is. What is begun before another batch stands
+    /// before it, so that whoever begins one after the other leaves no gaps, and need not wait for the disk in between.
+    pub async fn begin(&self, transactions: Vec<SignedTransaction>, source: Source) -> Begun {
+        self.shared.begin(transactions, source).await
+    }
+
+    /// What would happen to a transaction now. Changes nothing. Verifies a signature and may read the disk.
+    ///
+    /// # Errors
+    /// If it would be too large with a signature.
+    pub async fn simulate(&self, draft: Draft) -> Result<Simulation, TransactionError> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.env.compute().run(move || shared.simulate(draft)).await
+    }
+
+    /// Size of the key of an account, if it is known here. May read the disk.
+    pub async fn key_size(&self, address: Address) -> Option<KeySize> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.env.compute().run_blocking(move || shared.key_size(&address)).await
+    }
+
+    /// What the pool says about the price of a place in a block: the blocks that it would fill, at most `blocks` of
+    /// these limits, and what executable transactions offer, by levels that begin at these rates in mites per byte. Walks
+    /// the pool.
+    #[must_use]
+    pub fn prices(&self, limits: &TemplateLimits, blocks: usize, levels: &[u64]) -> Prices {
+        self.shared.read(|pool| pool.prices(limits, blocks, levels))
     }
 
     /// Where a transaction stands; none if it never was here, was mined, or left too long ago.

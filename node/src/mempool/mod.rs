@@ -15,6 +15,7 @@ mod listing;
 mod pool;
 mod rejection;
 mod shared;
+mod simulate;
 mod start;
 mod submit;
 mod types;
@@ -30,8 +31,11 @@ pub use handle::Mempool;
 pub use journal::{JournalEntry, JournalError, LoadedEntry, MemoryJournal, PoolJournal};
 pub use ledger::{Confirmed, Ledger};
 pub use limits::PoolLimits;
+pub use pool::{Level, Outlook, Paid, Prices, ProjectedBlock};
 pub use rejection::{Rejection, RejectionKind};
+pub use simulate::Simulation;
 pub use start::start;
+pub use submit::Begun;
 pub use types::{
     AccountPending, Admitted, Announcement, Arrival, Listed, Page, PageCursor, PoolStats, PoolStatus, Pooled, Source,
     TemplateLimits,

@@ -21,32 +21,58 @@ type Verdict = Result<Admitted, Rejection>;
 type Answer = oneshot::Receiver<Synced>;
 
 /// One transaction on its way.
-struct Item {
+pub(super) struct Item {
     /// Its place in the batch.
-    at: usize,
-    id: TxId,
-    transaction: SignedTransaction,
+    pub(super) at: usize,
+    pub(super) id: TxId,
+    pub(super) transaction: SignedTransaction,
+}
+
+/// A batch that was judged; what of it was taken is on its way to the disk.
+#[derive(Debug)]
+pub struct Begun {
+    shared: Arc<Shared>,
+    verdicts: Vec<Verdict>,
+    answers: Vec<Answer>,
+}
+
+impl Begun {
+    /// How many signatures were verified in vain.
+    #[must_use]
+    pub fn wasted(&self) -> usize {
+        self.verdicts.iter().filter(|verdict| verdict.as_ref().is_err_and(Rejection::is_senders_fault)).count()
+    }
+
+    /// The verdicts, in order, once what is `Ok` is durable.
+    pub async fn finish(mut self) -> Vec<Result<Admitted, Rejection>> {
+        for answer in self.answers {
+            self.shared.confirm(&mut self.verdicts, &answer.await);
+        }
+        self.verdicts
+    }
 }
 
 impl Shared {
-    pub(super) async fn submit(self: &Arc<Self>, batch: Vec<SignedTransaction>, source: Source) -> Vec<Verdict> {
+    /// Everything but the wait for the disk.
+    pub(super) async fn begin(self: &Arc<Self>, batch: Vec<SignedTransaction>, source: Source) -> Begun {
         let count = batch.len();
+        let refused = |rejection| {
+            let verdicts = vec![Err(rejection); count];
+            Begun { shared: Arc::clone(self), verdicts, answers: Vec::new() }
+        };
         let limited = self.budgets.lock().unwrap_or_else(PoisonError::into_inner).check(source, self.now().elapsed);
         if let Err(rejection) = limited {
-            return vec![Err(rejection); count];
+            return refused(rejection);
         }
         let permits = u32::try_from(count.min(MAX_IN_FLIGHT)).unwrap_or(u32::MAX);
         let Ok(places) = Arc::clone(&self.in_flight).acquire_many_owned(permits).await else {
-            return vec![Err(Rejection::Stopping); count];
+            return refused(Rejection::Stopping);
         };
         let shared = Arc::clone(self);
         // The work goes on to its end although the submitter may stop waiting, so the places go with it.
         let work = move || shared.take(batch, source, &Arc::new(places));
-        let (mut verdicts, answers) = self.env.compute().run(work).await;
-        for answer in answers {
-            self.confirm(&mut verdicts, &answer.await);
-        }
-        verdicts
+        let (verdicts, answers) = self.env.compute().run(work).await;
+        Begun { shared: Arc::clone(self), verdicts, answers }
     }
 
     /// Everything up to the journal, and whose answers the verdicts wait for. Runs where heavy work runs.
@@ -136,7 +162,7 @@ impl Shared {
     }
 
     /// The senders' keys: from a first transaction in the batch or in the pool, or from the chain.
-    fn keys(&self, items: &[Item]) -> HashMap<Address, Result<VerifyingKey, Rejection>> {
+    pub(super) fn keys(&self, items: &[Item]) -> HashMap<Address, Result<VerifyingKey, Rejection>> {
         let mut keys = HashMap::new();
         for item in items {
             if let Sender::Key(key) = item.transaction.transaction().sender() {

@@ -1,22 +1,25 @@
 //! `LedgerService`: each method handed to the file that knows how.
 
-use farthing::wire::v1::{self, ledger_service_server::LedgerService};
-use futures_util::stream::BoxStream;
-use tonic::{Request, Response, Status};
+use std::sync::Arc;
 
-use super::{Deps, accounts, blocks, info, limits, refusals::Refusals, transactions, waiting};
+use farthing::wire::v1::{self, ledger_service_server::LedgerService};
+use futures_util::{StreamExt as _, stream::BoxStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Deps, accounts, blocks, fees, info, limits, refusals::Refusals, submission, transactions, waiting};
 use crate::server::{CallMeter, LeaveBy};
 
 /// The service.
 #[derive(Debug)]
 pub(super) struct LedgerApi {
     deps: Deps,
-    refusals: Refusals,
+    refusals: Arc<Refusals>,
+    fees: fees::FeeBook,
 }
 
 impl LedgerApi {
     pub(super) fn new(deps: Deps) -> Self {
-        Self { deps, refusals: Refusals::new() }
+        Self { deps, refusals: Arc::new(Refusals::new()), fees: fees::FeeBook::new() }
     }
 }
 
@@ -39,6 +42,49 @@ impl LedgerService for LedgerApi {
             meter.charge(request.get_ref().transactions_bytes.len());
         }
         Ok(Response::new(transactions::submit_many(&self.deps, &credit, request.into_inner()).await?))
+    }
+
+    type SubmitTransactionStreamStream = BoxStream<'static, Result<v1::SubmitTransactionStreamResponse, Status>>;
+
+    async fn submit_transaction_stream(
+        &self,
+        request: Request<Streaming<v1::SubmitTransactionStreamRequest>>,
+    ) -> Result<Response<Self::SubmitTransactionStreamStream>, Status> {
+        let intake = submission::Intake {
+            deps: self.deps.clone(),
+            refusals: Arc::clone(&self.refusals),
+            caller: request.remote_addr(),
+            meter: request.extensions().get().cloned(),
+        };
+        let leave_by = request.extensions().get().map(|LeaveBy(at)| *at);
+        Ok(Response::new(submission::verdicts(intake, request.into_inner(), leave_by).boxed()))
+    }
+
+    async fn submit_transaction_and_wait(
+        &self,
+        request: Request<v1::SubmitTransactionAndWaitRequest>,
+    ) -> Result<Response<v1::SubmitTransactionAndWaitResponse>, Status> {
+        let credit = self.refusals.of(request.remote_addr());
+        Ok(Response::new(submission::submit_and_wait(&self.deps, &credit, request.into_inner()).await?))
+    }
+
+    async fn simulate_transaction(
+        &self,
+        request: Request<v1::SimulateTransactionRequest>,
+    ) -> Result<Response<v1::SimulateTransactionResponse>, Status> {
+        let credit = self.refusals.of(request.remote_addr());
+        Ok(Response::new(submission::simulate(&self.deps, &credit, request.into_inner()).await?))
+    }
+
+    async fn estimate_fee(
+        &self,
+        request: Request<v1::EstimateFeeRequest>,
+    ) -> Result<Response<v1::EstimateFeeResponse>, Status> {
+        Ok(Response::new(fees::estimate(&self.deps, &self.fees, request.into_inner()).await?))
+    }
+
+    async fn get_fees(&self, _request: Request<v1::GetFeesRequest>) -> Result<Response<v1::GetFeesResponse>, Status> {
+        Ok(Response::new(fees::get(&self.deps, &self.fees).await?))
     }
 
     async fn get_transaction(

@@ -20,6 +20,7 @@ use crate::{
 mod accounts;
 mod blocks;
 mod error;
+mod fees;
 mod health;
 mod info;
 mod ledger;
@@ -27,6 +28,7 @@ mod limits;
 mod page;
 mod refusals;
 mod stream;
+mod submission;
 mod transactions;
 mod waiting;
 
@@ -106,6 +108,25 @@ pub fn methods() -> MethodTable {
             "/farthing.v1.LedgerService/SubmitTransactions",
             MethodPolicy::unary(BATCH_REQUEST, calls(16, 500, 2_000)).counting(Unit::Transactions, 50_000, 200_000),
         )
+        .with(
+            "/farthing.v1.LedgerService/SubmitTransactionStream",
+            MethodPolicy::client_stream(TRANSACTION_REQUEST, calls(8, 20, 100)).counting(
+                Unit::Transactions,
+                50_000,
+                200_000,
+            ),
+        )
+        .with(
+            "/farthing.v1.LedgerService/SubmitTransactionAndWait",
+            MethodPolicy::wait(TRANSACTION_REQUEST, calls(64, 500, 2_000), submission::DEADLINE),
+        )
+        // As dear as a submission that is refused behind its signature.
+        .with(
+            "/farthing.v1.LedgerService/SimulateTransaction",
+            MethodPolicy::unary(TRANSACTION_REQUEST, calls(32, 1_000, 4_000)),
+        )
+        .with("/farthing.v1.LedgerService/EstimateFee", MethodPolicy::unary(TRANSACTION_REQUEST, calls(16, 200, 1_000)))
+        .with("/farthing.v1.LedgerService/GetFees", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
         .with("/farthing.v1.LedgerService/GetTransaction", look_up)
         .with("/farthing.v1.LedgerService/GetAccount", look_up)
         .with("/farthing.v1.LedgerService/GetBlock", pages)

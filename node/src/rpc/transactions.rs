@@ -25,18 +25,25 @@ pub(super) async fn submit(
 ) -> Result<v1::SubmitTransactionResponse, ApiError> {
     credit.check(deps.env.clock().elapsed())?;
     let signed = SignedTransaction::try_from(request)?;
+    submit_one(deps, credit, signed)
+        .await
+        .map(|status| v1::SubmitTransactionResponse { status: Some((&status).into()) })
+}
+
+/// Takes a transfer; where it stands then.
+pub(super) async fn submit_one(
+    deps: &Deps,
+    credit: &Credit<'_>,
+    signed: SignedTransaction,
+) -> Result<TransactionStatus, ApiError> {
     let id = signed.transaction().id(deps.chain.params().genesis_id());
     if let Err(syncing) = refuse_while_syncing(deps) {
         // What is known already is not refused: whoever asks again learns where it stands.
-        return match standing(deps, id).await? {
-            Some(status) => Ok(v1::SubmitTransactionResponse { status: Some((&status).into()) }),
-            None => Err(syncing),
-        };
+        return standing(deps, id).await?.ok_or(syncing);
     }
     let verdict = judge(deps, credit, vec![signed]).await.pop();
     let verdict = verdict.ok_or_else(|| ApiError::new(Reason::Internal, "the mempool gave no verdict"))?;
-    let status = settle(deps, id, verdict).await?;
-    Ok(v1::SubmitTransactionResponse { status: Some((&status).into()) })
+    settle(deps, id, verdict).await
 }
 
 pub(super) async fn submit_many(
@@ -96,7 +103,7 @@ async fn judge(
 
 /// Waits until the mempool has followed the chain to the present tip: a client that has seen a block builds on it at once,
 /// and must not be told that it lacks the money.
-async fn follow_the_tip(deps: &Deps) {
+pub(super) async fn follow_the_tip(deps: &Deps) {
     let height = deps.chain.view().tip.height();
     let mut pool = deps.mempool.watch();
     // Late, it judges by what it knows, as it would for any other caller.
@@ -104,12 +111,20 @@ async fn follow_the_tip(deps: &Deps) {
 }
 
 /// Where a transaction stands that was taken or mined before.
-async fn standing(deps: &Deps, id: TxId) -> Result<Option<TransactionStatus>, ApiError> {
+pub(super) async fn standing(deps: &Deps, id: TxId) -> Result<Option<TransactionStatus>, ApiError> {
     let present = |status: &PoolStatus| matches!(status, PoolStatus::Pending | PoolStatus::Queued);
     match deps.mempool.status(&id).filter(present) {
         Some(status) => Ok(Some(in_pool(id, status))),
         None => mined(deps, id).await,
     }
+}
+
+/// The same, and why it was dropped if it was.
+pub(super) async fn standing_or_dropped(deps: &Deps, id: TxId) -> Result<Option<TransactionStatus>, ApiError> {
+    if let Some(status) = standing(deps, id).await? {
+        return Ok(Some(status));
+    }
+    Ok(deps.mempool.status(&id).map(|status| in_pool(id, status)))
 }
 
 /// Reads each item by itself: one that is malformed does not touch the others.
@@ -132,7 +147,11 @@ async fn read_batch(
 }
 
 /// What the sender is told. The mempool does not know what was mined long ago; the chain does.
-async fn settle(deps: &Deps, id: TxId, verdict: Result<Admitted, Rejection>) -> Result<TransactionStatus, ApiError> {
+pub(super) async fn settle(
+    deps: &Deps,
+    id: TxId,
+    verdict: Result<Admitted, Rejection>,
+) -> Result<TransactionStatus, ApiError> {
     match verdict {
         Ok(Admitted { status, .. }) => Ok(in_pool(id, status)),
         Err(rejection @ Rejection::NonceTooLow { .. }) => match mined(deps, id).await? {
@@ -143,7 +162,7 @@ async fn settle(deps: &Deps, id: TxId, verdict: Result<Admitted, Rejection>) -> 
     }
 }
 
-fn refuse_while_syncing(deps: &Deps) -> Result<(), ApiError> {
+pub(super) fn refuse_while_syncing(deps: &Deps) -> Result<(), ApiError> {
     if *deps.network.syncing().borrow() {
         return Err(ApiError::new(Reason::Syncing, "the node is fetching blocks and takes no transactions yet"));
     }

@@ -10,7 +10,11 @@ use futures_util::{
 };
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
-use tokio::{io::duplex, sync::mpsc, time::Instant};
+use tokio::{
+    io::duplex,
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Status,
@@ -40,9 +44,13 @@ pub(crate) async fn exceed_every_limit(package: &str, routes: Routes, settings: 
     let attacks = async {
         assert!(!methods.is_empty(), "{package} has methods");
         for (path, policy) in &methods {
-            assert!(policy.deadline().is_some(), "{path} has a deadline");
+            assert_eq!(policy.deadline().is_none(), policy.takes_many_requests(), "{path} has a deadline if it can");
             too_large(path, policy, &connect(&dialled).await).await;
-            too_many_at_a_time_and_too_long(path, policy, &connect(&dialled).await).await;
+            if policy.takes_many_requests() {
+                too_many_streams(path, policy, &connect(&dialled).await).await;
+            } else {
+                too_many_at_a_time_and_too_long(path, policy, &connect(&dialled).await).await;
+            }
             too_often(path, policy, &connect(&dialled).await).await;
         }
         stop.cancel();
@@ -93,6 +101,23 @@ async fn too_many_at_a_time_and_too_long(path: &'static str, policy: &MethodPoli
     assert_eq!((refused, late), (1, limit), "{path}: (refused, late)");
 }
 
+/// Streams of requests stay open; one more than may be is refused at once.
+async fn too_many_streams(path: &'static str, policy: &MethodPolicy, channel: &Channel) {
+    let limit = policy.calls().at_a_time;
+    let mut open = Vec::new();
+    for _ in 0..limit {
+        let (end, ended) = oneshot::channel();
+        open.push((end, begin(channel, path, Body::Until(ended)).await.expect("there is room for it")));
+    }
+    let (code, reason, metadata) = facts(&begin(channel, path, Body::Endless).await.expect_err("one too many"));
+    assert_eq!((code, reason.as_str()), (Code::ResourceExhausted, "TOO_MANY_CALLS"), "{path}");
+    assert_eq!(metadata["limit"], limit.to_string(), "{path}");
+    let (end, mut answers) = open.pop().expect("one is open");
+    drop::<oneshot::Sender<()>>(end);
+    assert!(answers.next().await.is_none(), "{path}: a stream without requests ends with OK");
+    begin(channel, path, Body::Endless).await.expect("there is room again");
+}
+
 async fn too_often(path: &'static str, policy: &MethodPolicy, channel: &Channel) {
     let rate = policy.calls().rate;
     let start = Instant::now();
@@ -126,17 +151,24 @@ fn facts(status: &Status) -> (Code, String, std::collections::HashMap<String, St
 enum Body {
     OfBytes(usize),
     Endless,
+    /// No message, and an end once the other half is dropped.
+    Until(oneshot::Receiver<()>),
 }
 
 async fn call(channel: &Channel, path: &'static str, body: Body) -> Result<(), Status> {
+    begin(channel, path, body).await?.next().await.transpose().map(drop)
+}
+
+/// A call whose answer has begun.
+async fn begin(channel: &Channel, path: &'static str, body: Body) -> Result<tonic::Streaming<()>, Status> {
     let requests: BoxStream<'static, Vec<u8>> = match body {
         Body::OfBytes(length) => Box::pin(stream::iter([vec![0; length]])),
         Body::Endless => Box::pin(stream::pending()),
+        Body::Until(ended) => Box::pin(stream::once(ended).filter_map(|_| std::future::ready(None))),
     };
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready().await.expect("the connection stays open");
-    let answer = grpc.streaming(Request::new(requests), PathAndQuery::from_static(path), RawCodec).await?;
-    answer.into_inner().next().await.transpose().map(drop)
+    Ok(grpc.streaming(Request::new(requests), PathAndQuery::from_static(path), RawCodec).await?.into_inner())
 }
 
 async fn connect(dialled: &mpsc::UnboundedSender<Connection>) -> Channel {

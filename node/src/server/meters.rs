@@ -124,6 +124,15 @@ impl Meters {
         Ok(entered())
     }
 
+    /// How long until something may be had of what a method counts.
+    fn wait(&self, row: &Row) -> Duration {
+        let state = self.lock();
+        let (Some((_, rate)), Some(meter)) = (row.policy.items, state.rows.get(row.number)) else {
+            return Duration::ZERO;
+        };
+        meter.items.wait(rate, Instant::now())
+    }
+
     fn charge(&self, row: &Row, amount: usize) {
         let Some((_, rate)) = row.policy.items else { return };
         if let Some(meter) = self.lock().rows.get_mut(row.number) {
@@ -180,6 +189,19 @@ impl CallMeter {
     /// call.
     pub(crate) fn charge(&self, amount: usize) {
         self.meters.charge(&self.row, amount);
+    }
+
+    /// The same in the middle of a call: first waits until what was too much has come back. Whoever calls this for what it
+    /// has read, and reads on behind it, slows its client down instead of refusing it.
+    pub(crate) async fn pay(&self, amount: usize) {
+        loop {
+            let wait = self.meters.wait(&self.row);
+            if wait.is_zero() {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+        }
+        self.charge(amount);
     }
 
     /// Resolves with a method's path when the client goes on calling it although it was told to wait.
@@ -247,6 +269,25 @@ mod tests {
         assert_eq!(meters.enter(&row).unwrap_err(), Excess::Rate { unit: "headers", rate, wait });
         tokio::time::advance(wait).await;
         meters.enter(&row).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_pays_as_it_reads_goes_no_faster_than_the_rate() {
+        let policy = MethodPolicy::client_stream(1, calls(2, 100, 100)).counting(Unit::Transactions, 50, 100);
+        let (meters, row) = (meters(), row(policy));
+        let (one, other) = (CallMeter::new(&meters, &row), CallMeter::new(&meters, &row));
+        let start = Instant::now();
+        one.pay(100).await;
+        assert_eq!(start.elapsed(), Duration::ZERO, "a burst is had at once");
+        let pay = async |meter: &CallMeter| {
+            for _ in 0..10 {
+                meter.pay(10).await;
+            }
+        };
+        tokio::join!(pay(&one), pay(&other));
+        // 200 more at 50 a second; what is taken last is not waited for any more.
+        let took = start.elapsed();
+        assert!(took > Duration::from_millis(3_600) && took < Duration::from_millis(4_100), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -111,6 +111,12 @@ impl MethodPolicy {
         self.deadline
     }
 
+    /// Whether the call is a stream of requests.
+    #[must_use]
+    pub const fn takes_many_requests(&self) -> bool {
+        self.many_requests
+    }
+
     /// Bytes of a request, or of each request of a stream, at most.
     #[must_use]
     pub const fn max_message(&self) -> usize {

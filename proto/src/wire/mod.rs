@@ -23,7 +23,7 @@ pub use chain_point::ChainPoint;
 pub use error::{WireError, WireFault};
 pub use lookup::{AddressLookup, BlockLookup, StreamStart};
 pub use status::{TransactionStanding, TransactionStatus};
-pub use transaction::canonical_transaction;
+pub use transaction::{Draft, canonical_transaction};
 pub use transaction_view::{read_transaction_view, transaction_view, transaction_view_with_id};
 
 /// The public API, `farthing.v1`.

@@ -6,6 +6,7 @@ use super::{WireError, WireFault, field, v1};
 use crate::{
     Height, Mites, Output, PublicKey, Sender, Signature, SignedTransaction, Transaction,
     codec::Canonical as _,
+    keys::KeySize,
     tx::{TRANSACTION_VERSION, TransactionError, TransactionFields},
 };
 
@@ -46,38 +47,90 @@ impl TryFrom<v1::Transaction> for SignedTransaction {
     type Error = WireError;
 
     fn try_from(message: v1::Transaction) -> Result<Self, WireError> {
-        field::version(message.version)?;
-        let sender = match message.sender.ok_or_else(|| WireError::missing("sender"))? {
-            v1::transaction::Sender::PublicKey(spki) => {
-                Sender::Key(PublicKey::from_spki(&spki).map_err(|error| WireError::new("public_key", error))?)
-            }
-            v1::transaction::Sender::SenderAddress(address) => {
-                Sender::Address(field::hash("sender_address", &address)?)
-            }
-        };
-        let signature =
-            Signature::from_bytes(&message.signature).map_err(|error| WireError::new("signature", error))?;
-        // Counted before the list is walked.
-        if message.outputs.len() > crate::limits::MAX_OUTPUTS {
-            return Err(WireError::new("outputs", TransactionError::OutputCount(message.outputs.len())));
-        }
-        let outputs = message
-            .outputs
-            .into_iter()
-            .enumerate()
-            .map(|(at, output)| Output::try_from(output).map_err(|error| error.within_item("outputs", at)))
-            .collect::<Result<Vec<_>, _>>()?;
-        let transaction = Transaction::new(TransactionFields {
-            sender,
-            nonce: message.nonce,
-            fee: Mites::new(message.fee_mites),
-            valid_until: Some(Height::new(message.valid_until_height)),
-            outputs,
-            memo: message.memo.into(),
-        })
-        .map_err(in_its_field)?;
-        Self::new(transaction, signature).map_err(in_its_field)
+        let signature = read_signature(&message.signature)?;
+        Self::new(unsigned_transaction(message)?, signature).map_err(in_its_field)
     }
+}
+
+fn read_signature(bytes: &[u8]) -> Result<Signature, WireError> {
+    Signature::from_bytes(bytes).map_err(|error| WireError::new("signature", error))
+}
+
+impl TryFrom<v1::Transaction> for Draft {
+    type Error = WireError;
+
+    fn try_from(message: v1::Transaction) -> Result<Self, WireError> {
+        if message.signature.is_empty() {
+            return Ok(Self::Unsigned(unsigned_transaction(message)?));
+        }
+        Ok(Self::Signed(message.try_into()?))
+    }
+}
+
+/// A transfer that may lack its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "both are read, used and dropped at once")]
+pub enum Draft {
+    /// With a signature.
+    Signed(SignedTransaction),
+    /// Without.
+    Unsigned(Transaction),
+}
+
+impl Draft {
+    /// What is, or is to be, signed.
+    #[must_use]
+    pub const fn transaction(&self) -> &Transaction {
+        match self {
+            Self::Signed(signed) => signed.transaction(),
+            Self::Unsigned(transaction) => transaction,
+        }
+    }
+
+    /// The signed transaction; where it lacks its signature, one with zeros in the place of a signature of a key of this
+    /// size: for rules that look at sizes only.
+    ///
+    /// # Errors
+    /// If it is too large with a signature.
+    pub fn with_placeholder(self, size: KeySize) -> Result<SignedTransaction, TransactionError> {
+        match self {
+            Self::Signed(signed) => Ok(signed),
+            Self::Unsigned(transaction) => {
+                let zeros = Signature::from_bytes(&vec![0; size.bytes()]).expect("a length that a signature has");
+                SignedTransaction::new(transaction, zeros)
+            }
+        }
+    }
+}
+
+/// Reads all fields but the signature.
+fn unsigned_transaction(message: v1::Transaction) -> Result<Transaction, WireError> {
+    field::version(message.version)?;
+    let sender = match message.sender.ok_or_else(|| WireError::missing("sender"))? {
+        v1::transaction::Sender::PublicKey(spki) => {
+            Sender::Key(PublicKey::from_spki(&spki).map_err(|error| WireError::new("public_key", error))?)
+        }
+        v1::transaction::Sender::SenderAddress(address) => Sender::Address(field::hash("sender_address", &address)?),
+    };
+    // Counted before the list is walked.
+    if message.outputs.len() > crate::limits::MAX_OUTPUTS {
+        return Err(WireError::new("outputs", TransactionError::OutputCount(message.outputs.len())));
+    }
+    let outputs = message
+        .outputs
+        .into_iter()
+        .enumerate()
+        .map(|(at, output)| Output::try_from(output).map_err(|error| error.within_item("outputs", at)))
+        .collect::<Result<Vec<_>, _>>()?;
+    Transaction::new(TransactionFields {
+        sender,
+        nonce: message.nonce,
+        fee: Mites::new(message.fee_mites),
+        valid_until: Some(Height::new(message.valid_until_height)),
+        outputs,
+        memo: message.memo.into(),
+    })
+    .map_err(in_its_field)
 }
 
 /// Names the field that a rule of transactions is about.
@@ -103,6 +156,35 @@ impl TryFrom<v1::SubmitTransactionRequest> for SignedTransaction {
             }
             Some(v1::submit_transaction_request::Form::TransactionBytes(bytes)) => {
                 canonical_transaction(&bytes).map_err(|error| error.within("transaction_bytes"))
+            }
+        }
+    }
+}
+
+impl TryFrom<v1::SubmitTransactionAndWaitRequest> for SignedTransaction {
+    type Error = WireError;
+
+    fn try_from(request: v1::SubmitTransactionAndWaitRequest) -> Result<Self, WireError> {
+        use v1::{submit_transaction_and_wait_request::Form, submit_transaction_request};
+        let form = request.form.map(|form| match form {
+            Form::Transaction(message) => submit_transaction_request::Form::Transaction(message),
+            Form::TransactionBytes(bytes) => submit_transaction_request::Form::TransactionBytes(bytes),
+        });
+        Self::try_from(v1::SubmitTransactionRequest { form })
+    }
+}
+
+impl TryFrom<v1::SimulateTransactionRequest> for Draft {
+    type Error = WireError;
+
+    fn try_from(request: v1::SimulateTransactionRequest) -> Result<Self, WireError> {
+        use v1::simulate_transaction_request::Form;
+        match request.form {
+            None => Err(WireError::missing("form")),
+            Some(Form::Transaction(message)) => Self::try_from(message).map_err(|error| error.within("transaction")),
+            Some(Form::TransactionBytes(bytes)) => {
+                let signed = canonical_transaction(&bytes).map_err(|error| error.within("transaction_bytes"))?;
+                Ok(Self::Signed(signed))
             }
         }
     }
@@ -145,6 +227,17 @@ mod tests {
                 prop_assert_eq!(SignedTransaction::try_from(request), Ok(signed.clone()));
             }
         }
+    }
+
+    #[test]
+    fn a_draft_without_signature_has_the_size_that_it_will_have_with_one() {
+        let signed = samples::transfer(7, 5);
+        let message = v1::Transaction { signature: Bytes::new(), ..v1::Transaction::from(&signed) };
+        let draft = Draft::try_from(message).unwrap();
+        assert_eq!(draft, Draft::Unsigned(signed.transaction().clone()));
+        let placeholder = draft.with_placeholder(signed.signature().size()).unwrap();
+        assert_eq!(placeholder.size_bytes(), signed.size_bytes());
+        assert_eq!(Draft::try_from(v1::Transaction::from(&signed)), Ok(Draft::Signed(signed)));
     }
 
     /// The error of submitting the sample transaction after a change.

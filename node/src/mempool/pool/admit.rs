@@ -40,7 +40,7 @@ impl Pool {
     }
 
     /// What must go for it.
-    fn room_for(
+    pub(super) fn room_for(
         &self,
         signed: &SignedTransaction,
         screened: &Screened,

@@ -18,7 +18,7 @@ use super::{
     tests::{Spend, View, address, at, block_of, candidate, stranger},
 };
 use crate::{
-    mempool::{PoolStatus, Source, TemplateLimits},
+    mempool::{Admitted, DropReason, Outlook, PoolStatus, Rejection, Source, TemplateLimits},
     testing::dev,
 };
 
@@ -105,7 +105,9 @@ impl Both {
                 let valid_until = blocks.map(|blocks| self.model.view.height.get() + blocks);
                 let to = if to < 5 { address(to.max(1)) } else { stranger(to) };
                 let spend = Spend { from, nonce, fee, to, amount, valid_until, memo };
+                let outlook = self.pool.foresee(&spend.signed(), spend.id());
                 let verdict = self.pool.admit(candidate(&spend, Source::Rpc), at(self.now));
+                self.compare_with_outlook(&spend, &outlook, &verdict);
                 let verdict = verdict.map(|_| ()).map_err(|rejection| rejection.reason());
                 assert_eq!(verdict, self.model.admit(&spend, at(self.now)), "{spend:?}");
                 self.reached.extend(verdict.err());
@@ -140,6 +142,34 @@ impl Both {
             }
         }
         self.compare();
+    }
+
+    /// What was foreseen is what has happened.
+    fn compare_with_outlook(&mut self, spend: &Spend, outlook: &Outlook, verdict: &Result<Admitted, Rejection>) {
+        match &outlook.before_signature {
+            Ok(None) => {}
+            Ok(Some(status)) => {
+                assert_eq!(verdict.as_ref().map(|admitted| admitted.status), Ok(*status), "{spend:?}");
+                return;
+            }
+            Err(_) => {
+                assert!(verdict.is_err(), "{spend:?}: {outlook:?}");
+                return;
+            }
+        }
+        let status = verdict.as_ref().map(|admitted| admitted.status);
+        assert_eq!(outlook.behind_signature.as_ref().copied(), status, "{spend:?}");
+        let pending = self.pool.account_pending(&address(spend.from));
+        assert_eq!(outlook.after, (pending.next_nonce, pending.outgoing), "{spend:?}: {outlook:?}");
+        if verdict.is_err() {
+            return;
+        }
+        assert!(spend.fee >= outlook.required.get(), "{spend:?}: {outlook:?}");
+        for (id, reason) in &outlook.displaced {
+            let gone = self.pool.status(id);
+            assert!(matches!(gone, Some(PoolStatus::Dropped { reason: found, .. }) if found == *reason), "{gone:?}");
+            self.reached.insert(if *reason == DropReason::Evicted { "foresaw EVICTED" } else { "foresaw REPLACED" });
+        }
     }
 
     /// Undoes so many blocks and applies one.
@@ -200,7 +230,7 @@ const DROPS: [(&str, &str); 2] =
     [("INSUFFICIENT_BALANCE", "dropped: INSUFFICIENT_BALANCE"), ("FEE_TOO_LOW", "dropped: FEE_TOO_LOW")];
 
 /// What must occur, or the histories do not test what they should.
-const OUTCOMES: [&str; 19] = [
+const OUTCOMES: [&str; 21] = [
     "NONCE_TOO_LOW",
     "EXPIRES_TOO_SOON",
     "FEE_TOO_LOW",
@@ -220,6 +250,8 @@ const OUTCOMES: [&str; 19] = [
     "GAP_TOO_LARGE",
     "dropped: INSUFFICIENT_BALANCE",
     "dropped: FEE_TOO_LOW",
+    "foresaw REPLACED",
+    "foresaw EVICTED",
 ];
 
 #[test]

@@ -7,8 +7,10 @@
 mod admit;
 mod advance;
 mod cost;
+mod foresee;
 mod index;
 mod place;
+mod prices;
 mod queue;
 mod rate;
 mod reasons;
@@ -42,6 +44,10 @@ pub(super) use self::{
     advance::BlockBody,
     place::Foreseen,
     withdraw::{Change, Withdrawn},
+};
+pub use self::{
+    foresee::Outlook,
+    prices::{Level, Paid, Prices, ProjectedBlock},
 };
 
 /// The time of an operation.

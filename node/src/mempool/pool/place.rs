@@ -18,7 +18,6 @@ use super::{
 pub(super) struct Screened {
     pub(super) account: Account,
     pub(super) cost: Cost,
-    pub(super) net: Mites,
     pub(super) rate: Rate,
 }
 
@@ -107,7 +106,7 @@ impl Pool {
             return Err(Rejection::InsufficientBalance { needed: tx.total(), available: account.balance });
         }
         let net = cost.net(tx.fee());
-        Ok(Screened { account, cost, net, rate: Rate::new(net, signed.size_bytes()) })
+        Ok(Screened { account, cost, rate: Rate::new(net, signed.size_bytes()) })
     }
 
     fn check_expiry(&self, signed: &SignedTransaction, source: Source) -> Result<(), Rejection> {
@@ -118,7 +117,7 @@ impl Pool {
     }
 
     /// The least net fee for so many bytes.
-    fn floor(&self, bytes: usize) -> Mites {
+    pub(super) fn floor(&self, bytes: usize) -> Mites {
         Mites::new(self.limits.floor_mites_per_byte.saturating_mul(bytes as u64))
     }
 
@@ -219,11 +218,8 @@ impl Pool {
         } else {
             vec![waiting]
         };
-        let bytes = displaced.iter().map(|entry| entry.bytes()).sum::<usize>() + signed.size_bytes();
-        let lost = Mites::checked_sum(displaced.iter().map(|entry| entry.net())).unwrap_or(Mites::MAX);
-        let required = lost.checked_add(self.floor(bytes)).unwrap_or(Mites::MAX);
-        if screened.net < required {
-            let required = required.checked_add(screened.cost.burned).unwrap_or(Mites::MAX);
+        let required = self.replacement_fee(signed, screened.cost, &displaced);
+        if tx.fee() < required {
             return Err(Rejection::ReplacementUnderpaid { fee: tx.fee(), required, waiting: waiting.pooled.id });
         }
         let queued_bytes = self.queued_bytes.saturating_sub(waiting.bytes()).saturating_add(signed.size_bytes());
@@ -231,6 +227,16 @@ impl Pool {
             return Err(Rejection::TooManyQueued { nonce: tx.nonce(), expected_nonce: queue.next_pending() });
         }
         Ok(Place::Replace(displaced.iter().map(|entry| entry.pooled.nonce()).collect()))
+    }
+}
+
+impl Pool {
+    /// The least fee for which a transaction may displace these.
+    pub(super) fn replacement_fee(&self, signed: &SignedTransaction, cost: Cost, displaced: &[&Entry]) -> Mites {
+        let bytes = displaced.iter().map(|entry| entry.bytes()).sum::<usize>() + signed.size_bytes();
+        let lost = Mites::checked_sum(displaced.iter().map(|entry| entry.net())).unwrap_or(Mites::MAX);
+        let required = lost.checked_add(self.floor(bytes)).unwrap_or(Mites::MAX);
+        required.checked_add(cost.burned).unwrap_or(Mites::MAX)
     }
 }
 

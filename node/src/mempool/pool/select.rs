@@ -13,7 +13,7 @@ use super::{
 
 /// An account's next transaction; the greatest is taken first, among equals the earliest.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Head {
+pub(super) struct Head {
     rate: Rate,
     arrival: Reverse<u64>,
     account: Address,
@@ -30,10 +30,26 @@ impl Head {
 impl Pool {
     /// What a block should take. What does not fit ends its account's turn; the others go on.
     pub(in crate::mempool) fn select(&self, limits: &TemplateLimits) -> Vec<Arc<Pooled>> {
-        let heads: Vec<Head> = self.queues.values().filter_map(|q| q.executables().next()).map(Head::of).collect();
-        let mut heads = BinaryHeap::from(heads);
-        let mut rest = *limits;
         let mut chosen = Vec::new();
+        self.fill(self.heads(), limits, |entry| chosen.push(Arc::clone(&entry.pooled)));
+        chosen
+    }
+
+    /// Every account's first executable transaction.
+    pub(super) fn heads(&self) -> Vec<Head> {
+        self.queues.values().filter_map(|q| q.executables().next()).map(Head::of).collect()
+    }
+
+    /// Fills a block from these transactions and those behind them. Returns what is left of the limits, and each
+    /// account's first transaction that was not taken.
+    pub(super) fn fill(
+        &self,
+        heads: Vec<Head>,
+        limits: &TemplateLimits,
+        mut take_up: impl FnMut(&Entry),
+    ) -> (TemplateLimits, Vec<Head>) {
+        let mut heads = BinaryHeap::from(heads);
+        let (mut rest, mut left) = (*limits, Vec::new());
         while rest.count > 0
             && rest.bytes >= MIN_TRANSACTION_BYTES
             && rest.signature_units > 0
@@ -41,13 +57,17 @@ impl Pool {
         {
             let Some(queue) = self.queues.get(&head.account) else { continue };
             let Some(entry) = queue.entries.get(&head.nonce) else { continue };
-            let Some(less) = take(&rest, entry) else { continue };
+            let Some(less) = take(&rest, entry) else {
+                left.push(head);
+                continue;
+            };
             rest = less;
-            chosen.push(Arc::clone(&entry.pooled));
+            take_up(entry);
             let next = head.nonce.checked_add(1).and_then(|nonce| queue.entries.get(&nonce));
             heads.extend(next.filter(|entry| entry.is_executable()).map(Head::of));
         }
-        chosen
+        left.extend(heads.into_vec());
+        (rest, left)
     }
 }
 

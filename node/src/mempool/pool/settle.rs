@@ -61,6 +61,18 @@ impl Reach {
     }
 }
 
+/// The nonce behind the executable ones of these, given in order of nonces, and what those take from the account.
+pub(super) fn reach<'a>(entries: impl IntoIterator<Item = &'a Entry>, account: &Account, limit: usize) -> (u64, Mites) {
+    let next_nonce = account.next_nonce;
+    let mut reach = Reach { next_nonce, executable: 0, spent: Mites::ZERO, floor: None, end: None };
+    for entry in entries {
+        if !reach.extend(entry, account.balance, limit) {
+            break;
+        }
+    }
+    (next_nonce.saturating_add(reach.executable as u64), reach.spent)
+}
+
 impl Pool {
     /// Brings a queue into shape after its entries, the account or what they cost has changed.
     pub(super) fn settle(&mut self, address: Address, now: Now) {

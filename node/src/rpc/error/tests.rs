@@ -125,7 +125,8 @@ fn an_item_of_a_batch_is_refused_with_all_that_a_status_says() {
             (Status::from(ApiError::from(rejection.clone())), pb::Status::from(ApiError::from(rejection)));
         assert_eq!((item.code, item.message.as_str()), (status.code() as i32, status.message()), "{name}");
         let (told, expected) = (item.get_error_details(), status.get_error_details());
-        let info = |details: &ErrorDetails| details.error_info().map(|info| (info.reason.clone(), info.metadata.clone()));
+        let info =
+            |details: &ErrorDetails| details.error_info().map(|info| (info.reason.clone(), info.metadata.clone()));
         assert_eq!(info(&told).unwrap().0, name);
         assert_eq!(info(&told), info(&expected), "{name}");
         let delay = |details: &ErrorDetails| details.retry_info().map(|retry| retry.retry_delay);

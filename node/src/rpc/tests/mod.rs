@@ -1,11 +1,15 @@
 //! The API as its clients see it: a real listener, a real client, a chain in memory.
 
 mod blocks;
+mod fees;
 mod limits;
 mod races;
 mod service;
+mod simulation;
 mod streams;
+mod submission;
 mod transfers;
+mod waits;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -1,5 +1,6 @@
 //! The pool's rules, one test each, on transfers whose signatures nobody looks at.
 
+mod prices;
 mod withdraw;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
