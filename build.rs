@@ -21,6 +21,7 @@ mod grpc {
                 "farthing/v1/limits.proto",
                 "farthing/v1/submission.proto",
                 "farthing/v1/ledger_service.proto",
+                "farthing/v1/mining_service.proto",
                 // The details of errors are packed as Any: whoever reflects needs them to show what is inside.
                 "google/rpc/error_details.proto",
             ],

@@ -15,6 +15,7 @@ pub mod offline;
 pub mod panel;
 pub mod peers;
 pub mod ready;
+pub mod remote_miner;
 pub mod rpc;
 pub mod run;
 pub mod server;

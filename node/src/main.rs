@@ -8,11 +8,12 @@ use std::{
 };
 
 use farthing_node::{
-    config::{AdminCommand, Config, ConfigError, Invocation, load},
+    config::{AdminCommand, Config, ConfigError, Invocation, RemoteMining, load},
     control,
     env::RealDisk,
     logging,
     offline::{self, OfflineError, Outcome},
+    remote_miner,
     run::run,
     tasks::Chain,
 };
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Ok(Invocation::Verify(config)) => return offline(&config, offline::verify),
         Ok(Invocation::Reindex(config)) => return offline(&config, offline::reindex),
         Ok(Invocation::Ask(config, command)) => return ask(&config, &command),
+        Ok(Invocation::Mine(config, mining)) => return mine(&config, mining),
         Err(ConfigError::Usage(error)) => {
             // clap's own form: colours, suggestions, help on stdout.
             let _ = error.print();
@@ -51,6 +53,17 @@ fn offline(config: &Config, work: fn(&Config) -> Result<Outcome, OfflineError>) 
             let printed = print(&text);
             if good { printed } else { ExitCode::FAILURE }
         }
+        Err(error) => fail(&error, 1),
+    }
+}
+
+/// Mines on another node.
+fn mine(config: &Config, mining: RemoteMining) -> ExitCode {
+    if let Err(error) = logging::init(&config.log_filter, config.log_format) {
+        return fail(&error, 2);
+    }
+    match remote_miner::run(mining) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }
 }

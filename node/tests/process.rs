@@ -242,3 +242,59 @@ fn the_configuration_is_printed_without_starting_anything() {
     assert!(stdout.contains("rpc-listen = \"127.0.0.1:50051\"  # default"), "{stdout}");
     assert!(!data_dir.exists());
 }
+
+/// Where bob of the dev network is paid.
+const BOB: &str = "dfar1v4nmv0m34s9dm8jshxx8shrvhmxed393xgzffw8dxgl0fvdp7keq65zmrm";
+
+async fn height(address: &str) -> u64 {
+    use farthing::wire::v1::{GetNodeInfoRequest, ledger_service_client::LedgerServiceClient};
+    let mut client = LedgerServiceClient::connect(format!("http://{address}")).await.expect("the node listens");
+    let info = client.get_node_info(GetNodeInfoRequest {}).await.expect("it answers").into_inner();
+    info.tip.expect("a node has a tip").height
+}
+
+#[tokio::test]
+async fn a_miner_of_its_own_mines_on_a_node_outlives_its_restart_and_ends_on_a_signal() {
+    let directory = directory();
+    let path = directory.path().join("ready.json");
+    let mut node = Process::node(directory.path(), &path);
+    let address = ready(&path)["rpc"].as_str().expect("an address").to_owned();
+    let url = format!("http://{address}");
+    let miner = Process::start(&["miner", "--node", &url, "--address", BOB]);
+    let mut reached = 0;
+    for restarted in [false, true] {
+        if restarted {
+            node.signal(Signal::KILL);
+            node.wait(PATIENCE);
+            fs::remove_file(&path).expect("the node had written it");
+            let (data_dir, ready_file) = (directory.path().to_str().expect("UTF-8"), path.to_str().expect("UTF-8"));
+            // On the same port, for that is where the miner looks.
+            let listen = ["--rpc-listen", &address, "--p2p-listen", "127.0.0.1:0"];
+            node = Process::start(&[&listen[..], &["--data-dir", data_dir, "--ready-file", ready_file]].concat());
+            ready(&path);
+            assert!(height(&address).await >= reached, "blocks that were accepted are on the disk");
+        }
+        let begin = Instant::now();
+        // Its blocks come every two seconds in the mean.
+        while height(&address).await <= reached {
+            assert!(begin.elapsed() < 2 * PATIENCE, "no block in time");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        reached = height(&address).await;
+    }
+    miner.signal(Signal::INT);
+    let (code, _, log) = miner.output();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("found a block") && log.contains("no templates"), "{log}");
+}
+
+#[test]
+fn a_miner_that_the_node_will_never_serve_says_why() {
+    let directory = directory();
+    let path = directory.path().join("ready.json");
+    let _node = Process::node(directory.path(), &path);
+    let url = format!("http://{}", ready(&path)["rpc"].as_str().expect("an address"));
+    let (code, _, log) = Process::start(&["miner", "--node", &url, "--address", "far1nonsense"]).output();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("the node refuses: address_text:"), "{log}");
+}

@@ -25,6 +25,7 @@ mod commands;
 mod error;
 mod layers;
 mod options;
+mod remote;
 mod values;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod tests;
 pub use commands::{AdminCommand, Wish};
 pub use error::ConfigError;
 pub use layers::Origin;
+pub use remote::RemoteMining;
 pub use values::{HostPort, LogFormat, Malformed, Panels, PortRange, SeedName};
 
 use layers::{Setting, Settings};
@@ -52,6 +54,8 @@ pub enum Invocation {
     Reindex(Config),
     /// Ask the node that runs on this configuration's data directory.
     Ask(Config, AdminCommand),
+    /// Mine on another node.
+    Mine(Config, RemoteMining),
     /// Print this text, the effective configuration, and stop.
     Print(String),
 }
@@ -183,6 +187,9 @@ pub fn load(
     }
     if let Some(command) = commands::read(&matches) {
         return Ok(Invocation::Ask(config, command));
+    }
+    if let Some(mining) = remote::read(&matches) {
+        return Ok(Invocation::Mine(config, mining));
     }
     Ok(match matches.subcommand_name() {
         Some("verify") => Invocation::Verify(config),

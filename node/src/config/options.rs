@@ -166,6 +166,7 @@ pub(super) fn command() -> Command {
         .subcommand(Command::new("run").about("Run the node (the default)"))
         .subcommand(Command::new("verify").about("Check a data directory without changing it"))
         .subcommand(Command::new("reindex").about("Rebuild the index of a data directory from its blocks"))
+        .subcommand(super::remote::subcommand())
         .subcommands(super::commands::subcommands())
 }
 

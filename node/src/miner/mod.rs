@@ -13,3 +13,8 @@ pub use policy::Policy;
 pub use search::Search;
 pub use task::{MineError, Miner, start};
 pub use template::{Reward, Template, TemplateError, build, limits};
+pub(crate) use {
+    policy::hesitation,
+    task::{REFRESH_AFTER, RENEW_AFTER, pool_follows, prepare},
+    threads::Searchers,
+};

@@ -53,7 +53,7 @@ impl Policy {
 
 /// How long to wait before a block is made where finding it takes no time: exponentially distributed, so that nodes
 /// which begin together seldom end together \[P-08\]. None where finding it is work enough.
-pub(super) fn hesitation(params: &Params, random: &(dyn Random + 'static)) -> Option<Duration> {
+pub(crate) fn hesitation(params: &Params, random: &(dyn Random + 'static)) -> Option<Duration> {
     if params.retarget != Retarget::None {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use farthing::{Block, BlockId};
+use farthing::{Block, BlockId, Params};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{sleep, timeout},
@@ -25,9 +25,9 @@ use crate::{
 /// Requests to mine that may wait.
 const REQUESTS: usize = 16;
 /// How old a template gets before more fees in the pool are worth a new one.
-const REFRESH_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const REFRESH_AFTER: Duration = Duration::from_secs(2);
 /// How old it gets at all: its time should stay about right.
-const RENEW_AFTER: Duration = Duration::from_secs(30);
+pub(crate) const RENEW_AFTER: Duration = Duration::from_secs(30);
 /// How long the pool may take to follow a new tip before mining goes on without it.
 const POOL_FOLLOWS_WITHIN: Duration = Duration::from_secs(1);
 /// Pause after a block was refused, so that a fault does not spin.
@@ -139,7 +139,7 @@ impl Task {
         while mined.len() < count {
             let mut tips = self.chain.watch();
             let view = Arc::clone(&tips.borrow_and_update());
-            self.pool_follows(&view).await;
+            pool_follows(&self.mempool, &view).await;
             let template = self.template(&view, reward, usize::MAX).await?;
             tokio::select! {
                 biased;
@@ -172,7 +172,7 @@ impl Task {
     /// Waits until there is reason to mine on this view, then searches, with better templates now and then.
     async fn attempt(&self, policy: &Policy, view: &Arc<ChainView>) -> Result<Block, MineError> {
         let mut stats = self.mempool.watch();
-        self.pool_follows(view).await;
+        pool_follows(&self.mempool, view).await;
         loop {
             self.is_ready(policy, &mut stats).await?;
             if let Some(wait) = hesitation(self.chain.params(), &**self.env.random()) {
@@ -212,25 +212,8 @@ impl Task {
         }
     }
 
-    /// Lets the pool take note of the tip first, so that a template holds what it should.
-    async fn pool_follows(&self, view: &ChainView) {
-        let mut stats = self.mempool.watch();
-        let height = view.tip.height();
-        let follows = stats.wait_for(|stats| stats.height >= height);
-        if timeout(POOL_FOLLOWS_WITHIN, follows).await.is_err() {
-            tracing::warn!(%height, "the mempool is behind the chain; mining without what it knows");
-        }
-    }
-
     async fn template(&self, view: &Arc<ChainView>, reward: &Reward, count: usize) -> Result<Template, MineError> {
-        let params = Arc::clone(self.chain.params());
-        let (view, mempool, reward) = (Arc::clone(view), self.mempool.clone(), reward.clone());
-        let now = self.env.clock().now();
-        let make = move || {
-            let chosen = mempool.select(&template::limits(&params, &view, &reward, count));
-            template::build(&params, &view, &chosen, &reward, now)
-        };
-        Ok(self.env.compute().run(make).await?)
+        Ok(prepare(&self.env, self.chain.params(), &self.mempool, view, reward, count).await?)
     }
 
     async fn solve(&self, template: Template) -> Block {
@@ -248,6 +231,35 @@ impl Task {
         tracing::info!(%height, %id, transfers, "mined a block");
         Ok(())
     }
+}
+
+/// Lets the pool take note of the tip first, so that a template holds what it should.
+pub(crate) async fn pool_follows(mempool: &Mempool, view: &ChainView) {
+    let mut stats = mempool.watch();
+    let height = view.tip.height();
+    let follows = stats.wait_for(|stats| stats.height >= height);
+    if timeout(POOL_FOLLOWS_WITHIN, follows).await.is_err() {
+        tracing::warn!(%height, "the mempool is behind the chain; mining without what it knows");
+    }
+}
+
+/// Makes a template on a view of what the pool would put into it, off the async threads.
+pub(crate) async fn prepare(
+    env: &Env,
+    params: &Arc<Params>,
+    mempool: &Mempool,
+    view: &Arc<ChainView>,
+    reward: &Reward,
+    count: usize,
+) -> Result<Template, TemplateError> {
+    let params = Arc::clone(params);
+    let (view, mempool, reward) = (Arc::clone(view), mempool.clone(), reward.clone());
+    let now = env.clock().now();
+    let make = move || {
+        let chosen = mempool.select(&template::limits(&params, &view, &reward, count));
+        template::build(&params, &view, &chosen, &reward, now)
+    };
+    env.compute().run(make).await
 }
 
 /// Waits until a template made when the pool was as `seen` is no longer good enough.

@@ -25,7 +25,7 @@ const SHORT_ATTEMPTS: u128 = 1 << 14;
 
 /// The threads that search, if there are any.
 #[derive(Debug, Clone)]
-pub(super) struct Searchers {
+pub(crate) struct Searchers {
     env: Env,
     board: Arc<Board>,
     threads: NonZeroUsize,
@@ -66,7 +66,7 @@ impl Searchers {
     ///
     /// # Errors
     /// When the system refuses one.
-    pub(super) fn start(tasks: &Tasks, env: Env, threads: NonZeroUsize) -> io::Result<Self> {
+    pub(crate) fn start(tasks: &Tasks, env: Env, threads: NonZeroUsize) -> io::Result<Self> {
         let board = Arc::new(Board::default());
         for index in 0..if env.compute().has_threads() { threads.get() } else { 0 } {
             let board = Arc::clone(&board);
@@ -78,7 +78,7 @@ impl Searchers {
     }
 
     /// Searches until a nonce is found. Dropping the future ends the search within a millisecond.
-    pub(super) async fn search(&self, header: Header, target: Target) -> Header {
+    pub(crate) async fn search(&self, header: Header, target: Target) -> Header {
         let search = Search::new(&header, target);
         let cancelled = Arc::new(AtomicBool::new(false));
         let _cancel = Cancel(Arc::clone(&cancelled));
@@ -93,7 +93,7 @@ impl Searchers {
     }
 
     /// How many threads search.
-    pub(super) fn threads(&self) -> NonZeroUsize {
+    pub(crate) fn threads(&self) -> NonZeroUsize {
         self.threads
     }
 }

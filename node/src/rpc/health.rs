@@ -12,8 +12,8 @@ use tonic_health::{
 
 use super::Deps;
 
-/// The whole listener, and its one service by name.
-const SERVICES: [&str; 2] = ["", "farthing.v1.LedgerService"];
+/// The whole listener, and its services by name.
+const SERVICES: [&str; 3] = ["", "farthing.v1.LedgerService", "farthing.v1.MiningService"];
 
 /// The health service, its first status set, and the task that keeps it true.
 pub(super) async fn start(deps: &Deps) -> HealthServer<impl Health> {

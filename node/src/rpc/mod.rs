@@ -5,7 +5,13 @@
 
 use std::sync::Arc;
 
-use farthing::wire::{PUBLIC_DESCRIPTORS, v1::ledger_service_server::LedgerServiceServer};
+use farthing::{
+    limits::MAX_BLOCK_BYTES,
+    wire::{
+        PUBLIC_DESCRIPTORS,
+        v1::{ledger_service_server::LedgerServiceServer, mining_service_server::MiningServiceServer},
+    },
+};
 use tonic::service::Routes;
 
 use crate::{
@@ -25,6 +31,7 @@ mod health;
 mod info;
 mod ledger;
 mod limits;
+mod mining;
 mod page;
 mod refusals;
 mod stream;
@@ -63,6 +70,9 @@ const TRANSACTION_REQUEST: usize = 8 * 1024;
 /// Largest request with a batch of transactions.
 const BATCH_REQUEST: usize = 1024 * 1024;
 
+/// Largest request with a block, of whatever network.
+const BLOCK_REQUEST: usize = MAX_BLOCK_BYTES + 1024;
+
 /// What a view may be larger than the canonical bytes that it shows: hex and bech32m beside every id and address.
 const VIEW_FACTOR: usize = 4;
 /// What an answer may hold beside one block: a page is closed at 3 MiB.
@@ -87,7 +97,10 @@ pub async fn routes(deps: &Deps) -> Result<Routes, tonic_reflection::server::Err
     let ledger = LedgerServiceServer::new(ledger::LedgerApi::new(deps.clone()))
         .max_decoding_message_size(BATCH_REQUEST)
         .max_encoding_message_size(largest_answer(deps.chain.params()));
+    let mining =
+        MiningServiceServer::new(mining::MiningApi::new(deps.clone())).max_decoding_message_size(BLOCK_REQUEST);
     Ok(Routes::new(ledger)
+        .add_service(mining)
         .add_service(health::start(deps).await)
         .add_service(reflect().build_v1()?)
         .add_service(reflect().build_v1alpha()?))
@@ -139,4 +152,9 @@ pub fn methods() -> MethodTable {
         .with("/farthing.v1.LedgerService/GetNodeInfo", look_up)
         .with("/farthing.v1.LedgerService/GetMempool", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
         .with("/farthing.v1.LedgerService/GetLimits", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
+        .with(
+            "/farthing.v1.MiningService/GetBlockTemplate",
+            MethodPolicy::server_stream(SMALL_REQUEST, calls(4, 2, 20)),
+        )
+        .with("/farthing.v1.MiningService/SubmitBlock", MethodPolicy::unary(BLOCK_REQUEST, calls(4, 20, 100)))
 }

@@ -3,6 +3,7 @@
 mod blocks;
 mod fees;
 mod limits;
+mod mining;
 mod races;
 mod service;
 mod simulation;

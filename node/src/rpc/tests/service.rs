@@ -37,7 +37,7 @@ async fn health_follows_synchronisation_and_ends_with_the_drain() {
 #[tokio::test]
 async fn both_versions_of_reflection_list_the_public_services_and_no_others() {
     let api = Api::start().await;
-    let expected = [SERVICE, "grpc.health.v1.Health"];
+    let expected = [SERVICE, "farthing.v1.MiningService", "grpc.health.v1.Health"];
 
     let list = MessageRequest::ListServices(String::new());
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(list) };
@@ -111,7 +111,7 @@ fn every_method_of_the_service_has_a_policy() {
             }
         }
     }
-    assert_eq!(methods_seen, 16);
+    assert_eq!(methods_seen, 18);
 }
 
 #[tokio::test]
