@@ -8,7 +8,7 @@ use std::{
 };
 
 use farthing_node::{
-    config::{AdminCommand, Config, ConfigError, Invocation, RemoteMining, load},
+    config::{AdminCommand, Config, ConfigError, Invocation, LogFormat, RemoteMining, load},
     control,
     env::RealDisk,
     logging,
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(Invocation::Verify(config)) => return offline(&config, offline::verify),
         Ok(Invocation::Reindex(config)) => return offline(&config, offline::reindex),
         Ok(Invocation::Ask(config, command)) => return ask(&config, &command),
-        Ok(Invocation::Mine(config, mining)) => return mine(&config, mining),
+        Ok(Invocation::Mine { mining, log_filter, log_format }) => return mine(mining, &log_filter, log_format),
         Err(ConfigError::Usage(error)) => {
             // clap's own form: colours, suggestions, help on stdout.
             let _ = error.print();
@@ -58,8 +58,8 @@ fn offline(config: &Config, work: fn(&Config) -> Result<Outcome, OfflineError>) 
 }
 
 /// Mines on another node.
-fn mine(config: &Config, mining: RemoteMining) -> ExitCode {
-    if let Err(error) = logging::init(&config.log_filter, config.log_format) {
+fn mine(mining: RemoteMining, log_filter: &str, log_format: LogFormat) -> ExitCode {
+    if let Err(error) = logging::init(log_filter, log_format) {
         return fail(&error, 2);
     }
     match remote_miner::run(mining) {

@@ -55,7 +55,14 @@ pub enum Invocation {
     /// Ask the node that runs on this configuration's data directory.
     Ask(Config, AdminCommand),
     /// Mine on another node.
-    Mine(Config, RemoteMining),
+    Mine {
+        /// Where, and for whom.
+        mining: RemoteMining,
+        /// What is logged.
+        log_filter: String,
+        /// How.
+        log_format: LogFormat,
+    },
     /// Print this text, the effective configuration, and stop.
     Print(String),
 }
@@ -181,15 +188,17 @@ pub fn load(
     let matches = options::command().try_get_matches_from(arguments)?;
     let variables: BTreeMap<OsString, OsString> = variables.into_iter().collect();
     let mut settings = Settings::collect(&matches, &variables, disk)?;
+    if let Some(mining) = remote::read(&matches) {
+        // It keeps no chain: it needs no directory, and of no network.
+        let (log_filter, log_format) = (log_filter(&settings)?, required(&settings, "log-format")?);
+        return Ok(Invocation::Mine { mining, log_filter, log_format });
+    }
     let config = build(&mut settings, &variables, disk)?;
     if matches.get_flag(options::PRINT_CONFIG) {
         return Ok(Invocation::Print(settings.print()));
     }
     if let Some(command) = commands::read(&matches) {
         return Ok(Invocation::Ask(config, command));
-    }
-    if let Some(mining) = remote::read(&matches) {
-        return Ok(Invocation::Mine(config, mining));
     }
     Ok(match matches.subcommand_name() {
         Some("verify") => Invocation::Verify(config),

@@ -69,7 +69,6 @@ impl TryFrom<v1::Transaction> for Draft {
 
 /// A transfer that may lack its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "both are read, used and dropped at once")]
 pub enum Draft {
     /// With a signature.
     Signed(SignedTransaction),

@@ -107,31 +107,28 @@ impl TemplateFrames {
     async fn event(&mut self) -> Result<Event, ApiError> {
         self.deps.chain.begun().await;
         let heartbeat = Instant::now() + PROGRESS_EVERY;
-        while let Some((seen, made)) = self.last {
-            let pool = &mut self.pool;
-            let better = async {
-                sleep_until(made + REFRESH_AFTER).await;
-                pool.wait_for(|now| now.net_fees > seen.net_fees).await.is_ok()
-            };
-            let lives = tokio::select! {
+        let Some((seen, made)) = self.last else { return self.template().await.map(Event::Template) };
+        let pool = &mut self.pool;
+        let better = async {
+            sleep_until(made + REFRESH_AFTER).await;
+            pool.wait_for(|now| now.net_fees > seen.net_fees).await.is_ok()
+        };
+        let lives = tokio::select! {
+            biased;
+            changed = self.tips.changed() => changed.is_ok(),
+            lives = better => lives,
+            () = sleep_until(made + RENEW_AFTER) => true,
+            () = sleep_until(heartbeat) => return Ok(Event::Progress(v1::Progress {})),
+        };
+        // Far behind the others, the next template is for when it has caught up.
+        let lives = lives
+            && tokio::select! {
                 biased;
-                changed = self.tips.changed() => changed.is_ok(),
-                lives = better => lives,
-                () = sleep_until(made + RENEW_AFTER) => true,
+                caught_up = self.syncing.wait_for(|syncing| !syncing) => caught_up.is_ok(),
                 () = sleep_until(heartbeat) => return Ok(Event::Progress(v1::Progress {})),
             };
-            if !lives {
-                return Err(ApiError::stopping());
-            }
-            if !*self.syncing.borrow_and_update() {
-                break;
-            }
-            // Far behind the others: the next template is for when it has caught up.
-            tokio::select! {
-                changed = self.syncing.wait_for(|syncing| !syncing) => if changed.is_err() { return Err(ApiError::stopping()) },
-                () = sleep_until(heartbeat) => return Ok(Event::Progress(v1::Progress {})),
-            }
-            break;
+        if !lives {
+            return Err(ApiError::stopping());
         }
         self.template().await.map(Event::Template)
     }

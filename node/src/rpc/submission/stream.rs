@@ -43,6 +43,7 @@ pub(in crate::rpc) struct Intake {
 
 /// A verdict for each request, in order. The stream ends when the requests do; when the node stops, or the connection is too
 /// old, what was read has its verdict first.
+#[expect(clippy::async_yields_async, reason = "what it yields waits for the disk while the next group is judged")]
 pub(in crate::rpc) fn verdicts(
     intake: Intake,
     requests: Streaming<Request>,

@@ -143,6 +143,7 @@ async fn a_client_that_does_not_read_its_verdicts_is_not_read_either() {
         request
     });
     let endpoint = Endpoint::from_shared(format!("http://{}", api.address)).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a client from outside")]
     let channel = endpoint.initial_stream_window_size(64 * 1024).connect_lazy();
     let mut client = LedgerServiceClient::new(channel);
     let mut verdicts = client.submit_transaction_stream(endless).await.unwrap().into_inner();

@@ -18,9 +18,9 @@ fn request(
 }
 
 /// A call in the background.
+#[expect(clippy::disallowed_methods, reason = "a client from outside, which ends with the test")]
 fn begin(api: &Api, request: v1::SubmitTransactionAndWaitRequest) -> tokio::task::JoinHandle<Answer> {
     let channel = Endpoint::from_shared(format!("http://{}", api.address)).unwrap().connect_lazy();
-    #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
     tokio::spawn(async move {
         let mut client = LedgerServiceClient::new(channel);
         Ok(client.submit_transaction_and_wait(request).await?.into_inner())
