@@ -114,7 +114,9 @@ async fn a_new_tip_and_better_fees_bring_new_templates() {
     assert_eq!(next(&mut frames).await.previous_block_id_hex, id.to_string());
     let form = v1::submit_transaction_request::Form::Transaction((&ALICE.pay(0, BOB.address(), 5)).into());
     api.client().await.submit_transaction(v1::SubmitTransactionRequest { form: Some(form) }).await.unwrap();
-    let better = next(&mut frames).await;
+    // Before the first sign of life, that is within 10 s; without better fees it would be 30 s.
+    let frame = tokio::time::timeout(PATIENCE, frames.message()).await.expect("a frame in time").unwrap().unwrap();
+    let Some(Event::Template(better)) = frame.event else { panic!("{frame:?}") };
     assert_eq!((better.height, better.transaction_count), (2, 1));
 }
 

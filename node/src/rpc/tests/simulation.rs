@@ -170,6 +170,9 @@ async fn a_fee_that_is_told_is_enough_and_one_mite_less_is_not() {
     let error = api.really(&paying(required - 1)).await.unwrap_err();
     assert_eq!(facts(&error).1, "REPLACEMENT_UNDERPAID");
     assert_eq!(facts(&error).2["required_fee_mites"], required.to_string());
+    let good = api.simulate(canonical(&paying(required))).await;
+    assert_eq!(good.fee.unwrap().required_fee_mites, required, "the same where it is paid");
+    assert_eq!(good.displaced.len(), 1);
     api.really(&paying(required)).await.unwrap();
 }
 
