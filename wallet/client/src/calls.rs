@@ -5,15 +5,16 @@ use farthing::{
     codec::Canonical as _,
     wire::{BlockSummary, TransactionStanding, TransactionStatus, WireError, v1},
 };
-use tonic::Code;
+use prost::Message as _;
+use tonic::{Code, Status};
 
 use crate::{
     answers::{AccountView, BlockRef, ChainBlock, Page, PageToken, TransactionView, Verdict},
     client::{Client, Needs},
-    error::{Error, Refusal},
+    error::Error,
     pool::NodeSlot,
     read,
-    text::{MAX_MESSAGE, MAX_TEXT, printable},
+    text::{MAX_TEXT, printable},
     verify::{self, VerifyError},
 };
 
@@ -250,19 +251,12 @@ fn verdict(result: v1::SubmitTransactionsResult, id: &TxId, node: &NodeSlot) -> 
     match result.verdict {
         Some(v1::submit_transactions_result::Verdict::Status(status)) => Ok(Ok(status_of(Some(status), id, node)?)),
         Some(v1::submit_transactions_result::Verdict::Error(error)) => {
-            let retry_after = error.metadata.get("retry_after_ms").and_then(|text| text.parse().ok());
-            Ok(Err(Box::new(Refusal {
-                node: node.url.clone(),
-                reason: printable(&error.reason, MAX_TEXT),
-                message: printable(&error.message, MAX_MESSAGE),
-                code: Code::from(error.code),
-                retry_after: retry_after.map(std::time::Duration::from_millis),
-                metadata: error
-                    .metadata
-                    .iter()
-                    .map(|(key, value)| (printable(key, MAX_TEXT), printable(value, MAX_TEXT)))
-                    .collect(),
-            })))
+            let details = error.encode_to_vec().into();
+            let status = Status::with_details(Code::from(error.code), error.message, details);
+            match Error::from_status(&status, &node.url) {
+                Error::Refused(refusal) => Ok(Err(refusal)),
+                other => Err(other),
+            }
         }
         None => Err(node.malformed(WireError::missing("results.verdict"))),
     }

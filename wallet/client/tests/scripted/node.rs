@@ -273,6 +273,41 @@ impl LedgerService for Service {
         Ok(Response::new(v1::SubmitTransactionResponse { status: Some((&status).into()) }))
     }
 
+    type SubmitTransactionStreamStream =
+        Pin<Box<dyn Stream<Item = Result<v1::SubmitTransactionStreamResponse, Status>> + Send>>;
+
+    async fn submit_transaction_stream(
+        &self,
+        _: Request<tonic::Streaming<v1::SubmitTransactionStreamRequest>>,
+    ) -> Result<Response<Self::SubmitTransactionStreamStream>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
+    async fn submit_transaction_and_wait(
+        &self,
+        _: Request<v1::SubmitTransactionAndWaitRequest>,
+    ) -> Result<Response<v1::SubmitTransactionAndWaitResponse>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
+    async fn simulate_transaction(
+        &self,
+        _: Request<v1::SimulateTransactionRequest>,
+    ) -> Result<Response<v1::SimulateTransactionResponse>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
+    async fn estimate_fee(
+        &self,
+        _: Request<v1::EstimateFeeRequest>,
+    ) -> Result<Response<v1::EstimateFeeResponse>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
+    async fn get_fees(&self, _: Request<v1::GetFeesRequest>) -> Result<Response<v1::GetFeesResponse>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
     async fn get_account(
         &self,
         request: Request<v1::GetAccountRequest>,
