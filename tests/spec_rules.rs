@@ -9,7 +9,6 @@ use std::{
 /// Rules with an error in SPEC.md that no `rule()` of the code names, and why.
 const NOT_BY_RULE: &[(&str, &str)] = &[
     ("R-HDR-01", "R-ENC-01 and R-ENC-02 for a header by itself"),
-    ("R-HIS-04", "checked by the wallet, which alone has the transactions; VerifyError::BalanceMismatch"),
     ("P-01", "policy: refusals are named by the mempool's Rejection"),
     ("P-02", "policy: refusals are named by the mempool's Rejection"),
     ("P-03", "policy: refusals are named by the mempool's Rejection"),

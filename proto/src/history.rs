@@ -1,6 +1,8 @@
 //! Proofs of an account's past: ids that lead from zeros to the committed head of its history \[R-HIS\].
 
-use crate::{Account, EntryId, Hash, Height, account::history_link};
+use crate::{
+    Account, Address, Coinbase, EntryId, Hash, Height, Mites, Params, SignedTransaction, account::history_link,
+};
 
 /// Why entries are not the past of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +33,40 @@ pub enum HistoryError {
         /// Height of the one before.
         before: Height,
     },
+    /// A reward at another height than it is due \[R-HIS-03\].
+    #[error("entry {entry} is a reward at height {found}, due at {due}")]
+    EntryHeight {
+        /// Its number.
+        entry: u64,
+        /// Its height.
+        found: Height,
+        /// When it is due.
+        due: Height,
+    },
+    /// Something that has nothing to do with the account \[R-HIS-03\].
+    #[error("entry {entry} neither pays nor is paid by the account")]
+    ForeignEntry {
+        /// Its number.
+        entry: u64,
+    },
+    /// The account's own transfers do not count 0, 1, 2 … up to its next nonce \[R-HIS-04\].
+    #[error("entry {entry} spends nonce {found}, expected {expected}")]
+    NonceOrder {
+        /// Its number; the number of entries if one is missing.
+        entry: u64,
+        /// The nonce that it spends, or the account's next one.
+        found: u64,
+        /// The one that comes next.
+        expected: u64,
+    },
+    /// Allocation, credits and debits do not come to the balance \[R-HIS-04\].
+    #[error("the entries leave {left} mites, the balance is {balance}")]
+    BalanceMismatch {
+        /// What they leave.
+        left: i128,
+        /// The balance.
+        balance: Mites,
+    },
 }
 
 impl HistoryError {
@@ -40,7 +76,67 @@ impl HistoryError {
         match self {
             Self::EntryCount { .. } => "R-HIS-01",
             Self::WrongHistory { .. } => "R-HIS-02",
-            Self::EntryMismatch { .. } => "R-HIS-03",
+            Self::EntryMismatch { .. } | Self::EntryHeight { .. } | Self::ForeignEntry { .. } => "R-HIS-03",
+            Self::NonceOrder { .. } | Self::BalanceMismatch { .. } => "R-HIS-04",
+        }
+    }
+}
+
+/// What touched an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryCause {
+    /// A transfer to it, from it, or both.
+    Transfer(Box<SignedTransaction>),
+    /// A credited mining reward.
+    Reward(Coinbase),
+}
+
+/// One thing that touched an account, and the height that its link carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// Where the transfer was mined or the reward credited.
+    pub height: Height,
+    /// What it was.
+    pub cause: EntryCause,
+}
+
+impl HistoryEntry {
+    /// The id that the history links, computed from the contents.
+    #[must_use]
+    pub fn id(&self, params: &Params) -> EntryId {
+        match &self.cause {
+            EntryCause::Transfer(signed) => signed.transaction().id(params.genesis_id()).into(),
+            EntryCause::Reward(coinbase) => coinbase.id(params.genesis_id()).into(),
+        }
+    }
+
+    /// The nonce that it used up, if it is a transfer by that account.
+    #[must_use]
+    pub fn paid_nonce(&self, address: &Address) -> Option<u64> {
+        match &self.cause {
+            EntryCause::Transfer(signed) if signed.transaction().sender_address() == *address => {
+                Some(signed.transaction().nonce())
+            }
+            _ => None,
+        }
+    }
+
+    /// What it brought that account and what it took from it, the fee included.
+    ///
+    /// # Panics
+    /// Never: a transaction's outputs add up without overflow, or it could not have been made.
+    #[must_use]
+    pub fn change(&self, address: &Address) -> (Mites, Mites) {
+        match &self.cause {
+            EntryCause::Reward(coinbase) if coinbase.to == *address => (coinbase.amount, Mites::ZERO),
+            EntryCause::Reward(_) => (Mites::ZERO, Mites::ZERO),
+            EntryCause::Transfer(signed) => {
+                let transaction = signed.transaction();
+                let to_it = transaction.outputs().iter().filter(|output| output.to == *address);
+                let received = Mites::checked_sum(to_it.map(|output| output.amount));
+                let spent = if transaction.sender_address() == *address { transaction.total() } else { Mites::ZERO };
+                (received.expect("a transaction's outputs add up without overflow"), spent)
+            }
         }
     }
 }
@@ -48,7 +144,7 @@ impl HistoryError {
 /// Checks that `entries`, the oldest first, are the whole past of `account`, nothing hidden, added or out of order.
 ///
 /// Whether each id is that of the transaction or coinbase shown beside it, and whether amounts add up to the balance
-/// \[R-HIS-04\], is for whoever has those.
+/// \[R-HIS-04\], is for [`verify_past`], which has those.
 ///
 /// # Errors
 /// The first rule broken.
@@ -67,4 +163,78 @@ pub fn verify_history(account: &Account, entries: &[(EntryId, Height)]) -> Resul
         }
     }
     Ok(())
+}
+
+/// Checks that `entries`, the oldest first, are the whole past of an account whose state is proven, and add up to it:
+/// each is about the account, rewards come when they are due, the account's own transfers carry nonces 0, 1, 2 …, and
+/// what genesis gave it, what it received and what it spent come to the balance.
+///
+/// # Errors
+/// The first rule broken.
+pub fn verify_past(
+    params: &Params,
+    address: &Address,
+    account: &Account,
+    entries: &[HistoryEntry],
+) -> Result<(), HistoryError> {
+    let links: Vec<_> = entries.iter().map(|entry| (entry.id(params), entry.height)).collect();
+    verify_history(account, &links)?;
+    let mut sums = Sums::of(params, address);
+    for (number, entry) in (1..).zip(entries) {
+        sums.add(params, address, number, entry)?;
+    }
+    sums.finish(account)
+}
+
+/// What an account has after its entries so far.
+struct Sums {
+    left: i128,
+    next_nonce: u64,
+}
+
+impl Sums {
+    fn of(params: &Params, address: &Address) -> Self {
+        let allocation = params.allocations.iter().find(|allocation| allocation.address == *address);
+        Self { left: allocation.map_or(0, |allocation| allocation.amount.get().into()), next_nonce: 0 }
+    }
+
+    fn add(
+        &mut self,
+        params: &Params,
+        address: &Address,
+        number: u64,
+        entry: &HistoryEntry,
+    ) -> Result<(), HistoryError> {
+        if let EntryCause::Reward(coinbase) = &entry.cause {
+            let due = coinbase.height.saturating_add(params.reward_delay);
+            if entry.height != due {
+                return Err(HistoryError::EntryHeight { entry: number, found: entry.height, due });
+            }
+        }
+        let (received, spent) = entry.change(address);
+        // Amounts are above zero, so whatever concerns the account moves something.
+        if received.is_zero() && spent.is_zero() {
+            return Err(HistoryError::ForeignEntry { entry: number });
+        }
+        if let Some(found) = entry.paid_nonce(address) {
+            if found != self.next_nonce {
+                return Err(HistoryError::NonceOrder { entry: number, found, expected: self.next_nonce });
+            }
+            self.next_nonce = self.next_nonce.saturating_add(1);
+        }
+        // Fewer than 2^63 entries of fewer than 2^64 mites each.
+        self.left = self.left.saturating_add(received.get().into()).saturating_sub(spent.get().into());
+        Ok(())
+    }
+
+    fn finish(self, account: &Account) -> Result<(), HistoryError> {
+        if self.next_nonce != account.next_nonce {
+            let (entry, found) = (account.entries, account.next_nonce);
+            return Err(HistoryError::NonceOrder { entry, found, expected: self.next_nonce });
+        }
+        if self.left != i128::from(account.balance.get()) {
+            return Err(HistoryError::BalanceMismatch { left: self.left, balance: account.balance });
+        }
+        Ok(())
+    }
 }

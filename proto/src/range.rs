@@ -253,7 +253,7 @@ impl AncestryError {
 }
 
 /// Joins two nodes that a prover sent, and so may have made up.
-fn join(left: &RangeNode, right: &RangeNode) -> Result<RangeNode, AncestryError> {
+pub(crate) fn join(left: &RangeNode, right: &RangeNode) -> Result<RangeNode, AncestryError> {
     for node in [left, right] {
         if node.first_time > node.last_time {
             return Err(AncestryError::RangeOrder { first: node.last_time, last: node.first_time });
@@ -282,7 +282,10 @@ impl AncestryProof {
     }
 
     /// The node over the whole range that this proof leads to from `leaf`.
-    fn root(&self, leaf: &RangeNode) -> Result<RangeNode, AncestryError> {
+    ///
+    /// # Errors
+    /// R-RNG-04 to R-RNG-06; see [`AncestryError`].
+    pub fn root(&self, leaf: &RangeNode) -> Result<RangeNode, AncestryError> {
         let Self { index, count, siblings } = self;
         let wrong_shape = AncestryError::PathShape { index: *index, count: *count, siblings: siblings.len() };
         let shape = path_shape(*index, *count).filter(|shape| shape.len() == siblings.len()).ok_or(wrong_shape)?;
@@ -329,7 +332,7 @@ impl AncestryProof {
 }
 
 /// The node over leaves `first..end`, a perfect subtree or the ragged right edge of the range.
-fn subtree<E>(
+pub(crate) fn subtree<E>(
     first: u64,
     end: u64,
     node: &mut impl FnMut(u64) -> Result<RangeNode, E>,

@@ -39,7 +39,7 @@ fn anchored(address: Address, account: Account) -> AnchoredProof {
         header.nonce += 1;
     }
     let proof = AccountProof { leaf: Some((address, account)), steps: Vec::new() };
-    AnchoredProof { header, height: Height::new(1), chain_root, proof }
+    AnchoredProof { header, height: Height::new(1), chain_root, range: None, proof }
 }
 
 fn answer(asked: &Address, anchored: &AnchoredProof, stated: Option<Account>) -> v1::GetAccountResponse {
@@ -220,7 +220,7 @@ fn genesis_may_stand_for_itself_only_and_is_not_said_to_have_work() {
     let address = alice().public().address();
     let proof = AccountProof { leaf: None, steps: Vec::new() };
     let header = main.genesis().header;
-    let mut first = AnchoredProof { header, height: Height::GENESIS, chain_root: Hash::ZERO, proof };
+    let mut first = AnchoredProof { header, height: Height::GENESIS, chain_root: Hash::ZERO, range: None, proof };
     let evidence = account(main, &address, &answer(&address, &first, None)).unwrap().evidence();
     let text = evidence.to_string();
     assert!(text.contains("the network's first block, which has no work"), "{text}");

@@ -41,6 +41,11 @@
 //! | R-FRK-03 | `error::condemns_id` |  | `another_body_is_refused_and_condemns_nothing` |
 //! | R-FRK-04 | `error::is_temporary` | `BlockError::WrongMatured` | `the_callers_mistake_about_the_coinbase_due_blames_nobody` |
 //! | R-DIF-07 | `difficulty::required_bits` |  | `every_published_and_own_asert_vector_gives_its_bits` |
+//! | R-FLY-02 | `chain_proof::check_commitment` | `ChainProofError::WrongCommitment` | `each_fault_of_a_chain_proof_is_named_by_its_rule` |
+//! | R-FLY-03 | `chain_proof::check_alone` | `ChainProofError::OtherGenesis` | `each_fault_of_a_chain_proof_is_named_by_its_rule` |
+//! | R-FLY-04 | `chain_proof::check_shown` | `ChainProofError::SampleMissing` | `each_fault_of_a_chain_proof_is_named_by_its_rule` |
+//! | R-FLY-05 | `chain_proof::check_child` | `ChainProofError::Header` | `each_fault_of_a_chain_proof_is_named_by_its_rule` |
+//! | R-FLY-06 | `chain_proof::check_parts` | `ChainProofError::ImpossibleWork` | `each_fault_of_a_chain_proof_is_named_by_its_rule` |
 //! | R-GEN-03 | `tree::genesis` |  | `genesis_commits_to_its_allocations` |
 //! | R-ACT-03 | `tree::root` |  | `any_changes_give_the_root_the_order_and_the_proofs_of_the_definition` |
 //! | R-ACT-04 | `execution::touch` |  | `ten_thousand_transactions_over_random_branches_leave_both_ledgers_equal` |
@@ -53,6 +58,7 @@
 )]
 
 mod blocks;
+mod chain_proof;
 mod difficulty;
 mod error;
 mod execution;
@@ -67,6 +73,7 @@ mod tests;
 mod tree;
 
 pub use blocks::{CheckedBlock, check_block, check_block_owned, check_commitment};
+pub use chain_proof::{ChainProofError, ProvenChain, verify_chain_proof};
 pub use difficulty::required_bits;
 pub use error::{BlockError, HeaderError, TxError};
 pub use execution::{AccountView, Applied, Execution, Executor, Touch, execute, expected_coinbase_amount};

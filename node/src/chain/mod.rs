@@ -4,6 +4,7 @@
 //! [`Chain`] handle.
 
 mod actor;
+mod ascent;
 mod bootstrap;
 mod candidates;
 mod entries;
@@ -11,6 +12,7 @@ mod events;
 mod fees;
 mod finality;
 mod handle;
+mod header_reads;
 mod headers;
 mod keys;
 mod missing;
@@ -28,6 +30,7 @@ mod writer;
 mod tests;
 
 pub use actor::{Settings, start};
+pub use ascent::{Ascent, MAX_BACK_BLOCKS, Mark, sparse};
 pub use bootstrap::{
     Asked, Asker, Begun, Bootstrap, BootstrapOptions, Choice, Missing, Offers, Phase, Refusal, forget_headers,
 };
@@ -35,6 +38,7 @@ pub use entries::{AccountEntry, EntryCause, EntryCursor};
 pub use events::{Accepted, ChainBlock, Lagged, Origin, SessionId, TipChange, TipChanges};
 pub use fees::BlockPayments;
 pub use handle::Chain;
+pub use header_reads::Side;
 pub use headers::{HeadersAccepted, PutOff};
 pub use missing::MissingBodies;
 pub use reads::MinedAt;

@@ -11,7 +11,7 @@ use farthing::{
 use tokio::time::timeout;
 
 use super::{
-    ApiError, Deps, blocks,
+    ApiError, Deps, blocks, oldest,
     page::{self, Listing},
 };
 use crate::chain::{AccountEntry, Chain, ChainError, ChainView, EntryCause, EntryCursor};
@@ -19,7 +19,7 @@ use crate::chain::{AccountEntry, Chain, ChainError, ChainView, EntryCause, Entry
 const DEFAULT_PAGE: usize = 20;
 pub(super) const MAX_PAGE: usize = 100;
 /// How often an answer is tried again because the chain reorganised while it was made.
-const MAX_RACES: usize = 8;
+pub(super) const MAX_RACES: usize = 8;
 /// How long the store may be ahead of the published view at the most.
 const PUBLISHED_WITHIN: Duration = Duration::from_millis(500);
 
@@ -52,7 +52,7 @@ pub(super) async fn get(deps: &Deps, request: v1::GetAccountRequest) -> Result<v
 async fn prove(deps: &Deps, address: Address) -> Result<(Arc<ChainView>, AnchoredProof), ApiError> {
     for _ in 0..MAX_RACES {
         let view = deps.chain.view();
-        let Some(chain_root) = deps.chain.chain_root_before(&view).await? else {
+        let Some(range) = deps.chain.range_before(&view).await? else {
             // The chain has left this view's tip, and the store its range.
             moved_from(&deps.chain, view.tip.id()).await;
             continue;
@@ -60,7 +60,8 @@ async fn prove(deps: &Deps, address: Address) -> Result<(Arc<ChainView>, Anchore
         let proof = AnchoredProof {
             header: *view.tip.header(),
             height: view.tip.height(),
-            chain_root,
+            chain_root: range.map_or(Hash::ZERO, |range| range.chain_root()),
+            range,
             proof: view.accounts.prove(&address),
         };
         return Ok((view, proof));
@@ -68,13 +69,16 @@ async fn prove(deps: &Deps, address: Address) -> Result<(Arc<ChainView>, Anchore
     Err(raced())
 }
 
-/// The account's history, newest first.
+/// The account's history, newest first unless asked otherwise.
 pub(super) async fn list_entries(
     deps: &Deps,
     request: v1::ListAccountEntriesRequest,
 ) -> Result<v1::ListAccountEntriesResponse, ApiError> {
     let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
     let address = AddressLookup::try_from(&request)?.resolve(&deps.chain.params().prefix)?;
+    if entries_order(request.order)? == v1::AccountEntryOrder::OldestFirst {
+        return oldest::list(deps, address, size, &request.page_token).await;
+    }
     let above = match page::read::<TOKEN_BYTES>(Listing::AccountEntries, &request.page_token)? {
         None => None,
         Some(token) => Some(Link::from_token(&token, &address).ok_or_else(page::invalid)?),
@@ -104,6 +108,18 @@ pub(super) async fn list_entries(
         next_page_token: next.map(|link| link.to_token(&address)).unwrap_or_default(),
         tip: Some((&blocks::point(&tip)).into()),
     })
+}
+
+/// The order asked for; newest first if nothing is.
+fn entries_order(asked: i32) -> Result<v1::AccountEntryOrder, ApiError> {
+    match v1::AccountEntryOrder::try_from(asked) {
+        Ok(v1::AccountEntryOrder::Unspecified) => Ok(v1::AccountEntryOrder::NewestFirst),
+        Ok(order) => Ok(order),
+        Err(_) => {
+            let message = format!("order: expected 0 to 2, got {asked}");
+            Err(ApiError::new(super::Reason::InvalidField, message).with("field", "order"))
+        }
+    }
 }
 
 /// Reads the entries; a reorganisation in the middle looks like damage, so it is tried again when the tip has moved.
@@ -171,7 +187,7 @@ impl Link {
     }
 }
 
-fn entry_view(deps: &Deps, entry: &AccountEntry) -> v1::AccountEntry {
+pub(super) fn entry_view(deps: &Deps, entry: &AccountEntry) -> v1::AccountEntry {
     let cause = match &entry.cause {
         EntryCause::Transaction(signed) => {
             v1::account_entry::Cause::Transaction(transaction_view(deps.chain.params(), signed))
@@ -190,12 +206,12 @@ fn entry_view(deps: &Deps, entry: &AccountEntry) -> v1::AccountEntry {
 }
 
 /// Waits until the published tip is another, for the moment by which the store may be ahead of it. False if it stays.
-async fn moved_from(chain: &Chain, tip: BlockId) -> bool {
+pub(super) async fn moved_from(chain: &Chain, tip: BlockId) -> bool {
     let mut views = chain.watch();
     matches!(timeout(PUBLISHED_WITHIN, views.wait_for(|view| view.tip.id() != tip)).await, Ok(Ok(_)))
 }
 
 /// The chain reorganised again and again while the answer was made.
-fn raced() -> ApiError {
+pub(super) fn raced() -> ApiError {
     ApiError::new(super::Reason::StoreFailed, "the chain kept reorganising while the answer was made")
 }

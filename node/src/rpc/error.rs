@@ -87,12 +87,16 @@ reasons! {
     KeyUnknown = "KEY_UNKNOWN", FailedPrecondition;
     /// Neither the chain nor the mempool has the transaction.
     TransactionNotFound = "TRANSACTION_NOT_FOUND", NotFound;
+    /// The transaction is known but not mined, so there is nothing to prove.
+    TransactionNotMined = "TRANSACTION_NOT_MINED", FailedPrecondition;
     /// There is no such block.
     BlockNotFound = "BLOCK_NOT_FOUND", NotFound;
     /// The chain of this node begins with a checkpoint, and what is asked for stands below it.
     BlockPruned = "BLOCK_PRUNED", FailedPrecondition;
     /// This node does not have the block that the stream should continue behind.
     CursorUnknown = "CURSOR_UNKNOWN", NotFound;
+    /// The chain reorganised away from what the call was about.
+    Reorganised = "REORGANISED", Aborted;
     /// The height to start at is above that of the next block.
     HeightAboveTip = "HEIGHT_ABOVE_TIP", OutOfRange;
     /// As many transactions of the account wait as may.
@@ -230,6 +234,8 @@ impl From<WireError> for ApiError {
             | WireFault::OutOfRange { .. }
             | WireFault::Hash(_)
             | WireFault::Mismatch { .. }
+            | WireFault::Protobuf(_)
+            | WireFault::NotCanonical
             | WireFault::Unexpected { .. } => Reason::InvalidField,
         };
         let mut api = Self::new(reason, error.to_string()).with("field", error.path());

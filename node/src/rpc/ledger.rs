@@ -6,7 +6,9 @@ use farthing::wire::v1::{self, ledger_service_server::LedgerService};
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Deps, accounts, blocks, fees, info, limits, refusals::Refusals, submission, transactions, waiting};
+use super::{
+    Deps, accounts, blocks, fees, headers, info, limits, proofs, refusals::Refusals, submission, supply, transactions, waiting,
+};
 use crate::server::{CallMeter, LeaveBy};
 
 /// The service.
@@ -94,6 +96,13 @@ impl LedgerService for LedgerApi {
         Ok(Response::new(transactions::get(&self.deps, request.into_inner()).await?))
     }
 
+    async fn get_transaction_proof(
+        &self,
+        request: Request<v1::GetTransactionProofRequest>,
+    ) -> Result<Response<v1::GetTransactionProofResponse>, Status> {
+        Ok(Response::new(proofs::transaction(&self.deps, request.into_inner()).await?))
+    }
+
     async fn get_account(
         &self,
         request: Request<v1::GetAccountRequest>,
@@ -117,6 +126,31 @@ impl LedgerService for LedgerApi {
         request: Request<v1::ListAccountEntriesRequest>,
     ) -> Result<Response<v1::ListAccountEntriesResponse>, Status> {
         Ok(Response::new(accounts::list_entries(&self.deps, request.into_inner()).await?))
+    }
+
+    async fn get_chain_proof(
+        &self,
+        _request: Request<v1::GetChainProofRequest>,
+    ) -> Result<Response<v1::GetChainProofResponse>, Status> {
+        Ok(Response::new(proofs::chain(&self.deps).await?))
+    }
+
+    type GetHeadersStream = BoxStream<'static, Result<v1::GetHeadersResponse, Status>>;
+
+    async fn get_headers(
+        &self,
+        request: Request<v1::GetHeadersRequest>,
+    ) -> Result<Response<Self::GetHeadersStream>, Status> {
+        let leave_by = request.extensions().get().map(|LeaveBy(at)| *at);
+        let meter = request.extensions().get::<CallMeter>().cloned();
+        Ok(Response::new(headers::stream(&self.deps, request.into_inner(), meter, leave_by).await?))
+    }
+
+    async fn get_supply(
+        &self,
+        _request: Request<v1::GetSupplyRequest>,
+    ) -> Result<Response<v1::GetSupplyResponse>, Status> {
+        Ok(Response::new(supply::get(&self.deps)?))
     }
 
     type SubscribeBlocksStream = BoxStream<'static, Result<v1::SubscribeBlocksResponse, Status>>;

@@ -27,15 +27,19 @@ mod accounts;
 mod blocks;
 mod error;
 mod fees;
+mod headers;
 mod health;
 mod info;
 mod ledger;
 mod limits;
 mod mining;
+mod oldest;
 mod page;
+mod proofs;
 mod refusals;
 mod stream;
 mod submission;
+mod supply;
 mod transactions;
 mod waiting;
 
@@ -141,6 +145,10 @@ pub fn methods() -> MethodTable {
         .with("/farthing.v1.LedgerService/EstimateFee", MethodPolicy::unary(TRANSACTION_REQUEST, calls(16, 200, 1_000)))
         .with("/farthing.v1.LedgerService/GetFees", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
         .with("/farthing.v1.LedgerService/GetTransaction", look_up)
+        .with(
+            "/farthing.v1.LedgerService/GetTransactionProof",
+            MethodPolicy::unary(SMALL_REQUEST, calls(16, 500, 1_000)),
+        )
         .with("/farthing.v1.LedgerService/GetAccount", look_up)
         .with("/farthing.v1.LedgerService/GetBlock", pages)
         .with("/farthing.v1.LedgerService/ListBlocks", pages)
@@ -149,6 +157,12 @@ pub fn methods() -> MethodTable {
             "/farthing.v1.LedgerService/SubscribeBlocks",
             MethodPolicy::server_stream(SMALL_REQUEST, calls(64, 20, 200)),
         )
+        .with(
+            "/farthing.v1.LedgerService/GetHeaders",
+            MethodPolicy::server_stream(SMALL_REQUEST, calls(8, 20, 100)).counting(Unit::Headers, 50_000, 1_000_000),
+        )
+        .with("/farthing.v1.LedgerService/GetChainProof", MethodPolicy::unary(SMALL_REQUEST, calls(2, 5, 50)))
+        .with("/farthing.v1.LedgerService/GetSupply", look_up)
         .with("/farthing.v1.LedgerService/GetNodeInfo", look_up)
         .with("/farthing.v1.LedgerService/GetMempool", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
         .with("/farthing.v1.LedgerService/GetLimits", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))

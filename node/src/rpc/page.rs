@@ -21,6 +21,7 @@ pub(super) enum Listing {
     Blocks = 1,
     AccountEntries = 2,
     Mempool = 3,
+    OldestEntries = 4,
 }
 
 /// Makes a token.
@@ -34,13 +35,19 @@ pub(super) fn token(listing: Listing, parts: &[&[u8]]) -> String {
 
 /// Reads the `N` bytes of a token of this listing; none if the token is empty, which means the first page.
 pub(super) fn read<const N: usize>(listing: Listing, token: &str) -> Result<Option<[u8; N]>, ApiError> {
+    let body = read_bytes(listing, token)?;
+    body.map(|body| body.try_into().map_err(|_| invalid())).transpose()
+}
+
+/// Reads a token of this listing whose length varies; none if the token is empty, which means the first page.
+pub(super) fn read_bytes(listing: Listing, token: &str) -> Result<Option<Vec<u8>>, ApiError> {
     if token.is_empty() {
         return Ok(None);
     }
-    let body = |bytes: &[u8]| -> Option<[u8; N]> {
+    let body = |bytes: &[u8]| -> Option<Vec<u8>> {
         let (bytes, check) = bytes.split_last_chunk::<CHECK_BYTES>()?;
         let (head, body) = bytes.split_first_chunk::<2>()?;
-        (sha256(&[bytes]).starts_with(check) && *head == [VERSION, listing as u8]).then_some(body.try_into().ok()?)
+        (sha256(&[bytes]).starts_with(check) && *head == [VERSION, listing as u8]).then(|| body.to_vec())
     };
     hex::decode(token).ok().and_then(|bytes| body(&bytes)).map(Some).ok_or_else(invalid)
 }

@@ -193,6 +193,19 @@ impl Params {
         Mites::new(self.fields.initial_subsidy.get().checked_shr(shift).unwrap_or(0))
     }
 
+    /// New money of all blocks up to and with this height.
+    #[must_use]
+    pub fn subsidies_up_to(&self, height: Height) -> Mites {
+        let interval = self.fields.halving_interval;
+        let eras = (0..64_u64).map(|era| {
+            let before = interval.saturating_mul(era);
+            let blocks = height.get().saturating_sub(before).min(interval);
+            blocks.saturating_mul(self.subsidy(Height::new(before.saturating_add(1))).get())
+        });
+        // All subsidies there can be come to less than 2^63.
+        Mites::new(eras.fold(0, u64::saturating_add))
+    }
+
     /// The easiest target.
     #[must_use]
     pub fn limit(&self) -> Target {

@@ -4,7 +4,8 @@ use prost::bytes::Bytes;
 
 use super::{WireError, WireFault, field, v1};
 use crate::{
-    Account, Address, Hash, Header, Height,
+    Account, Address, BlockId, Hash, Header, Height, RangeNode,
+    codec::Canonical as _,
     header::commitment,
     proof::{AccountProof, ProofError, ProofStep},
 };
@@ -17,10 +18,13 @@ use crate::{
 pub struct AnchoredProof {
     /// The header.
     pub header: Header,
-    /// Its height as the sender states it; the header does not commit to its own height.
+    /// Its height. Proven if the range is there; else what the sender states.
     pub height: Height,
     /// Root over the chain before the header: the other half of its commitment.
     pub chain_root: Hash,
+    /// The node over all headers before it, of which that root is the hash and whose count is the height. None for
+    /// genesis; from others it may be missing, as older nodes did not send it.
+    pub range: Option<RangeNode>,
     /// The way from a leaf to the root over all accounts.
     pub proof: AccountProof,
 }
@@ -39,6 +43,43 @@ pub enum AnchoredProofError {
         /// What the header says.
         expected: Hash,
     },
+    /// The range is not the one that the chain root is the hash of.
+    #[error("the range's root is {found}, expected {expected}")]
+    WrongRange {
+        /// Hash of the range.
+        found: Hash,
+        /// The chain root.
+        expected: Hash,
+    },
+    /// The height is not the number of headers before.
+    #[error("{found} headers stand before a header at height {expected}")]
+    WrongHeight {
+        /// Headers before it.
+        found: u64,
+        /// The height.
+        expected: Height,
+    },
+    /// Another header than the one that is trusted.
+    #[error("the proof is for header {found}, expected {expected}")]
+    WrongHeader {
+        /// The header.
+        found: BlockId,
+        /// The one trusted.
+        expected: BlockId,
+    },
+}
+
+impl AnchoredProofError {
+    /// Id of the rule in SPEC.md.
+    #[must_use]
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::Proof(error) => error.rule(),
+            Self::WrongCommitment { .. } => "R-PRF-05",
+            Self::WrongRange { .. } | Self::WrongHeight { .. } => "R-PRF-06",
+            Self::WrongHeader { .. } => "R-PRF-07",
+        }
+    }
 }
 
 impl AnchoredProof {
@@ -52,7 +93,38 @@ impl AnchoredProof {
         if found != expected {
             return Err(AnchoredProofError::WrongCommitment { found, expected });
         }
+        if let Some(range) = &self.range {
+            self.check_height(range)?;
+        }
         Ok(self.proof.verify(&accounts_root, address)?)
+    }
+
+    /// As [`AnchoredProof::verify`], for a reader that trusts the header `tip`: the height must be proven too. Nothing of
+    /// such a proof can be changed without being noticed.
+    ///
+    /// # Errors
+    /// As [`AnchoredProof::verify`]; if the header is another one; if the height is not proven.
+    pub fn verify_under(&self, address: &Address, tip: &BlockId) -> Result<Option<Account>, AnchoredProofError> {
+        let found = self.header.id();
+        if found != *tip {
+            return Err(AnchoredProofError::WrongHeader { found, expected: *tip });
+        }
+        // Only genesis has no headers before it.
+        if self.range.is_none() && (self.height != Height::GENESIS || self.chain_root != Hash::ZERO) {
+            return Err(AnchoredProofError::WrongHeight { found: 0, expected: self.height });
+        }
+        self.verify(address)
+    }
+
+    fn check_height(&self, range: &RangeNode) -> Result<(), AnchoredProofError> {
+        let (found, expected) = (range.chain_root(), self.chain_root);
+        if found != expected {
+            return Err(AnchoredProofError::WrongRange { found, expected });
+        }
+        if range.count != self.height.get() {
+            return Err(AnchoredProofError::WrongHeight { found: range.count, expected: self.height });
+        }
+        Ok(())
     }
 }
 
@@ -66,6 +138,7 @@ impl From<&AnchoredProof> for v1::AccountProof {
             leaf_address: leaf.map(|(address, _)| field::bytes32(address.as_bytes())).unwrap_or_default(),
             leaf_account: leaf.map(|(_, account)| account.into()),
             steps: anchored.proof.steps.iter().map(v1::AccountProofStep::from).collect(),
+            range_bytes: anchored.range.map(|range| range.to_canonical().into()).unwrap_or_default(),
         }
     }
 }
@@ -114,6 +187,10 @@ impl TryFrom<v1::AccountProof> for AnchoredProof {
             header: field::header("header_bytes", &message.header_bytes)?,
             height: Height::new(message.height),
             chain_root: field::hash("chain_root", &message.chain_root)?,
+            range: match message.range_bytes.is_empty() {
+                true => None,
+                false => Some(field::range_node("range_bytes", &message.range_bytes)?),
+            },
             proof: AccountProof { leaf, steps },
         })
     }
@@ -127,13 +204,20 @@ mod tests {
     use crate::{
         Mites,
         account::accounts_root,
-        wire::samples::{account_proof, hash, header},
+        wire::samples::{account_proof, hash, header, range_node},
     };
 
     fn anchored() -> impl Strategy<Value = AnchoredProof> {
-        (header(), any::<u64>(), hash(), account_proof()).prop_map(|(header, height, chain_root, proof)| {
-            AnchoredProof { header, height: Height::new(height), chain_root, proof }
-        })
+        let range = proptest::option::of(range_node());
+        (header(), any::<u64>(), hash(), range, account_proof()).prop_map(
+            |(header, height, chain_root, range, proof)| AnchoredProof {
+                header,
+                height: Height::new(height),
+                chain_root,
+                range,
+                proof,
+            },
+        )
     }
 
     proptest! {
@@ -157,7 +241,7 @@ mod tests {
         header.commitment = commitment(&accounts_root(&[(left, poor), (right, rich)]), &chain_root);
         let steps = vec![ProofStep { bit: 0, sibling: poor.leaf_hash(&left) }];
         let proof = AccountProof { leaf: Some((right, rich)), steps };
-        (right, rich, AnchoredProof { header, height: Height::new(3), chain_root, proof })
+        (right, rich, AnchoredProof { header, height: Height::new(3), chain_root, range: None, proof })
     }
 
     #[test]
@@ -181,7 +265,8 @@ mod tests {
     fn every_bad_field_is_named_with_its_path() {
         let (_, _, anchored) = two_accounts();
         type Change = fn(&mut v1::AccountProof);
-        let table: [(Change, &str); 9] = [
+        let table: [(Change, &str); 10] = [
+            (|m| m.range_bytes = vec![0; 71].into(), "range_bytes: expected 72 bytes, got 71"),
             (|m| m.header_bytes = vec![0; 117].into(), "header_bytes: expected 118 bytes, got 117"),
             (|m| m.header_bytes = vec![0; 118].into(), "header_bytes: header: version 0 is unknown, expected 1"),
             (|m| m.chain_root = Bytes::new(), "chain_root: expected 32 bytes, got 0"),

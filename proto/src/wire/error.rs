@@ -69,6 +69,12 @@ pub enum WireFault {
     /// Bytes that are not the canonical encoding.
     #[error(transparent)]
     Canonical(#[from] DecodeError),
+    /// Bytes that are no protobuf message of the kind.
+    #[error(transparent)]
+    Protobuf(#[from] prost::DecodeError),
+    /// Bytes that are not the one encoding of what they say.
+    #[error("is not the one encoding of what it says")]
+    NotCanonical,
     /// Two fields that say different things.
     #[error("does not match {other}")]
     Mismatch {

@@ -3,7 +3,10 @@
 use prost::bytes::Bytes;
 
 use super::{WireError, WireFault};
-use crate::{BlockId, Hash, Header, TxId, Work, address::Address, codec::Canonical as _, header::HEADER_BYTES};
+use crate::{
+    BlockId, Hash, Header, RangeNode, TxId, Work, address::Address, codec::Canonical as _, header::HEADER_BYTES,
+    range::RANGE_NODE_BYTES,
+};
 
 /// Bytes of exactly the length that `T` has.
 pub(super) fn hash<T: From32>(field: &'static str, bytes: &[u8]) -> Result<T, WireError> {
@@ -42,6 +45,29 @@ pub(super) fn header(field: &'static str, bytes: &[u8]) -> Result<Header, WireEr
         return Err(WireError::new(field, WireFault::Length { expected: HEADER_BYTES, found: bytes.len() }));
     }
     Header::from_canonical(bytes).map_err(|error| WireError::new(field, error))
+}
+
+/// The canonical bytes of a node of the header range.
+pub(super) fn range_node(field: &'static str, bytes: &[u8]) -> Result<RangeNode, WireError> {
+    if bytes.len() != RANGE_NODE_BYTES {
+        return Err(WireError::new(field, WireFault::Length { expected: RANGE_NODE_BYTES, found: bytes.len() }));
+    }
+    RangeNode::from_canonical(bytes).map_err(|error| WireError::new(field, error))
+}
+
+/// A list of at most `max` items, counted before it is walked.
+pub(super) fn list<W, T>(
+    field: &'static str,
+    max: usize,
+    items: Vec<W>,
+    read: impl Fn(W) -> Result<T, WireError>,
+) -> Result<Vec<T>, WireError> {
+    if items.len() > max {
+        let fault = WireFault::Count { unit: "items", min: 0, max, found: items.len() };
+        return Err(WireError::new(field, fault));
+    }
+    let items = items.into_iter().enumerate();
+    items.map(|(at, item)| read(item).map_err(|error| error.within_item(field, at))).collect()
 }
 
 /// Work as 16 bytes, big-endian.

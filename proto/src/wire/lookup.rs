@@ -25,17 +25,24 @@ impl TryFrom<v1::GetBlockRequest> for BlockLookup {
     }
 }
 
-impl TryFrom<v1::GetTransactionRequest> for TxId {
-    type Error = WireError;
+macro_rules! transaction_lookup {
+    ($($request:ident / $module:ident),*) => {$(
+        impl TryFrom<v1::$request> for TxId {
+            type Error = WireError;
 
-    fn try_from(request: v1::GetTransactionRequest) -> Result<Self, WireError> {
-        use v1::get_transaction_request::Id;
-        match request.id.ok_or_else(|| WireError::missing("id"))? {
-            Id::TransactionId(bytes) => field::hash("transaction_id", &bytes),
-            Id::TransactionIdHex(text) => hex("transaction_id_hex", &text),
+            fn try_from(request: v1::$request) -> Result<Self, WireError> {
+                match request.id.ok_or_else(|| WireError::missing("id"))? {
+                    v1::$module::Id::TransactionId(bytes) => field::hash("transaction_id", &bytes),
+                    v1::$module::Id::TransactionIdHex(text) => hex("transaction_id_hex", &text),
+                }
+            }
         }
-    }
+    )*};
 }
+transaction_lookup!(
+    GetTransactionRequest / get_transaction_request,
+    GetTransactionProofRequest / get_transaction_proof_request
+);
 
 /// An address in either form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +81,29 @@ macro_rules! address_lookup {
     )*};
 }
 address_lookup!(GetAccountRequest / get_account_request, ListAccountEntriesRequest / list_account_entries_request);
+
+/// Where a stream of headers starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadersStart {
+    /// With the header at this height.
+    Height(Height),
+    /// Behind this header.
+    After(BlockId),
+}
+
+impl TryFrom<&v1::GetHeadersRequest> for HeadersStart {
+    type Error = WireError;
+
+    fn try_from(request: &v1::GetHeadersRequest) -> Result<Self, WireError> {
+        use v1::get_headers_request::Start;
+        match &request.start {
+            None => Ok(Self::Height(Height::GENESIS)),
+            Some(Start::FromHeight(height)) => Ok(Self::Height(Height::new(*height))),
+            Some(Start::AfterBlockId(bytes)) => Ok(Self::After(field::hash("after_block_id", bytes)?)),
+            Some(Start::AfterBlockIdHex(text)) => Ok(Self::After(hex("after_block_id_hex", text)?)),
+        }
+    }
+}
 
 /// Where a subscription starts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,22 +6,30 @@ mod account;
 mod account_proof;
 mod block_view;
 mod chain_point;
+mod chain_proof;
 mod coinbase;
 mod error;
 mod field;
 mod header;
 mod lookup;
+mod portable;
+#[cfg(test)]
+mod proof_tests;
 #[cfg(test)]
 mod samples;
+mod statement;
 mod status;
 mod transaction;
+mod transaction_proof;
 mod transaction_view;
 
 pub use account_proof::{AnchoredProof, AnchoredProofError};
 pub use block_view::{BlockPlace, BlockSummary, block_view, read_block_view};
 pub use chain_point::ChainPoint;
 pub use error::{WireError, WireFault};
-pub use lookup::{AddressLookup, BlockLookup, StreamStart};
+pub use lookup::{AddressLookup, BlockLookup, HeadersStart, StreamStart};
+pub use portable::Portable;
+pub use statement::{AccountStatement, PastReader, StatementError, read_account_entry};
 pub use status::{TransactionStanding, TransactionStatus};
 pub use transaction::{Draft, canonical_transaction};
 pub use transaction_view::{read_transaction_view, transaction_view, transaction_view_with_id};

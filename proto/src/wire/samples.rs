@@ -3,14 +3,14 @@
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    Account, Address, Bits, Block, BlockId, Coinbase, Hash, Header, Height, Mites, Output, PublicKey, Sender,
-    Signature, SignedTransaction, TimeMs, Transaction, Work,
+    Account, Address, Bits, Block, BlockId, Coinbase, Hash, Header, Height, Mites, Output, PublicKey, RangeNode,
+    Sender, Signature, SignedTransaction, TimeMs, Transaction, Work,
     proof::{AccountProof, ProofStep},
     tx::TransactionFields,
 };
 
 /// A key in its canonical encoding; that its modulus has no known factors does not matter here.
-fn key(seed: u8) -> PublicKey {
+pub(super) fn key(seed: u8) -> PublicKey {
     let mut spki = hex::decode("30820122300d06092a864886f70d01010105000382010f003082010a0282010100").unwrap();
     spki.push(0x80 | seed);
     spki.extend([seed; 254]);
@@ -107,6 +107,12 @@ pub(super) fn account_proof() -> impl Strategy<Value = AccountProof> {
     let step = (any::<u8>(), hash()).prop_map(|(bit, sibling)| ProofStep { bit, sibling });
     let leaf = proptest::option::of((address(), account()));
     (leaf, vec(step, 0..=256)).prop_map(|(leaf, steps)| AccountProof { leaf, steps })
+}
+
+pub(super) fn range_node() -> impl Strategy<Value = RangeNode> {
+    (hash(), any::<u64>(), work(), any::<u64>(), any::<u64>()).prop_map(|(commit, count, work, first, last)| {
+        RangeNode { commit, count, work, first_time: TimeMs::new(first), last_time: TimeMs::new(last) }
+    })
 }
 
 pub(super) fn work() -> impl Strategy<Value = Work> {

@@ -144,7 +144,7 @@ impl State {
             header.nonce += 1;
         }
         let proof = AccountProof { leaf: Some((self.address, self.account)), steps: Vec::new() };
-        AnchoredProof { header, height: Height::new(self.height), chain_root, proof }
+        AnchoredProof { header, height: Height::new(self.height), chain_root, range: None, proof }
     }
 
     /// Loses what was not mined, as no honest node does.

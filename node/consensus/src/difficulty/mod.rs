@@ -8,7 +8,9 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-use farthing::{Bits, Height, Params, Target, TimeMs, params::Retarget};
+use std::ops::RangeInclusive;
+
+use farthing::{Bits, Height, Params, RangeNode, Target, TimeMs, Work, params::Retarget};
 use ruint::aliases::U256;
 
 use crate::headers::HeaderContext;
@@ -20,6 +22,29 @@ pub fn required_bits(params: &Params, parent: &HeaderContext) -> Bits {
         Retarget::None => params.genesis_bits,
         Retarget::Asert => Schedule::of(params).target(parent.height(), parent.time()).to_bits(),
     }
+}
+
+/// Work that `node.count` headers from height `first` (above genesis) on can have, if the parent of the first has
+/// time `parent_time` and the node's times are theirs: a later parent makes a header easier, a higher one harder. Every
+/// chain that keeps the schedule is within; the wider the times, the wider the bounds.
+pub(crate) fn work_bounds(
+    params: &Params,
+    first: Height,
+    parent_time: TimeMs,
+    node: &RangeNode,
+) -> RangeInclusive<u128> {
+    let work = |parents: u64, time: TimeMs| {
+        let parent = first.saturating_add(parents).previous().unwrap_or(Height::GENESIS);
+        let bits = match params.retarget {
+            Retarget::None => params.genesis_bits,
+            Retarget::Asert => Schedule::of(params).target(parent, time).to_bits(),
+        };
+        bits.target().ok().and_then(Target::work).map_or(u128::MAX, Work::get)
+    };
+    let latest = if node.count == 1 { parent_time } else { node.last_time };
+    let least = work(0, latest).saturating_mul(node.count.into());
+    let most = work(node.count.saturating_sub(1), parent_time).saturating_mul(node.count.into());
+    least..=most
 }
 
 /// The absolute schedule of a network.

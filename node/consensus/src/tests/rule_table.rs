@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 const CRATE: &str = include_str!("../lib.rs");
 const SPEC: &str = include_str!("../../../../proto/SPEC.md");
-const ERRORS: &str = include_str!("../error.rs");
+const ERRORS: &str = concat!(include_str!("../error.rs"), include_str!("../chain_proof/error.rs"));
 /// Sources of the crate by module.
-const SOURCES: [(&str, &str); 11] = [
+const SOURCES: [(&str, &str); 13] = [
     ("blocks", include_str!("../blocks.rs")),
+    ("chain_proof", include_str!("../chain_proof.rs")),
+    ("chain_proof", include_str!("../chain_proof/tests.rs")),
     ("difficulty", include_str!("../difficulty/mod.rs")),
     ("difficulty", include_str!("../difficulty/tests.rs")),
     ("error", ERRORS),

@@ -107,7 +107,7 @@ async fn the_history_of_an_account_walks_back_to_zeros_page_by_page() {
     let (mut entries, mut token) = (Vec::new(), String::new());
     loop {
         let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
-        let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token: token };
+        let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token: token, order: 0 };
         let page = client.list_account_entries(request).await.unwrap().into_inner();
         entries.extend(page.entries);
         token = page.next_page_token;
@@ -136,7 +136,7 @@ fn entry_token(address: Address, entry: u64, height: u64) -> String {
 
 async fn entries_of_alice(api: &Api, page_token: String) -> Result<v1::ListAccountEntriesResponse, Status> {
     let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
-    let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token };
+    let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token, order: 0 };
     Ok(api.client().await.list_account_entries(request).await?.into_inner())
 }
 

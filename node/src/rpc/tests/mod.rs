@@ -4,6 +4,8 @@ mod blocks;
 mod fees;
 mod limits;
 mod mining;
+mod proofs;
+mod queries;
 mod races;
 mod service;
 mod simulation;
