@@ -1,8 +1,6 @@
 //! Proofs of an account's past: ids that lead from zeros to the committed head of its history \[R-HIS\].
 
-use crate::{
-    Account, Address, Coinbase, EntryId, Hash, Height, Mites, Params, SignedTransaction, account::history_link,
-};
+use crate::{Account, Address, Coinbase, EntryId, Hash, Height, Mites, Params, Transaction, account::history_link};
 
 /// Why entries are not the past of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -85,8 +83,9 @@ impl HistoryError {
 /// What touched an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryCause {
-    /// A transfer to it, from it, or both.
-    Transfer(Box<SignedTransaction>),
+    /// A transfer to it, from it, or both. Without its signature, which the transaction id does not fix: the history
+    /// proves what was done, and the block that it was done in has seen a good signature.
+    Transfer(Box<Transaction>),
     /// A credited mining reward.
     Reward(Coinbase),
 }
@@ -105,7 +104,7 @@ impl HistoryEntry {
     #[must_use]
     pub fn id(&self, params: &Params) -> EntryId {
         match &self.cause {
-            EntryCause::Transfer(signed) => signed.transaction().id(params.genesis_id()).into(),
+            EntryCause::Transfer(transaction) => transaction.id(params.genesis_id()).into(),
             EntryCause::Reward(coinbase) => coinbase.id(params.genesis_id()).into(),
         }
     }
@@ -114,9 +113,7 @@ impl HistoryEntry {
     #[must_use]
     pub fn paid_nonce(&self, address: &Address) -> Option<u64> {
         match &self.cause {
-            EntryCause::Transfer(signed) if signed.transaction().sender_address() == *address => {
-                Some(signed.transaction().nonce())
-            }
+            EntryCause::Transfer(transaction) if transaction.sender_address() == *address => Some(transaction.nonce()),
             _ => None,
         }
     }
@@ -130,8 +127,7 @@ impl HistoryEntry {
         match &self.cause {
             EntryCause::Reward(coinbase) if coinbase.to == *address => (coinbase.amount, Mites::ZERO),
             EntryCause::Reward(_) => (Mites::ZERO, Mites::ZERO),
-            EntryCause::Transfer(signed) => {
-                let transaction = signed.transaction();
+            EntryCause::Transfer(transaction) => {
                 let to_it = transaction.outputs().iter().filter(|output| output.to == *address);
                 let received = Mites::checked_sum(to_it.map(|output| output.amount));
                 let spent = if transaction.sender_address() == *address { transaction.total() } else { Mites::ZERO };

@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FILES = ("keys", "addresses", "signatures", "transactions", "compact", "asert", "headers", "merkle", "accounts",
-         "history", "range", "genesis", "blocks", "short_ids")
+         "history", "range", "proofs", "genesis", "blocks", "short_ids")
 
 
 def rendered(value, indent=0):

@@ -6,6 +6,7 @@ mod blocks;
 mod genesis;
 mod headers;
 mod keys;
+mod proofs;
 mod refusal;
 mod transactions;
 mod trees;

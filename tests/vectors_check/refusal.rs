@@ -12,6 +12,7 @@ use farthing::{
     proof::ProofError,
     range::AncestryError,
     target::BitsError,
+    transaction_proof::TransactionProofError,
 };
 use farthing_consensus::{BlockError, HeaderError, TxError};
 use farthing_node::ledger::LedgerError;
@@ -66,6 +67,17 @@ impl From<DecodeError> for Refusal {
             DecodeError::Transaction(inner) => inner,
             DecodeError::Signature(inner) => inner,
             DecodeError::Prefix(inner) => inner,
+            other => other,
+        };
+        Self::of(error.rule(), inner)
+    }
+}
+
+impl From<TransactionProofError> for Refusal {
+    fn from(error: TransactionProofError) -> Self {
+        let inner: &dyn Debug = match &error {
+            TransactionProofError::Path(inner) => inner,
+            TransactionProofError::Ancestry(inner) => inner,
             other => other,
         };
         Self::of(error.rule(), inner)

@@ -287,12 +287,10 @@ fn past() -> (Account, Vec<HistoryEntry>) {
         HistoryEntry { height, cause: EntryCause::Reward(coinbase) }
     };
     let transfer = |nonce| {
-        let cause = EntryCause::Transfer(Box::new(pay(nonce)));
-        HistoryEntry { height: Height::new(nonce + 1), cause }
+        let cause = EntryCause::Transfer(Box::new(pay(nonce).transaction().clone()));
+        HistoryEntry { height: Height::new(nonce + 2), cause }
     };
-    let entries = vec![reward(1), transfer(0), transfer(1), reward(2), transfer(2), reward(5)];
-    // In the order of execution: the transfers of a block before its reward.
-    let entries: Vec<_> = [1, 0, 2, 3, 4, 5].map(|at: usize| entries[at].clone()).into();
+    let entries = vec![reward(1), transfer(0), transfer(1), reward(3), transfer(2), reward(5)];
     (state_after(&entries), entries)
 }
 
@@ -346,7 +344,7 @@ fn each_fault_of_a_past_is_named_by_its_rule() {
         }
     };
     let foreign = |_: &mut Account, entries: &mut Vec<HistoryEntry>| {
-        let cause = EntryCause::Transfer(Box::new(samples::transfer(3, 2)));
+        let cause = EntryCause::Transfer(Box::new(samples::transfer(3, 2).transaction().clone()));
         entries.push(HistoryEntry { height: Height::new(9), cause });
     };
     assert!(matches!(rule(&foreign), ("R-HIS-03", HistoryError::ForeignEntry { entry: 7 })));
@@ -377,7 +375,11 @@ fn messages(entries: &[HistoryEntry]) -> Vec<v1::AccountEntry> {
         let id: EntryId = entry.id(params());
         history = history_link(&history, id, entry.height);
         let cause = match &entry.cause {
-            EntryCause::Transfer(signed) => v1::account_entry::Cause::Transaction(transaction_view(params(), signed)),
+            EntryCause::Transfer(transaction) => {
+                let signature = Signature::from_bytes(&[7; 256]).unwrap();
+                let signed = SignedTransaction::new((**transaction).clone(), signature).unwrap();
+                v1::account_entry::Cause::Transaction(transaction_view(params(), &signed))
+            }
             EntryCause::Reward(coinbase) => v1::account_entry::Cause::Coinbase(coinbase.into()),
         };
         v1::AccountEntry {

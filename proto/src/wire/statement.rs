@@ -1,13 +1,13 @@
 //! An account's whole past: read from pages of the API, checked, kept and passed on.
 
 use super::{
-    AnchoredProof, AnchoredProofError, WireError, WireFault, canonical_transaction, field, read_transaction_view,
-    transaction_view, v1,
+    AnchoredProof, AnchoredProofError, WireError, WireFault, field, read_transaction_view, transaction_view, v1,
 };
 use crate::{
-    Account, Address, BlockId, Coinbase, EntryId, Height, Params,
+    Account, Address, BlockId, Coinbase, EntryId, Height, Params, Transaction,
     codec::Canonical as _,
     history::{EntryCause, HistoryEntry, HistoryError, verify_past},
+    limits::MAX_TRANSACTION_BYTES,
 };
 
 /// An account at one header and everything that ever touched it, the oldest first.
@@ -117,7 +117,7 @@ pub fn read_account_entry(params: &Params, message: v1::AccountEntry) -> Result<
             if transaction_view(params, &signed) != shown {
                 return Err(WireError::new("transaction", WireFault::Mismatch { other: "its texts" }));
             }
-            EntryCause::Transfer(Box::new(signed))
+            EntryCause::Transfer(Box::new(signed.transaction().clone()))
         }
         Cause::Coinbase(coinbase) => {
             EntryCause::Reward(Coinbase::try_from(coinbase).map_err(|error| error.within("coinbase"))?)
@@ -147,7 +147,7 @@ impl From<&HistoryEntry> for v1::AccountStatementEntry {
     fn from(entry: &HistoryEntry) -> Self {
         use v1::account_statement_entry::Cause;
         let cause = match &entry.cause {
-            EntryCause::Transfer(signed) => Cause::TransactionBytes(signed.to_canonical().into()),
+            EntryCause::Transfer(transaction) => Cause::TransactionBody(transaction.to_canonical().into()),
             EntryCause::Reward(coinbase) => Cause::CoinbaseBytes(coinbase.to_canonical().into()),
         };
         Self { height: entry.height.get(), cause: Some(cause) }
@@ -160,9 +160,15 @@ impl TryFrom<v1::AccountStatementEntry> for HistoryEntry {
     fn try_from(message: v1::AccountStatementEntry) -> Result<Self, WireError> {
         use v1::account_statement_entry::Cause;
         let cause = match message.cause.ok_or_else(|| WireError::missing("cause"))? {
-            Cause::TransactionBytes(bytes) => {
-                let signed = canonical_transaction(&bytes).map_err(|error| error.within("transaction_bytes"))?;
-                EntryCause::Transfer(Box::new(signed))
+            Cause::TransactionBody(bytes) => {
+                let max = MAX_TRANSACTION_BYTES;
+                if bytes.len() > max {
+                    let fault = WireFault::Count { unit: "bytes", min: 1, max, found: bytes.len() };
+                    return Err(WireError::new("transaction_body", fault));
+                }
+                let transaction = Transaction::from_canonical(&bytes);
+                let transaction = transaction.map_err(|error| WireError::new("transaction_body", error))?;
+                EntryCause::Transfer(Box::new(transaction))
             }
             Cause::CoinbaseBytes(bytes) => {
                 let coinbase = Coinbase::from_canonical(&bytes);

@@ -123,7 +123,7 @@ impl Client {
 
 fn entries_request(address: &Address, page_size: u32, page_token: String) -> v1::ListAccountEntriesRequest {
     let id = Some(v1::list_account_entries_request::Id::Address(address.to_bytes().to_vec().into()));
-    v1::ListAccountEntriesRequest { id, page_size, page_token, order: v1::EntryOrder::Unspecified.into() }
+    v1::ListAccountEntriesRequest { id, page_size, page_token, order: v1::AccountEntryOrder::NewestFirst.into() }
 }
 
 fn read_info(answer: v1::GetNodeInfoResponse, node: &NodeSlot) -> Result<NodeInfo, Error> {

@@ -225,10 +225,12 @@ fn refusal(code: Code, reason: &str) -> Status {
 struct Service(Arc<Mutex<State>>);
 
 type Frames = Pin<Box<dyn Stream<Item = Result<v1::SubscribeBlocksResponse, Status>> + Send>>;
+type Headers = Pin<Box<dyn Stream<Item = Result<v1::GetHeadersResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl LedgerService for Service {
     type SubscribeBlocksStream = Frames;
+    type GetHeadersStream = Headers;
 
     async fn submit_transaction(
         &self,
@@ -414,6 +416,28 @@ impl LedgerService for Service {
     }
 
     async fn get_mempool(&self, _: Request<v1::GetMempoolRequest>) -> Result<Response<v1::GetMempoolResponse>, Status> {
+        Err(Status::unimplemented("the wallet does not call this"))
+    }
+
+    async fn get_transaction_proof(
+        &self,
+        _: Request<v1::GetTransactionProofRequest>,
+    ) -> Result<Response<v1::GetTransactionProofResponse>, Status> {
+        Err(Status::unimplemented("the wallet does not call this"))
+    }
+
+    async fn get_chain_proof(
+        &self,
+        _: Request<v1::GetChainProofRequest>,
+    ) -> Result<Response<v1::GetChainProofResponse>, Status> {
+        Err(Status::unimplemented("the wallet does not call this"))
+    }
+
+    async fn get_supply(&self, _: Request<v1::GetSupplyRequest>) -> Result<Response<v1::GetSupplyResponse>, Status> {
+        Err(Status::unimplemented("the wallet does not call this"))
+    }
+
+    async fn get_headers(&self, _: Request<v1::GetHeadersRequest>) -> Result<Response<Headers>, Status> {
         Err(Status::unimplemented("the wallet does not call this"))
     }
 
