@@ -13,8 +13,8 @@ use farthing_consensus::HeaderContext;
 use super::{Chain, ChainView, entries::AccountEntry, handle::Shared, rejection::ChainError};
 use crate::store::AccountEffect;
 
-/// Blocks that one call goes through at most.
-pub const MAX_BACK_BLOCKS: usize = 4_096;
+/// Blocks that one call goes through at most; four times the entries of a page, or a reader would make no progress.
+pub const MAX_BACK_BLOCKS: usize = 512;
 
 /// A block that touched an account: how many entries the account has after it, and its height.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Ascent {
     pub account: Account,
     /// The tip that this is for.
     pub tip: HeaderContext,
+    /// Blocks that the call went through.
+    pub passed: usize,
 }
 
 /// A block that the way down went through.
@@ -74,7 +76,7 @@ impl Chain {
         limit: usize,
     ) -> Result<Ascent, ChainError> {
         let view = self.view();
-        self.read(move |shared| shared.entries_from(&view, address, first, marks, limit)).await
+        self.read(move |shared| shared.entries_from(&view, address, first, marks, limit, MAX_BACK_BLOCKS)).await
     }
 }
 
@@ -86,10 +88,11 @@ impl Shared {
         first: u64,
         mut marks: Vec<Mark>,
         limit: usize,
+        max_back: usize,
     ) -> Result<Ascent, ChainError> {
         let found = view.accounts.get(&address);
         let account = found.map_or_else(Account::default, |found| found.account);
-        let mut ascent = Ascent { entries: Vec::new(), marks: Vec::new(), account, tip: view.tip };
+        let mut ascent = Ascent { entries: Vec::new(), marks: Vec::new(), account, tip: view.tip, passed: 0 };
         let top = found.filter(|_| account.entries >= first);
         let Some(top) = top.map(|top| Mark { entry: account.entries, height: top.meta.last_touch }) else {
             return Ok(ascent);
@@ -103,7 +106,7 @@ impl Shared {
                 Some(_) => {}
             }
         };
-        let (passed, reached) = self.descend(address, start, first)?;
+        let (passed, reached) = self.descend(address, start, first, max_back)?;
         if reached {
             // Where the account's state is known from above, the block must lead to it.
             let top = (start == top).then_some(account);
@@ -112,20 +115,27 @@ impl Shared {
         if self.store.best_at(view.tip.height())? != Some(view.tip.id()) {
             return Err(ChainError::Inconsistent("the best chain has left the tip of the answer".to_owned()));
         }
+        ascent.passed = passed.len();
         marks.extend(passed.iter().map(|passed| passed.mark));
         ascent.marks = marks;
         Ok(ascent)
     }
 
     /// Down from `start` to the block that holds entry `first`, or as far as one call goes; and whether it is reached.
-    fn descend(&self, address: Address, start: Mark, first: u64) -> Result<(Vec<Passed>, bool), ChainError> {
+    fn descend(
+        &self,
+        address: Address,
+        start: Mark,
+        first: u64,
+        max_back: usize,
+    ) -> Result<(Vec<Passed>, bool), ChainError> {
         let lost = |mark: Mark| {
             let text = format!("block {} does not bring account {address} to {} entries", mark.height, mark.entry);
             ChainError::Inconsistent(text)
         };
         let mut passed: Vec<Passed> = Vec::new();
         let mut mark = start;
-        while passed.len() < MAX_BACK_BLOCKS {
+        while passed.len() < max_back {
             let (effect, context) = self.effect_at(address, mark.height)?;
             let before = effect.before.map_or(0, |(account, _)| account.entries);
             if before.saturating_add(effect.positions.len() as u64) != mark.entry {
@@ -176,6 +186,10 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        chain::Origin,
+        testing::{TestChain, mine},
+    };
 
     fn marks(entries: impl IntoIterator<Item = u64>) -> Vec<Mark> {
         entries.into_iter().map(|entry| Mark { entry, height: Height::new(entry) }).collect()
@@ -190,5 +204,47 @@ mod tests {
         assert_eq!(kept, [811, 555, 427, 363, 331, 315, 307, 303, 301, 300]);
         assert_eq!(sparse(&marks([90, 70, 55]), 60), marks([90, 70]));
         assert_eq!(sparse(&marks((0..=u64::MAX).rev().step_by(1 << 50)), 1).len(), 14);
+    }
+
+    /// The whole history in pages, each call through so many blocks at most; and the blocks gone through by all.
+    async fn climbed(test: &TestChain, address: Address, limit: usize, max_back: usize) -> (Vec<AccountEntry>, usize) {
+        let (mut entries, mut marks, mut passed): (Vec<AccountEntry>, _, _) = (Vec::new(), Vec::new(), 0);
+        loop {
+            let (first, view, from) = (entries.len() as u64 + 1, test.chain.view(), marks);
+            let found =
+                test.chain.read(move |shared| shared.entries_from(&view, address, first, from, limit, max_back));
+            let found = found.await.unwrap();
+            assert!(found.entries.len() <= limit && found.passed <= max_back);
+            passed += found.passed;
+            entries.extend(found.entries);
+            if entries.len() as u64 == found.account.entries {
+                return (entries, passed);
+            }
+            marks = sparse(&found.marks, entries.len() as u64 + 1);
+            assert!(marks.len() <= 64);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_history_is_climbed_in_bounded_steps_without_memory_of_earlier_calls() {
+        const BLOCKS: u64 = 600;
+        let test = TestChain::start();
+        for _ in 0..BLOCKS {
+            // Each block rewards the same miner.
+            let block = mine(test.chain.params(), &test.chain.view(), Vec::new(), 5);
+            test.chain.submit_block(block, Origin::Local).await.unwrap();
+        }
+        let miner = Address::from_bytes([5; 32]);
+        let (newest_first, _) = test.chain.account_entries(miner, None, usize::MAX).await.unwrap();
+        let expected: Vec<_> = newest_first.iter().rev().map(|entry| (entry.entry, entry.id, entry.history)).collect();
+        assert_eq!(expected.len() as u64, BLOCKS);
+        for (limit, max_back) in [(1, 4), (5, 20), (16, 64), (100, 512)] {
+            let (entries, passed) = climbed(&test, miner, limit, max_back).await;
+            let found: Vec<_> = entries.iter().map(|entry| (entry.entry, entry.id, entry.history)).collect();
+            assert!(found == expected, "{limit} by {max_back}");
+            // n log n, with room for what a page walks beyond its end.
+            let bound = BLOCKS as usize * (BLOCKS.ilog2() as usize + 4);
+            assert!(passed <= bound, "{passed} blocks for {limit} by {max_back}, at most {bound}");
+        }
     }
 }

@@ -433,11 +433,11 @@ fn an_entry_that_is_missing_or_says_two_things_is_refused() {
     assert_eq!(take(&|m| m.cause = None), "cause: is required");
     assert_eq!(take(&|m| m.id = vec![0; 32].into()), "id: does not match cause");
     assert_eq!(take(&|m| m.id_hex = "00".repeat(32)), "id_hex: does not match id");
-    let text = |m: &mut v1::AccountEntry| {
-        let Some(v1::account_entry::Cause::Transaction(view)) = &mut m.cause else { panic!("a transfer") };
-        view.output_address_texts[0] = "dfar1somebodyelse".to_owned();
-    };
-    assert_eq!(take(&text), "transaction: does not match its texts");
+    let mut second = listed[1].clone();
+    let Some(v1::account_entry::Cause::Transaction(view)) = &mut second.cause else { panic!("a transfer") };
+    view.output_address_texts[0] = "dfar1somebodyelse".to_owned();
+    let error = super::read_account_entry(params(), second).unwrap_err();
+    assert_eq!(error.to_string(), "transaction: does not match its texts");
 }
 
 /// What a bit flip does not do: any bytes in place of any others, anywhere.
