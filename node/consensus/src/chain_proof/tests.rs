@@ -151,6 +151,18 @@ fn a_header_that_is_shown_must_keep_every_rule() {
     }
 }
 
+/// A header with its work, mined on another parent than the one before it in the range.
+#[test]
+fn a_header_that_does_not_follow_the_one_before_it_is_refused() {
+    let mut branch = Branch::new(trivial()).grow(200);
+    let elsewhere = Header { previous: BlockId::from_bytes([6; 32]), ..branch.next(10_000) };
+    branch.append(mine(elsewhere));
+    let branch = branch.grow(20);
+    let error = branch.check(&branch.prove(0, SAMPLES_PER_HALVING)).unwrap_err();
+    let ChainProofError::Header { height: 201, error } = error else { panic!("{error:?}") };
+    assert_eq!(error.rule(), "R-HDR-05");
+}
+
 /// Work that no schedule allows, claimed for headers that are not shown, is refused though the sums are right.
 #[test]
 fn work_beyond_what_heights_and_times_allow_is_refused() {
