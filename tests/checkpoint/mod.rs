@@ -8,11 +8,12 @@ mod processes;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use farthing::{
-    Address, Height, Params, Work,
+    Address, Height, Params, TransactionProof, Work,
+    chain_proof::ChainProof,
     params::ParamsFields,
     wire::v1::{self, ledger_service_client::LedgerServiceClient},
 };
-use farthing_consensus::HeaderContext;
+use farthing_consensus::{HeaderContext, verify_chain_proof};
 use farthing_node::{
     chain::{CheckpointOffer, EntryCursor},
     config::{Config, SyncMode},
@@ -22,6 +23,7 @@ use farthing_node::{
     store::checkpoint::Policy,
 };
 use tempfile::TempDir;
+use tonic::transport::Channel;
 use tonic_types::StatusExt as _;
 
 use crate::harness::{
@@ -35,6 +37,23 @@ use crate::harness::{
 const DELAY: u64 = 7;
 /// Blocks between checkpoints of a full node.
 const EVERY: u64 = 10;
+
+/// A node without old blocks still proves its chain and what was mined above.
+async fn proofs_of_what_is_here(params: &Params, client: &mut LedgerServiceClient<Channel>, mined: &str) {
+    let answer = client.get_chain_proof(v1::GetChainProofRequest {}).await.expect("it has all headers").into_inner();
+    let proof = ChainProof::try_from(answer.proof.expect("a proof")).expect("well-formed");
+    let proven = verify_chain_proof(params, &proof).expect("the chain is worked for");
+    assert_eq!(proven.tip.height(), Height::new(40));
+    let mut headers = client.get_headers(v1::GetHeadersRequest::default()).await.expect("a stream").into_inner();
+    let message = headers.message().await.expect("it goes on").expect("all at once");
+    assert_eq!((message.first_height, message.headers_bytes.len()), (0, 41));
+    let id = v1::get_transaction_proof_request::Id::TransactionIdHex(mined.to_owned());
+    let request = v1::GetTransactionProofRequest { id: Some(id) };
+    let answer = client.get_transaction_proof(request).await.expect("it is here").into_inner();
+    let proof = TransactionProof::try_from(answer.proof.expect("a proof")).expect("well-formed");
+    let id = mined.parse().expect("an id");
+    assert_eq!(proof.verify(params, &id, &proven.tip.id()).expect("it is mined").tip_height, Height::new(40));
+}
 
 /// Like [`networks::quick`], with coinbases that have to wait.
 fn params() -> Arc<Params> {
@@ -206,6 +225,10 @@ async fn what_stands_below_the_checkpoint_is_refused_by_name_and_peers_are_asked
     let cursor = EntryCursor { entry: last.entry, height: last.height };
     let error = node.chain().account_entries(ALICE.address(), Some(cursor), 5).await.expect_err("nothing below");
     assert!(!error.is_fatal(), "{error}");
+    let oldest_first = v1::ListAccountEntriesRequest { order: 2, ..list(String::new()) };
+    let status = client.list_account_entries(oldest_first).await.expect_err("the oldest is below");
+    assert_eq!(reason(&status), pruned);
+    proofs_of_what_is_here(&params, &mut client, &entries[0].id.to_string()).await;
 
     // A node that executes all blocks gets those that this one lacks from the other, and blames nobody.
     let second = full(&params, &folder(&folders, "second"), &[node.p2p_address()]).await;

@@ -75,7 +75,7 @@ pub(super) async fn list(
         None => Place::beginning(),
         Some(token) => Place::from_token(&token, &address).ok_or_else(page::invalid)?,
     };
-    let Ascent { entries: found, marks, account, tip } = ascend(deps, address, &place, size).await?;
+    let Ascent { entries: found, marks, account, tip, .. } = ascend(deps, address, &place, size).await?;
     let continues = match found.first() {
         Some(first) => history_link(&place.history, first.id, first.height) == first.history,
         // All that was known then is all that there is, or the way down takes another call.
