@@ -308,6 +308,30 @@ impl LedgerService for Service {
         Err(Status::unimplemented("no test calls this"))
     }
 
+    type GetHeadersStream = Pin<Box<dyn Stream<Item = Result<v1::GetHeadersResponse, Status>> + Send>>;
+
+    async fn get_headers(&self, _: Request<v1::GetHeadersRequest>) -> Result<Response<Self::GetHeadersStream>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
+    async fn get_transaction_proof(
+        &self,
+        _: Request<v1::GetTransactionProofRequest>,
+    ) -> Result<Response<v1::GetTransactionProofResponse>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
+    async fn get_chain_proof(
+        &self,
+        _: Request<v1::GetChainProofRequest>,
+    ) -> Result<Response<v1::GetChainProofResponse>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
+    async fn get_supply(&self, _: Request<v1::GetSupplyRequest>) -> Result<Response<v1::GetSupplyResponse>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
     async fn get_account(
         &self,
         request: Request<v1::GetAccountRequest>,
@@ -324,7 +348,7 @@ impl LedgerService for Service {
             header.nonce += 1;
         }
         let proof = AccountProof { leaf: Some((address, account)), steps: Vec::new() };
-        let anchored = AnchoredProof { header, height: Height::new(1), chain_root, proof };
+        let anchored = AnchoredProof { header, height: Height::new(1), chain_root, range: None, proof };
         let stated = Account::with_balance(Mites::new(5 + self.0.lock().unwrap().boast));
         Ok(Response::new(v1::GetAccountResponse {
             address: address.to_bytes().to_vec().into(),
