@@ -21,6 +21,7 @@ mod grpc {
                 "farthing/v1/limits.proto",
                 "farthing/v1/proofs.proto",
                 "farthing/v1/queries.proto",
+                "farthing/v1/streams.proto",
                 "farthing/v1/submission.proto",
                 "farthing/v1/ledger_service.proto",
                 "farthing/v1/mining_service.proto",

@@ -118,7 +118,7 @@ impl Api {
     /// Blocks as they come, from this height on.
     pub(crate) async fn subscribe(&mut self, from_height: u64) -> Result<BlockStream, Status> {
         let start = v1::subscribe_blocks_request::Start::FromHeight(from_height);
-        let request = v1::SubscribeBlocksRequest { start: Some(start), stop_height: None, headers_only: false };
+        let request = v1::SubscribeBlocksRequest { start: Some(start), ..Default::default() };
         Ok(self.client.subscribe_blocks(request).await?.into_inner())
     }
 }

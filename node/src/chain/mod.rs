@@ -23,6 +23,7 @@ mod rejection;
 mod reorg;
 mod ruled_out;
 mod signatures;
+mod touches;
 mod verified;
 mod writer;
 
@@ -43,6 +44,7 @@ pub use headers::{HeadersAccepted, PutOff};
 pub use missing::MissingBodies;
 pub use reads::MinedAt;
 pub use rejection::{BlockRejection, ChainError, HeaderRejection};
+pub use touches::{AccountBlock, Before, Touch, TransactionBlock};
 pub use verified::VerifiedCache;
 
 pub use crate::{ledger::ChainView, store::checkpoint::Offer as CheckpointOffer};

@@ -6,9 +6,9 @@ use farthing::{Address, BlockId, SignedTransaction, TxId, WireId, keys::KeySize,
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    AccountPending, Admitted, Announcement, Arrival, Begun, Confirmed, Page, PageCursor, PoolLimits, PoolStats,
-    PoolStatus, Pooled, Prices, Rejection, Simulation, Source, TemplateLimits, listing::Order, pool::BlockBody,
-    shared::Shared,
+    AccountPending, Admitted, Announcement, Arrival, Begun, Confirmed, Overtaken, Page, PageCursor, PoolEvent, PoolHead,
+    PoolLimits, PoolPart, PoolStats, PoolStatus, Pooled, Prices, Rejection, Simulation, Source, TemplateLimits,
+    listing::Order, pool::BlockBody, shared::Shared,
 };
 
 /// Access to the mempool. Cheap to clone.
@@ -127,6 +127,43 @@ impl Mempool {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<PoolStats> {
         self.shared.stats.subscribe()
+    }
+
+    /// Where a transaction stands, as [`Self::status`], and the block up to which the pool knows the chain.
+    #[must_use]
+    pub fn status_and_tip(&self, id: &TxId) -> (Option<PoolStatus>, BlockId) {
+        self.shared.read(|pool| (pool.status(id), pool.tip()))
+    }
+
+    /// Number of the next event and the pool's tip, as a value that can be waited on.
+    #[must_use]
+    pub fn head(&self) -> watch::Receiver<PoolHead> {
+        self.shared.head.subscribe()
+    }
+
+    /// Names this run of the pool: the numbers of its events mean nothing to another one.
+    #[must_use]
+    pub fn run(&self) -> [u8; 16] {
+        *self.shared.run.get_or_init(|| self.shared.env.random().array())
+    }
+
+    /// At most `limit` events from the one with this number on, in order.
+    ///
+    /// # Errors
+    /// [`Overtaken`] if the first of them was forgotten, or never was.
+    pub fn events_since(&self, from: u64, limit: usize) -> Result<Vec<PoolEvent>, Overtaken> {
+        self.shared.news.lock().unwrap_or_else(PoisonError::into_inner).since(from, limit)
+    }
+
+    /// At most `limit` of the transactions that arrived at this place or behind it, in order of arrival, as they stand
+    /// before the event with the number `next`; none if that has happened already.
+    #[must_use]
+    pub fn part_before(&self, next: u64, from: Arrival, limit: usize) -> Option<PoolPart> {
+        // Events are numbered under the pool's lock.
+        self.shared.read(|pool| {
+            let known = self.shared.news.lock().unwrap_or_else(PoisonError::into_inner).next();
+            (known == next).then(|| pool.part(from.0, limit))
+        })
     }
 
     /// Transactions that became executable, from now on.

@@ -3,16 +3,17 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use farthing::{Params, TxId, WireId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::{
-    Announcement, DropReason, JournalError, Ledger, PoolStats, Source,
+    Announcement, DropReason, JournalError, Ledger, PoolEvent, PoolHead, PoolStats, Source,
     budget::Budgets,
     listing::Listing,
+    news::News,
     pool::{Change, Now, Pool},
 };
 use crate::env::Env;
@@ -28,6 +29,10 @@ pub(super) struct Shared {
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) announcements: broadcast::Sender<Arc<Announcement>>,
     pub(super) stats: watch::Sender<PoolStats>,
+    /// Locked after the pool, if both are.
+    pub(super) news: Mutex<News>,
+    pub(super) head: watch::Sender<PoolHead>,
+    pub(super) run: OnceLock<[u8; 16]>,
     pool: Mutex<Pool>,
     tickets: mpsc::UnboundedSender<Ticket>,
 }
@@ -86,6 +91,9 @@ impl Shared {
             in_flight: Arc::new(Semaphore::new(in_flight)),
             announcements: broadcast::Sender::new(announcements),
             stats: watch::Sender::new(pool.stats()),
+            news: Mutex::default(),
+            head: watch::Sender::new(PoolHead { next: 0, tip: pool.tip() }),
+            run: OnceLock::new(),
             pool: Mutex::new(pool),
             tickets,
         };
@@ -138,12 +146,22 @@ impl Shared {
 
     fn hand_over(&self, pool: &mut Pool, waiter: Option<Waiter>) {
         let events = pool.take_events();
+        self.tell(pool, events.news);
         if waiter.is_some() || !events.changes.is_empty() || !events.announced.is_empty() {
             // Without a receiver the node is stopping, and dropping the ticket tells the waiter so.
             let _ = self.tickets.send(Ticket { changes: events.changes, announced: events.announced, waiter });
         }
         let stats = pool.stats();
         self.stats.send_if_modified(|known| std::mem::replace(known, stats) != stats);
+    }
+
+    /// Tells those who follow the pool.
+    fn tell(&self, pool: &Pool, events: Vec<PoolEvent>) {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        news.add(events);
+        let head = PoolHead { next: news.next(), tip: pool.tip() };
+        drop(news);
+        self.head.send_if_modified(|known| std::mem::replace(known, head) != head);
     }
 
     fn lock(&self) -> MutexGuard<'_, Pool> {

@@ -43,6 +43,7 @@ pub async fn start(
             if is_rewritten {
                 pool.forget_changes();
             }
+            pool.forget_news();
             Ok((pool, is_rewritten))
         })
         .await?;

@@ -87,6 +87,12 @@ impl Pooled {
         self.source
     }
 
+    /// Its place in the order of arrival.
+    #[must_use]
+    pub const fn arrival(&self) -> Arrival {
+        Arrival(self.arrival)
+    }
+
     pub(super) const fn sender(&self) -> Address {
         self.transaction.transaction().sender_address()
     }
@@ -103,6 +109,12 @@ pub struct Arrival(pub(super) u64);
 impl Arrival {
     /// Where the order begins.
     pub const FIRST: Self = Self(0);
+
+    /// The next place.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 /// What the pool would do to an account.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use farthing::{
-    Account, Address, BlockId, EntryId, Hash, Height,
+    Account, Address, BlockId, EntryId, Hash, Height, Params,
     account::history_link,
     codec::{Canonical as _, Reader},
     wire::{AddressLookup, AnchoredProof, transaction_view, v1},
@@ -94,7 +94,7 @@ pub(super) async fn list_entries(
     let mut budget = page::Budget::default();
     let mut last = None;
     for entry in &found {
-        let message = entry_view(deps, entry);
+        let message = entry_view(deps.chain.params(), entry);
         if !budget.fits(&message) {
             break;
         }
@@ -187,10 +187,10 @@ impl Link {
     }
 }
 
-pub(super) fn entry_view(deps: &Deps, entry: &AccountEntry) -> v1::AccountEntry {
+pub(super) fn entry_view(params: &Params, entry: &AccountEntry) -> v1::AccountEntry {
     let cause = match &entry.cause {
         EntryCause::Transaction(signed) => {
-            v1::account_entry::Cause::Transaction(transaction_view(deps.chain.params(), signed))
+            v1::account_entry::Cause::Transaction(transaction_view(params, signed))
         }
         EntryCause::Coinbase(coinbase) => v1::account_entry::Cause::Coinbase((&**coinbase).into()),
     };

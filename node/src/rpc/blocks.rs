@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use farthing::{
     BlockId, Height, Params,
-    wire::{BlockLookup, BlockPlace, ChainPoint, StreamStart, block_view, v1},
+    wire::{
+        BlockLookup, BlockPlace, ChainPoint, StreamStart, TransactionFilter, block_view, transaction_view_with_id, v1,
+    },
 };
 use farthing_consensus::HeaderContext;
 use futures_util::stream::BoxStream;
-use tokio::time::Instant;
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::{
     ApiError, Deps, Reason,
     page::{self, Listing},
-    stream::{Frames, FramesSettings},
+    stream::{self, Frames, FramesSettings, Terms},
 };
 use crate::{
     chain::{Chain, ChainBlock, ChainView},
@@ -27,7 +28,7 @@ pub(super) const MAX_PAGE: usize = 100;
 const MANY_TRANSACTIONS: usize = 50;
 
 /// The place of a header.
-pub(super) fn point(context: &HeaderContext) -> ChainPoint {
+pub(super) const fn point(context: &HeaderContext) -> ChainPoint {
     ChainPoint {
         height: context.height(),
         block_id: context.id(),
@@ -78,6 +79,25 @@ impl Views {
             block_view(&params, &place, headers_only)
         };
         if many { self.compute.run(make).await } else { make() }
+    }
+
+    /// The view of a block with only those of its transactions that pass a filter.
+    pub(super) async fn filtered_view(
+        &self,
+        block: Arc<ChainBlock>,
+        confirmations: u64,
+        filter: Arc<TransactionFilter>,
+    ) -> v1::BlockView {
+        let mut view = self.view(Arc::clone(&block), confirmations, true).await;
+        let params = Arc::clone(&self.params);
+        let many = block.tx_ids.len() > MANY_TRANSACTIONS;
+        let make = move || {
+            let transactions = block.block.transactions.iter().zip(&block.tx_ids);
+            let wanted = transactions.filter(|(signed, _)| filter.matches(signed));
+            wanted.map(|(signed, id)| transaction_view_with_id(&params, signed, *id)).collect()
+        };
+        view.transactions = if many { self.compute.run(make).await } else { make() };
+        view
     }
 }
 
@@ -156,11 +176,21 @@ pub(super) async fn list(deps: &Deps, request: v1::ListBlocksRequest) -> Result<
     Ok(v1::ListBlocksResponse { blocks, next_page_token })
 }
 
+/// The filter that a request asks for, if any.
+pub(super) fn filter(
+    deps: &Deps,
+    message: Option<&v1::AddressFilter>,
+) -> Result<Option<Arc<TransactionFilter>>, ApiError> {
+    let read = |message| TransactionFilter::read(message, &deps.chain.params().prefix);
+    Ok(message.map(read).transpose()?.map(Arc::new))
+}
+
 pub(super) async fn subscribe(
     deps: &Deps,
-    request: v1::SubscribeBlocksRequest,
-    leave_by: Option<Instant>,
+    request: Request<v1::SubscribeBlocksRequest>,
 ) -> Result<BoxStream<'static, Result<v1::SubscribeBlocksResponse, Status>>, ApiError> {
+    let terms = Terms::of(deps, &request);
+    let request = request.into_inner();
     let start = StreamStart::try_from(&request)?;
     let stop_height = request.stop_height.map(Height::new);
     if let (StreamStart::Height(from), Some(stop)) = (&start, stop_height)
@@ -169,8 +199,7 @@ pub(super) async fn subscribe(
         let message = format!("stop_height: expected at least from_height {from}, got {stop}");
         return Err(ApiError::new(Reason::InvalidField, message).with("field", "stop_height"));
     }
-    let settings = FramesSettings { start, stop_height, headers_only: request.headers_only, leave_by };
-    let stop = deps.tasks.token().clone();
-    let frames = Frames::start(deps.chain.clone(), Views::new(deps), stop, settings).await?;
-    Ok(Box::pin(frames.into_stream()))
+    let filter = filter(deps, request.filter.as_ref())?;
+    let settings = FramesSettings { start, stop_height, headers_only: request.headers_only, filter };
+    Ok(stream::run(Frames::start(&deps.chain, Views::new(deps), settings).await?, terms))
 }

@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use farthing::{
     Height,
     address::ParseAddressError,
@@ -105,6 +106,8 @@ reasons! {
     TooManyQueued = "TOO_MANY_QUEUED", ResourceExhausted;
     /// The mempool is full of transactions that pay as much.
     PoolFull = "POOL_FULL", ResourceExhausted;
+    /// The client took nothing of a stream for too long.
+    SubscriberStalled = "SUBSCRIBER_STALLED", ResourceExhausted;
     /// Too many refused transactions from this source.
     SourceLimited = "SOURCE_LIMITED", ResourceExhausted;
     /// The node is fetching blocks and takes no transactions yet.
@@ -175,6 +178,14 @@ impl ApiError {
     pub(super) fn connection_expired() -> Self {
         let message = "the connection is as old as one may become; connect again and go on with the cursor";
         Self { retry_after: Some(Duration::ZERO), ..Self::new(Reason::ConnectionExpired, message) }
+    }
+
+    /// A stream was given up because its client took nothing for so long. It may go on at once.
+    pub(super) fn subscriber_stalled(cursor: &[u8], limit: Duration) -> Self {
+        let limit = limit.as_millis();
+        let message = format!("the client took nothing of the stream for {limit} ms; go on with the cursor");
+        let error = Self { retry_after: Some(Duration::ZERO), ..Self::new(Reason::SubscriberStalled, message) };
+        error.with("cursor", BASE64_STANDARD.encode(cursor)).with("limit_ms", limit)
     }
 
     /// The reason.

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Deps, accounts, blocks, fees, headers, info, limits, proofs, refusals::Refusals, submission, supply, transactions,
+    Deps, accounts, blocks, fees, headers, info, limits, proofs, refusals::Refusals, stream, submission, supply, transactions,
     waiting,
 };
 use crate::server::{CallMeter, LeaveBy};
@@ -160,8 +160,34 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<v1::SubscribeBlocksRequest>,
     ) -> Result<Response<Self::SubscribeBlocksStream>, Status> {
-        let leave_by = request.extensions().get().map(|LeaveBy(at)| *at);
-        Ok(Response::new(blocks::subscribe(&self.deps, request.into_inner(), leave_by).await?))
+        Ok(Response::new(blocks::subscribe(&self.deps, request).await?))
+    }
+
+    type SubscribeTransactionsStream = BoxStream<'static, Result<v1::SubscribeTransactionsResponse, Status>>;
+
+    async fn subscribe_transactions(
+        &self,
+        request: Request<v1::SubscribeTransactionsRequest>,
+    ) -> Result<Response<Self::SubscribeTransactionsStream>, Status> {
+        Ok(Response::new(stream::subscribe_transactions(&self.deps, request)?))
+    }
+
+    type WatchTransactionStream = BoxStream<'static, Result<v1::WatchTransactionResponse, Status>>;
+
+    async fn watch_transaction(
+        &self,
+        request: Request<v1::WatchTransactionRequest>,
+    ) -> Result<Response<Self::WatchTransactionStream>, Status> {
+        Ok(Response::new(stream::watch_transaction(&self.deps, request).await?))
+    }
+
+    type WatchAccountStream = BoxStream<'static, Result<v1::WatchAccountResponse, Status>>;
+
+    async fn watch_account(
+        &self,
+        request: Request<v1::WatchAccountRequest>,
+    ) -> Result<Response<Self::WatchAccountStream>, Status> {
+        Ok(Response::new(stream::watch_account(&self.deps, request).await?))
     }
 
     async fn get_node_info(

@@ -69,6 +69,8 @@ pub struct Deps {
 
 /// Largest request that names one thing: an id, an address, a page.
 const SMALL_REQUEST: usize = 4 * 1024;
+/// Largest request with a filter of 64 addresses: the longest text of one has 77 bytes.
+const FILTER_REQUEST: usize = 8 * 1024;
 /// Largest request with one transaction. The typed form of 4,096 canonical bytes is a little longer than they are.
 const TRANSACTION_REQUEST: usize = 8 * 1024;
 /// Largest request with a batch of transactions.
@@ -155,7 +157,7 @@ pub fn methods() -> MethodTable {
         .with("/farthing.v1.LedgerService/ListAccountEntries", pages)
         .with(
             "/farthing.v1.LedgerService/SubscribeBlocks",
-            MethodPolicy::server_stream(SMALL_REQUEST, calls(64, 20, 200)),
+            MethodPolicy::server_stream(FILTER_REQUEST, calls(64, 20, 200)),
         )
         .with(
             "/farthing.v1.LedgerService/GetHeaders",
@@ -163,6 +165,15 @@ pub fn methods() -> MethodTable {
         )
         .with("/farthing.v1.LedgerService/GetChainProof", MethodPolicy::unary(SMALL_REQUEST, calls(2, 5, 50)))
         .with("/farthing.v1.LedgerService/GetSupply", look_up)
+        .with(
+            "/farthing.v1.LedgerService/SubscribeTransactions",
+            MethodPolicy::server_stream(FILTER_REQUEST, calls(16, 20, 100)),
+        )
+        .with(
+            "/farthing.v1.LedgerService/WatchTransaction",
+            MethodPolicy::server_stream(SMALL_REQUEST, calls(128, 100, 500)),
+        )
+        .with("/farthing.v1.LedgerService/WatchAccount", MethodPolicy::server_stream(SMALL_REQUEST, calls(64, 50, 200)))
         .with("/farthing.v1.LedgerService/GetNodeInfo", look_up)
         .with("/farthing.v1.LedgerService/GetMempool", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
         .with("/farthing.v1.LedgerService/GetLimits", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))

@@ -92,7 +92,7 @@ pub(super) async fn list(
     let mut entries = Vec::with_capacity(found.len());
     let mut budget = page::Budget::default();
     for entry in &found {
-        let message = entry_view(deps, entry);
+        let message = entry_view(deps.chain.params(), entry);
         if !budget.fits(&message) {
             break;
         }

@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, body::Body};
 
 use super::{
+    delivery::{Delivery, WaitingPiece},
     line::{CallOrigin, Sending, SessionMark},
     meters::Entered,
     slots::Slot,
@@ -54,17 +55,27 @@ pub(super) struct CountedBody {
     place: Arc<Place>,
     origin: Option<CallOrigin>,
     _session: Option<SessionMark>,
+    /// Of a stream that wants to know how far it was taken.
+    delivery: Option<Delivery>,
 }
 
 impl CountedBody {
-    pub(super) fn new(body: Body, place: Place, origin: Option<CallOrigin>, session: Option<SessionMark>) -> Self {
-        Self { body, rest: Bytes::new(), place: Arc::new(place), origin, _session: session }
+    pub(super) fn new(
+        body: Body,
+        place: Place,
+        origin: Option<CallOrigin>,
+        session: Option<SessionMark>,
+        delivery: Option<Delivery>,
+    ) -> Self {
+        Self { body, rest: Bytes::new(), place: Arc::new(place), origin, _session: session, delivery }
     }
 
     fn next_piece(&mut self) -> Frame<Bytes> {
         let bytes = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
         let sending = self.origin.as_ref().map(CallOrigin::sending);
-        Frame::data(Bytes::from_owner(Piece { bytes, _place: Arc::clone(&self.place), _sending: sending }))
+        let waiting = self.delivery.as_ref().map(Delivery::piece);
+        let place = Arc::clone(&self.place);
+        Frame::data(Bytes::from_owner(Piece { bytes, _place: place, _sending: sending, _waiting: waiting }))
     }
 }
 
@@ -73,6 +84,7 @@ struct Piece {
     bytes: Bytes,
     _place: Arc<Place>,
     _sending: Option<Sending>,
+    _waiting: Option<WaitingPiece>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -145,7 +157,7 @@ mod tests {
         let place = Place::shared(slots.take(peer.ip()).unwrap(), None);
         let origin = CallOrigin::new(tcp, Arc::clone(&line));
         let body = Body::new(Once(Some(message.clone().into())));
-        let mut body = CountedBody::new(body, place, Some(origin), None);
+        let mut body = CountedBody::new(body, place, Some(origin), None, None);
         let mut unsent = Vec::new();
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             unsent.push(frame.unwrap().into_data().unwrap());

@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use tower::{Layer, Service};
 
 use super::{
     answer::{CountedBody, Place},
+    delivery::Delivery,
     line::CallOrigin,
     meters::CallMeter,
     methods::{MethodPolicy, MethodTable, Row},
@@ -44,11 +46,12 @@ struct Gate {
     short: Slots,
     /// Waits and streams, which would otherwise crowd out the short ones.
     long: Slots,
+    subscriber_stall: Duration,
 }
 
 impl PolicyLayer {
-    pub(crate) fn new(methods: MethodTable, short: Slots, long: Slots) -> Self {
-        Self { gate: Arc::new(Gate { methods, short, long }) }
+    pub(crate) fn new(methods: MethodTable, short: Slots, long: Slots, subscriber_stall: Duration) -> Self {
+        Self { gate: Arc::new(Gate { methods, short, long, subscriber_stall }) }
     }
 }
 
@@ -95,6 +98,10 @@ where
         if let Some(meter) = meter {
             request.extensions_mut().insert(meter);
         }
+        let delivery = policy.long.then(|| Delivery::new(self.gate.subscriber_stall));
+        if let Some(delivery) = &delivery {
+            request.extensions_mut().insert(delivery.clone());
+        }
         let request = request.map(|body| Body::new(BoundedBody::new(body, &policy)));
         // The service that was polled ready is the one to call; its clone waits for the next request.
         let next = self.inner.clone();
@@ -111,7 +118,7 @@ where
             // A refusal stands in the headers; it begins no session.
             let begun = policy.session && !response.headers().contains_key("grpc-status");
             let session = origin.as_ref().filter(|_| begun).map(CallOrigin::session);
-            Ok(response.map(|body| Body::new(CountedBody::new(body, place, origin, session))))
+            Ok(response.map(|body| Body::new(CountedBody::new(body, place, origin, session, delivery))))
         })
     }
 }

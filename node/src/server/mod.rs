@@ -19,6 +19,7 @@ use crate::env::{Listener, is_own_machine};
 
 mod answer;
 mod arrivals;
+mod delivery;
 mod frames;
 mod guard;
 mod layer;
@@ -40,6 +41,7 @@ mod holding_tests;
 mod tests;
 
 pub use arrivals::ConnectionRates;
+pub use delivery::{Delivery, Taken};
 pub use line::LeaveBy;
 pub use meters::CallMeter;
 pub use methods::{Calls, MethodPolicy, MethodTable, UNARY_DEADLINE, Unit, calls};
@@ -86,6 +88,9 @@ pub struct ServerSettings {
     pub first_bytes: Duration,
     /// How long a client may leave what it is sent unread, or a whole answer untaken.
     pub write_stall: Duration,
+    /// How long a client may take nothing of a stream until that ends with a reason: shorter than `write_stall`, so that
+    /// the reason still reaches one who begins to read again.
+    pub subscriber_stall: Duration,
     /// How long calls may go on once the node stops; then their connections are cut.
     pub drain: Duration,
     /// How long a connection may last, if limited.
@@ -158,6 +163,7 @@ impl ServerSettings {
             counts_own_machine: false,
             first_bytes: Duration::from_secs(3),
             write_stall: Duration::from_secs(30),
+            subscriber_stall: Duration::from_secs(20),
             // Well within the deadline of the whole node, so that a stop is clean even with deaf clients and a busy
             // machine.
             drain: Duration::from_secs(3),
@@ -174,7 +180,7 @@ impl ServerSettings {
 
     fn policy(&self) -> PolicyLayer {
         let slots = |share| Slots::new(share, self.exempt_own_machine);
-        PolicyLayer::new(self.methods.clone(), slots(self.short_calls), slots(self.long_calls))
+        PolicyLayer::new(self.methods.clone(), slots(self.short_calls), slots(self.long_calls), self.subscriber_stall)
     }
 
     fn builder(&self) -> Server {

@@ -397,6 +397,10 @@ impl Store for DiskStore {
         }
     }
 
+    fn indexes_transactions(&self) -> bool {
+        self.lock_state().transactions
+    }
+
     fn key_at(&self, place: &LogPlace, address: &Address) -> Result<PublicKey, StoreError> {
         let read = |at: &LogPlace| key_in(&self.log.read_transaction(*at)?, at, address);
         match read(place) {

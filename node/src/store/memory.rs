@@ -265,6 +265,10 @@ impl Store for MemoryStore {
         Ok(self.lock().transactions.get(id).copied())
     }
 
+    fn indexes_transactions(&self) -> bool {
+        true
+    }
+
     fn key_at(&self, place: &LogPlace, address: &Address) -> Result<PublicKey, StoreError> {
         let state = self.lock();
         if place.segment() == BASE_KEYS {

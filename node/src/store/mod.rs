@@ -105,6 +105,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When the index fails.
     fn locate(&self, id: &TxId) -> Result<Option<(Height, u32)>, StoreError>;
 
+    /// Whether transactions can be located.
+    fn indexes_transactions(&self) -> bool;
+
     /// The key of an account, read where its first transaction stands.
     ///
     /// # Errors

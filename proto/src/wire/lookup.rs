@@ -44,6 +44,18 @@ transaction_lookup!(
     GetTransactionProofRequest / get_transaction_proof_request
 );
 
+impl TryFrom<&v1::WatchTransactionRequest> for TxId {
+    type Error = WireError;
+
+    fn try_from(request: &v1::WatchTransactionRequest) -> Result<Self, WireError> {
+        use v1::watch_transaction_request::Id;
+        match request.id.as_ref().ok_or_else(|| WireError::missing("id"))? {
+            Id::TransactionId(bytes) => field::hash("transaction_id", bytes),
+            Id::TransactionIdHex(text) => hex("transaction_id_hex", text),
+        }
+    }
+}
+
 /// An address in either form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressLookup {
@@ -80,7 +92,11 @@ macro_rules! address_lookup {
         }
     )*};
 }
-address_lookup!(GetAccountRequest / get_account_request, ListAccountEntriesRequest / list_account_entries_request);
+address_lookup!(
+    GetAccountRequest / get_account_request,
+    ListAccountEntriesRequest / list_account_entries_request,
+    WatchAccountRequest / watch_account_request
+);
 
 /// Where a stream of headers starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

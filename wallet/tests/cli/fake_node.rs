@@ -224,13 +224,17 @@ fn refusal(code: Code, reason: &str) -> Status {
 
 struct Service(Arc<Mutex<State>>);
 
-type Frames = Pin<Box<dyn Stream<Item = Result<v1::SubscribeBlocksResponse, Status>> + Send>>;
-type Headers = Pin<Box<dyn Stream<Item = Result<v1::GetHeadersResponse, Status>> + Send>>;
+type BoxStream<F> = Pin<Box<dyn Stream<Item = Result<F, Status>> + Send>>;
+type Frames = BoxStream<v1::SubscribeBlocksResponse>;
+type Headers = BoxStream<v1::GetHeadersResponse>;
 
 #[tonic::async_trait]
 impl LedgerService for Service {
     type SubscribeBlocksStream = Frames;
     type GetHeadersStream = Headers;
+    type SubscribeTransactionsStream = BoxStream<v1::SubscribeTransactionsResponse>;
+    type WatchTransactionStream = BoxStream<v1::WatchTransactionResponse>;
+    type WatchAccountStream = BoxStream<v1::WatchAccountResponse>;
 
     async fn submit_transaction(
         &self,
@@ -412,6 +416,27 @@ impl LedgerService for Service {
     }
 
     async fn subscribe_blocks(&self, _: Request<v1::SubscribeBlocksRequest>) -> Result<Response<Frames>, Status> {
+        Err(Status::unimplemented("the wallet does not call this"))
+    }
+
+    async fn subscribe_transactions(
+        &self,
+        _: Request<v1::SubscribeTransactionsRequest>,
+    ) -> Result<Response<Self::SubscribeTransactionsStream>, Status> {
+        Err(Status::unimplemented("the wallet does not call this"))
+    }
+
+    async fn watch_transaction(
+        &self,
+        _: Request<v1::WatchTransactionRequest>,
+    ) -> Result<Response<Self::WatchTransactionStream>, Status> {
+        Err(Status::unimplemented("the wallet does not call this"))
+    }
+
+    async fn watch_account(
+        &self,
+        _: Request<v1::WatchAccountRequest>,
+    ) -> Result<Response<Self::WatchAccountStream>, Status> {
         Err(Status::unimplemented("the wallet does not call this"))
     }
 

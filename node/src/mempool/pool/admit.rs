@@ -87,7 +87,7 @@ impl Pool {
         self.evict(plan, now);
         if let Place::Replace(displaced) = place {
             for nonce in displaced {
-                self.pull(&address, *nonce, Some(DropReason::Replaced { by: id }));
+                self.pull(&address, *nonce, DropReason::Replaced { by: id }.into());
             }
         }
         let state = State::Queued(now.elapsed.saturating_add(self.limits.queued_for));

@@ -8,7 +8,7 @@ use std::{
 use farthing::{Address, Block, SignedTransaction, TxId};
 
 use super::{
-    super::{Confirmed, DropReason, Pooled, Source},
+    super::{Confirmed, DropReason, Exit, Pooled, Source},
     Now, Pool,
     cost::Cost,
     queue::{Entry, State},
@@ -62,7 +62,7 @@ impl Pool {
             let Some(queue) = self.queues.get(&address) else { continue };
             let stale: Vec<_> = queue.entries.range(..next_nonce).map(|(n, entry)| (*n, entry.pooled.id)).collect();
             for (nonce, id) in stale {
-                self.pull(&address, nonce, None);
+                self.pull(&address, nonce, Exit::NonceTaken);
                 used.push(id);
             }
         }
@@ -87,7 +87,7 @@ impl Pool {
         while let Some((deadline, address, nonce)) = self.deadlines.first().copied()
             && deadline <= now.elapsed
         {
-            self.pull(&address, nonce, Some(DropReason::GapTimeout));
+            self.pull(&address, nonce, DropReason::GapTimeout.into());
             self.settle(address, now);
         }
     }
@@ -113,9 +113,10 @@ impl Pool {
     fn remove_mined(&mut self, applied: &[BlockBody<'_>]) -> BTreeSet<Address> {
         let mut touched = BTreeSet::new();
         for BlockBody { block, tx_ids } in applied {
+            let mined = Exit::Mined { block: block.id(), height: block.coinbase.height };
             for id in *tx_ids {
                 if let Some((address, nonce)) = self.ids.get(id).copied() {
-                    self.pull(&address, nonce, None);
+                    self.pull(&address, nonce, mined);
                 }
                 self.reasons.clear(id);
             }
@@ -193,7 +194,7 @@ impl Pool {
         while let Some((last, address, nonce)) = self.expiring.first().copied()
             && last < next
         {
-            self.pull(&address, nonce, Some(DropReason::Expired));
+            self.pull(&address, nonce, DropReason::Expired.into());
             touched.insert(address);
         }
         self.settle_all(touched, now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use farthing::Mites;
 
 use super::{
-    super::{DropReason, JournalEntry, Pooled},
+    super::{DropReason, Exit, JournalEntry, PoolEvent, PoolNews, Pooled},
     Change, Pool,
     queue::{Entry, State},
 };
@@ -26,10 +26,15 @@ impl Pool {
         self.reasons.clear(&entry.pooled.id);
         self.rejected.forget(&entry.pooled.wire_id());
         self.enter_state(entry);
+        self.tell(entry, PoolNews::Added(entry.status()));
     }
 
-    /// An entry has left its queue, for this reason unless it was mined.
-    pub(super) fn detach(&mut self, entry: &Entry, reason: Option<DropReason>) {
+    fn tell(&mut self, entry: &Entry, what: PoolNews) {
+        self.events.news.push(PoolEvent { pooled: Arc::clone(&entry.pooled), what });
+    }
+
+    /// An entry has left its queue.
+    pub(super) fn detach(&mut self, entry: &Entry, exit: Exit) {
         let (id, address, nonce) = (entry.pooled.id, entry.pooled.sender(), entry.pooled.nonce());
         self.leave_state(entry);
         self.ids.remove(&id);
@@ -39,7 +44,8 @@ impl Pool {
         if let Some(last) = entry.pooled.transaction.transaction().valid_until() {
             self.expiring.remove(&(last, address, nonce));
         }
-        if let Some(reason) = reason {
+        self.tell(entry, PoolNews::Removed(exit));
+        if let Some(reason) = exit.reason() {
             self.record(id, reason, self.admitting.then(|| entry.clone()));
         }
     }
@@ -70,6 +76,7 @@ impl Pool {
         self.leave_state(entry);
         entry.state = state;
         self.enter_state(entry);
+        self.tell(entry, PoolNews::Changed(entry.status()));
     }
 
     /// What an entry burns changes.

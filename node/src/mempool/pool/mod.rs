@@ -37,7 +37,10 @@ use std::{
 use farthing::{Address, BlockId, Height, Mites, Params, PublicKey, Sender, TimeMs, TxId, WireId};
 
 use self::{queue::Queue, queue::Tail, reasons::Reasons, rejected::Rejected};
-use super::{AccountPending, Confirmed, JournalEntry, PoolLimits, PoolStats, PoolStatus, Pooled, Rejection, Source};
+use super::{
+    AccountPending, Confirmed, JournalEntry, Listed, PoolEvent, PoolLimits, PoolPart, PoolStats, PoolStatus, Pooled,
+    Rejection, Source,
+};
 
 pub(super) use self::{
     admit::Candidate,
@@ -66,6 +69,8 @@ pub(super) struct Events {
     pub(super) changes: Vec<Change>,
     /// To be announced once that is on disk.
     pub(super) announced: Vec<(WireId, Source)>,
+    /// To be told to those who follow the pool.
+    pub(super) news: Vec<PoolEvent>,
 }
 
 /// The mempool's state.
@@ -144,6 +149,11 @@ impl Pool {
         self.events.changes.clear();
     }
 
+    /// Nobody follows the pool yet.
+    pub(super) fn forget_news(&mut self) {
+        self.events.news.clear();
+    }
+
     pub(super) fn status(&self, id: &TxId) -> Option<PoolStatus> {
         self.present(id).or_else(|| {
             let (reason, height) = self.reasons.get(id)?;
@@ -153,8 +163,7 @@ impl Pool {
 
     /// Status of a transaction that is in the pool.
     fn present(&self, id: &TxId) -> Option<PoolStatus> {
-        let entry = self.entry(id)?;
-        Some(if entry.is_executable() { PoolStatus::Pending } else { PoolStatus::Queued })
+        self.entry(id).map(queue::Entry::status)
     }
 
     fn entry(&self, id: &TxId) -> Option<&queue::Entry> {
@@ -236,6 +245,19 @@ impl Pool {
         let mut rest = self.arrivals.range(from..);
         let ids = rest.by_ref().take(limit).map(|(_, pooled)| pooled.wire_id()).collect();
         (ids, rest.next().map(|(arrival, _)| *arrival))
+    }
+
+    /// At most `limit` transactions that arrived at this place or behind it, in order of arrival.
+    pub(super) fn part(&self, from: u64, limit: usize) -> PoolPart {
+        let executable = self.arrivals.range(from..).take(limit.saturating_add(1));
+        let executable = executable.map(|(_, pooled)| (Arc::clone(pooled), PoolStatus::Pending));
+        let queued = self.queued().into_iter().filter(|pooled| pooled.arrival >= from);
+        let queued = queued.map(|pooled| (pooled, PoolStatus::Queued));
+        let mut entries: Vec<_> = executable.chain(queued).map(|(pooled, status)| Listed { pooled, status }).collect();
+        entries.sort_unstable_by_key(|listed| listed.pooled.arrival);
+        let is_last = entries.len() <= limit;
+        entries.truncate(limit);
+        PoolPart { entries, is_last }
     }
 
     /// Queued transactions in order of arrival.

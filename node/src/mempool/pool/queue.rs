@@ -4,7 +4,11 @@ use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
 use farthing::{Address, Mites};
 
-use super::{super::Pooled, cost::Cost, rate::Rate};
+use super::{
+    super::{PoolStatus, Pooled},
+    cost::Cost,
+    rate::Rate,
+};
 
 /// A transaction in its account's queue.
 #[derive(Debug, Clone)]
@@ -48,6 +52,11 @@ impl Entry {
     /// What leaves the account.
     pub(super) fn total(&self) -> Mites {
         self.pooled.transaction.transaction().total()
+    }
+
+    /// Where it stands.
+    pub(super) const fn status(&self) -> PoolStatus {
+        if self.is_executable() { PoolStatus::Pending } else { PoolStatus::Queued }
     }
 
     pub(super) const fn is_executable(&self) -> bool {

@@ -84,7 +84,7 @@ impl Pool {
     /// Lets go of what was planned.
     pub(super) fn evict(&mut self, plan: &[(Address, u64)], now: Now) {
         for (address, nonce) in plan {
-            self.pull(address, *nonce, Some(DropReason::Evicted));
+            self.pull(address, *nonce, DropReason::Evicted.into());
         }
         let accounts: BTreeSet<Address> = plan.iter().map(|(address, _)| *address).collect();
         for address in accounts {
@@ -97,7 +97,7 @@ impl Pool {
         while self.queued_bytes > self.limits.queued_bytes
             && let Some((_, address, nonce)) = self.deadlines.first().copied()
         {
-            self.pull(&address, nonce, Some(DropReason::GapTooLarge));
+            self.pull(&address, nonce, DropReason::GapTooLarge.into());
             self.settle(address, now);
         }
         while self.stats.bytes > self.limits.bytes {

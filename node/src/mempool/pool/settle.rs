@@ -3,7 +3,7 @@
 use farthing::{Account, Address, Mites};
 
 use super::{
-    super::DropReason,
+    super::{DropReason, Exit},
     Now, Pool,
     queue::{Entry, Queue, State, Tail},
     rate::Rate,
@@ -92,13 +92,13 @@ impl Pool {
     fn drop_stale(&mut self, queue: &mut Queue, account: &Account) {
         let later = queue.entries.split_off(&account.next_nonce);
         for entry in std::mem::replace(&mut queue.entries, later).into_values() {
-            self.detach(&entry, Some(DropReason::NonceUsed));
+            self.detach(&entry, DropReason::NonceUsed.into());
         }
         let unpaid = |entry: &Entry| entry.fee() < entry.cost.burned;
         let nonces: Vec<u64> = queue.entries.values().filter(|e| unpaid(e)).map(|e| e.pooled.nonce()).collect();
         for nonce in nonces {
             if let Some(entry) = queue.entries.remove(&nonce) {
-                self.detach(&entry, Some(DropReason::FeeTooLow));
+                self.detach(&entry, DropReason::FeeTooLow.into());
             }
         }
     }
@@ -130,7 +130,7 @@ impl Pool {
         while queue.queued() > self.limits.queued_per_account
             && let Some((_, entry)) = queue.entries.pop_last()
         {
-            self.detach(&entry, Some(end.reason()));
+            self.detach(&entry, end.reason().into());
         }
     }
 
@@ -146,10 +146,10 @@ impl Pool {
     }
 
     /// Takes an entry out of its queue, which must be settled afterwards.
-    pub(super) fn pull(&mut self, address: &Address, nonce: u64, reason: Option<DropReason>) {
+    pub(super) fn pull(&mut self, address: &Address, nonce: u64, exit: Exit) {
         let entry = self.queues.get_mut(address).and_then(|queue| queue.entries.remove(&nonce));
         if let Some(entry) = entry {
-            self.detach(&entry, reason);
+            self.detach(&entry, exit);
         }
     }
 }

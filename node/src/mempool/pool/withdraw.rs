@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use farthing::TxId;
 
 use super::{
-    super::{DropReason, JournalEntry, Source},
+    super::{DropReason, Exit, JournalEntry, Source},
     Now, Pool,
     cost::Cost,
     queue::{Entry, State},
@@ -37,7 +37,7 @@ impl Pool {
         let mut touched = BTreeSet::new();
         for id in fresh {
             if let Some((address, nonce)) = self.ids.get(&id).copied() {
-                self.pull(&address, nonce, None);
+                self.pull(&address, nonce, Exit::NotWritten);
                 touched.insert(address);
             } else if !self.reasons.clear(&id) {
                 // Mined meanwhile.

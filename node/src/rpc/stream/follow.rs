@@ -15,6 +15,8 @@ use crate::chain::{Chain, ChainBlock, ChainError};
 pub(in crate::rpc) trait BestChain: Send + Sync + 'static {
     /// Why it cannot answer.
     type Error: Send;
+    /// What a reader is to know of a block.
+    type Block: Link + Send;
 
     /// The block of the best chain at a height.
     fn best_at(&self, height: Height) -> impl Future<Output = Result<Option<BlockId>, Self::Error>> + Send;
@@ -22,8 +24,9 @@ pub(in crate::rpc) trait BestChain: Send + Sync + 'static {
     /// Height and parent of a block whose body is here, on any branch.
     fn parent(&self, id: BlockId) -> impl Future<Output = Result<Option<Lineage>, Self::Error>> + Send;
 
-    /// A block with its body, on any branch.
-    fn block(&self, id: BlockId) -> impl Future<Output = Result<Option<Arc<ChainBlock>>, Self::Error>> + Send;
+    /// A block whose body is here. None if it is not, or if what it did can only be told on the best chain, which it has
+    /// left meanwhile.
+    fn block(&self, id: BlockId) -> impl Future<Output = Result<Option<Self::Block>, Self::Error>> + Send;
 
     /// The tip.
     fn tip(&self) -> (Height, BlockId);
@@ -31,6 +34,25 @@ pub(in crate::rpc) trait BestChain: Send + Sync + 'static {
     /// Height of the lowest block above genesis that is here; 0 if none is missing.
     fn lowest(&self) -> Height {
         Height::GENESIS
+    }
+}
+
+/// A block as far as it says where it hangs.
+pub(in crate::rpc) trait Link {
+    /// Its height.
+    fn height(&self) -> Height;
+
+    /// Its parent; meaningless for genesis.
+    fn parent(&self) -> BlockId;
+}
+
+impl Link for Arc<ChainBlock> {
+    fn height(&self) -> Height {
+        self.height
+    }
+
+    fn parent(&self) -> BlockId {
+        self.block.header.previous
     }
 }
 
@@ -45,6 +67,7 @@ pub(in crate::rpc) struct Lineage {
 
 impl BestChain for Chain {
     type Error = ChainError;
+    type Block = Arc<ChainBlock>;
 
     async fn best_at(&self, height: Height) -> Result<Option<BlockId>, ChainError> {
         Self::best_at(self, height).await
@@ -97,9 +120,9 @@ impl Position {
 
 /// What comes next.
 #[derive(Debug, Clone)]
-pub(super) enum Move {
+pub(super) enum Move<B> {
     /// The reader is behind its position's child now.
-    Apply(Arc<ChainBlock>),
+    Apply(B),
     /// The reader is behind its old position's parent now.
     Undo {
         /// The block that left the best chain.
@@ -225,13 +248,18 @@ impl Follower {
         Ok(Position::Behind { height, id })
     }
 
+    /// A reader at a position that is known to exist.
+    pub(super) const fn at(position: Position) -> Self {
+        Self { position, stop: None }
+    }
+
     /// Where the reader stands.
     pub(super) const fn position(&self) -> Position {
         self.position
     }
 
     /// Moves the reader one step. Cancel safe: the position changes with the answer only.
-    pub(super) async fn advance<C: BestChain>(&mut self, chain: &C) -> Result<Move, FollowError<C::Error>> {
+    pub(super) async fn advance<C: BestChain>(&mut self, chain: &C) -> Result<Move<C::Block>, FollowError<C::Error>> {
         loop {
             if self.has_reached_stop() && self.is_on_best_chain(chain).await? {
                 return Ok(Move::Done);
@@ -245,7 +273,7 @@ impl Follower {
                 && let Some(block) = chain.block(id).await.map_err(FollowError::Chain)?
                 && self.is_parent_of(&block)
             {
-                self.position = Position::Behind { height: block.height, id };
+                self.position = Position::Behind { height: block.height(), id };
                 return Ok(Move::Apply(block));
             }
             if !self.is_on_best_chain(chain).await? {
@@ -266,11 +294,19 @@ impl Follower {
         }
     }
 
-    fn is_parent_of(&self, block: &ChainBlock) -> bool {
+    fn is_parent_of(&self, block: &impl Link) -> bool {
         match self.position {
-            Position::BeforeGenesis => block.height == Height::GENESIS,
-            Position::Behind { id, .. } => block.block.header.previous == id,
+            Position::BeforeGenesis => block.height() == Height::GENESIS,
+            Position::Behind { id, .. } => block.parent() == id,
         }
+    }
+
+    /// Takes the reader one block back if its own is not on the best chain; says whether it was not.
+    pub(super) async fn retreat<C: BestChain>(&mut self, chain: &C) -> Result<bool, FollowError<C::Error>> {
+        if self.is_on_best_chain(chain).await? {
+            return Ok(false);
+        }
+        self.step_back(chain).await.map(|_| true)
     }
 
     async fn is_on_best_chain<C: BestChain>(&self, chain: &C) -> Result<bool, FollowError<C::Error>> {
@@ -280,7 +316,7 @@ impl Follower {
         }
     }
 
-    async fn step_back<C: BestChain>(&mut self, chain: &C) -> Result<Move, FollowError<C::Error>> {
+    async fn step_back<C: BestChain>(&mut self, chain: &C) -> Result<Move<C::Block>, FollowError<C::Error>> {
         // Genesis is on every best chain, so a position that is not has a parent.
         let Position::Behind { height, id } = self.position else { return Ok(Move::Wait) };
         let lineage = chain.parent(id).await.map_err(FollowError::Chain)?.ok_or(FollowError::Lost(id))?;

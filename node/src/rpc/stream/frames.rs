@@ -1,32 +1,23 @@
-//! The frames of one subscription: a stream that makes each frame when its reader asks for it.
-//!
-//! Nothing is queued for a reader that does not read, and no task runs for it.
+//! The frames of `SubscribeBlocks`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use farthing::{
-    Height,
-    wire::{StreamStart, v1},
+    BlockId, Height,
+    wire::{StreamStart, TransactionFilter, v1, v1::subscribe_blocks_response::Event},
 };
-use futures_util::{Stream, stream};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
-use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
 use super::{
     StartError,
     follow::{Follower, Move},
+    run::{Next, Source, Told},
+    walk::Walk,
 };
 use crate::{
-    chain::{Chain, ChainBlock, ChainError, ChainView},
+    chain::{Chain, ChainBlock, ChainError},
     rpc::{ApiError, Reason, blocks},
 };
-
-/// A quiet stream shows that it lives this often; the API promises 15 s.
-const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// What a subscription asked for.
 #[derive(Debug, Clone)]
@@ -37,145 +28,84 @@ pub(in crate::rpc) struct FramesSettings {
     pub(in crate::rpc) stop_height: Option<Height>,
     /// Whether transactions are left out.
     pub(in crate::rpc) headers_only: bool,
-    /// When to end because the connection will not last, if that is known.
-    pub(in crate::rpc) leave_by: Option<Instant>,
+    /// Which of them are not, if not all.
+    pub(in crate::rpc) filter: Option<Arc<TransactionFilter>>,
 }
 
 /// What makes the frames of one subscription.
 #[derive(Debug)]
 pub(in crate::rpc) struct Frames {
     blocks: blocks::Views,
-    chain: Chain,
-    follower: Follower,
+    walk: Walk<Chain>,
     headers_only: bool,
-    views: watch::Receiver<Arc<ChainView>>,
-    stop: CancellationToken,
-    leave_by: Option<Instant>,
-    phase: Phase,
+    filter: Option<Arc<TransactionFilter>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Following,
-    /// The last frame said so; the status that ends the stream is next.
-    Drained(Why),
-    Ended,
-}
-
-/// Why the reader is to go elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Why {
-    NodeStops,
-    ConnectionEnds,
+/// What happened to a block.
+#[derive(Debug)]
+pub(in crate::rpc) enum BlockEvent {
+    Apply(Arc<ChainBlock>),
+    Undo { id: BlockId, height: Height },
 }
 
 impl Frames {
-    /// Finds the start. `stop` drains the stream.
+    /// Finds the start.
     pub(in crate::rpc) async fn start(
-        chain: Chain,
+        chain: &Chain,
         blocks: blocks::Views,
-        stop: CancellationToken,
         settings: FramesSettings,
     ) -> Result<Self, StartError<ChainError>> {
-        let views = chain.watch();
-        let follower = Follower::start(&chain, &settings.start, settings.stop_height).await?;
-        let FramesSettings { headers_only, leave_by, .. } = settings;
-        Ok(Self { blocks, chain, follower, headers_only, views, stop, leave_by, phase: Phase::Following })
+        let FramesSettings { start, stop_height, headers_only, filter } = settings;
+        let follower = Follower::start(chain, &start, stop_height).await?;
+        Ok(Self { blocks, walk: Walk::new(chain.clone(), chain, follower), headers_only, filter })
     }
 
-    /// The frames, until the stop height, the end of the node, or an error.
-    pub(in crate::rpc) fn into_stream(
-        self,
-    ) -> impl Stream<Item = Result<v1::SubscribeBlocksResponse, Status>> + Send + 'static {
-        stream::unfold(self, |mut frames| async move { frames.next().await.map(|frame| (frame, frames)) })
-    }
-
-    async fn next(&mut self) -> Option<Result<v1::SubscribeBlocksResponse, Status>> {
-        match self.phase {
-            Phase::Following => {}
-            Phase::Drained(why) => {
-                self.phase = Phase::Ended;
-                let error = match why {
-                    Why::NodeStops => ApiError::stopping(),
-                    Why::ConnectionEnds => ApiError::connection_expired(),
-                };
-                return Some(Err(error.into()));
-            }
-            Phase::Ended => return None,
-        }
-        let heartbeat = sleep_until(Instant::now() + PROGRESS_EVERY);
-        let leave_by = self.leave_by;
-        let leaving = async move {
-            match leave_by {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(heartbeat, leaving);
-        loop {
-            // Seen before the question, so that a change behind the answer wakes the wait below.
-            self.views.borrow_and_update();
-            let step = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Some(Ok(self.drain(Why::NodeStops))),
-                () = &mut leaving => return Some(Ok(self.drain(Why::ConnectionEnds))),
-                step = self.follower.advance(&self.chain) => step,
-            };
-            match step {
-                Ok(Move::Apply(block)) => return Some(Ok(self.apply(block).await)),
-                Ok(Move::Undo { id, height }) => {
-                    let undo = v1::BlockUndo {
-                        block_id: id.to_bytes().to_vec().into(),
-                        block_id_hex: id.to_string(),
-                        height: height.get(),
-                    };
-                    return Some(Ok(self.frame(v1::subscribe_blocks_response::Event::Undo(undo))));
-                }
-                Ok(Move::Done) => return None,
-                Ok(Move::Wait) => {}
-                Err(error) => {
-                    self.phase = Phase::Ended;
-                    return Some(Err(ApiError::from(error).into()));
-                }
-            }
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Some(Ok(self.drain(Why::NodeStops))),
-                () = &mut leaving => return Some(Ok(self.drain(Why::ConnectionEnds))),
-                changed = self.views.changed() => if changed.is_err() {
-                    return Some(Ok(self.drain(Why::NodeStops)));
-                },
-                () = &mut heartbeat => {
-                    let progress = v1::subscribe_blocks_response::Event::Progress(v1::Progress {});
-                    return Some(Ok(self.frame(progress)));
-                }
-            }
-        }
-    }
-
-    async fn apply(&self, block: Arc<ChainBlock>) -> v1::SubscribeBlocksResponse {
-        // The store is ahead of the published view for a moment; a frame is never ahead of its own tip.
-        let (published, own) = (blocks::tip(&self.chain.view()), blocks::point_of(&block));
-        let tip = if own.total_work > published.total_work { own } else { published };
+    async fn apply(&self, block: Arc<ChainBlock>) -> (Event, v1::ChainPoint) {
+        let tip = self.walk.tip_with(blocks::point_of(&block));
         let confirmations = tip.height.distance_from(block.height).saturating_add(1);
-        let view = self.blocks.view(block, confirmations, self.headers_only).await;
-        let event = v1::subscribe_blocks_response::Event::Apply(view);
-        let mut frame = self.frame(event);
-        frame.tip = Some((&tip).into());
-        frame
+        let view = match &self.filter {
+            Some(filter) if !self.headers_only => {
+                self.blocks.filtered_view(block, confirmations, Arc::clone(filter)).await
+            }
+            _ => self.blocks.view(block, confirmations, self.headers_only).await,
+        };
+        (Event::Apply(view), (&tip).into())
     }
+}
 
-    fn drain(&mut self, why: Why) -> v1::SubscribeBlocksResponse {
-        self.phase = Phase::Drained(why);
-        self.frame(v1::subscribe_blocks_response::Event::Draining(v1::Draining {}))
-    }
+impl Source for Frames {
+    type Event = BlockEvent;
+    type Frame = v1::SubscribeBlocksResponse;
 
-    fn frame(&self, event: v1::subscribe_blocks_response::Event) -> v1::SubscribeBlocksResponse {
-        v1::SubscribeBlocksResponse {
-            cursor: self.follower.position().to_cursor().into(),
-            tip: Some((&blocks::tip(&self.chain.view())).into()),
-            event: Some(event),
+    async fn next(&mut self) -> Result<Next<BlockEvent>, ApiError> {
+        loop {
+            match self.walk.step().await? {
+                Move::Apply(block) => return Ok(Next::Tell(BlockEvent::Apply(block))),
+                Move::Undo { id, height } => return Ok(Next::Tell(BlockEvent::Undo { id, height })),
+                Move::Done => return Ok(Next::End),
+                Move::Wait if !self.walk.changed().await => return Ok(Next::Stopping),
+                Move::Wait => {}
+            }
         }
+    }
+
+    async fn frame(&mut self, told: Told<BlockEvent>) -> Result<v1::SubscribeBlocksResponse, ApiError> {
+        let at_tip = |event| (event, v1::ChainPoint::from(&self.walk.tip()));
+        let (event, tip) = match told {
+            Told::Event(BlockEvent::Apply(block)) => self.apply(block).await,
+            Told::Event(BlockEvent::Undo { id, height }) => at_tip(Event::Undo(v1::BlockUndo {
+                block_id: id.to_bytes().to_vec().into(),
+                block_id_hex: id.to_string(),
+                height: height.get(),
+            })),
+            Told::Progress => at_tip(Event::Progress(v1::Progress {})),
+            Told::Draining => at_tip(Event::Draining(v1::Draining {})),
+        };
+        Ok(v1::SubscribeBlocksResponse { cursor: self.cursor(), tip: Some(tip), event: Some(event) })
+    }
+
+    fn cursor(&self) -> Bytes {
+        self.walk.position().to_cursor().into()
     }
 }
 

@@ -83,6 +83,7 @@ impl RestlessChain {
 
 impl BestChain for RestlessChain {
     type Error = Infallible;
+    type Block = Arc<ChainBlock>;
 
     async fn best_at(&self, height: Height) -> Result<Option<BlockId>, Infallible> {
         self.ask(|tree| tree.best.get(usize::try_from(height.get()).unwrap_or(usize::MAX)).copied())
@@ -114,7 +115,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn take(&mut self, step: &Move) {
+    fn take(&mut self, step: &Move<Arc<ChainBlock>>) {
         match step {
             Move::Apply(block) => {
                 assert_eq!(block.height.get(), self.chain.len() as u64, "a gap or a repeat");

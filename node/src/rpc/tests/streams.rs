@@ -9,7 +9,7 @@ use crate::testing::{ALICE, BOB};
 type Frames = tonic::Streaming<v1::SubscribeBlocksResponse>;
 
 async fn subscribe(api: &Api, start: Option<Start>, stop_height: Option<u64>) -> Result<Frames, Status> {
-    let request = v1::SubscribeBlocksRequest { start, stop_height, headers_only: false };
+    let request = v1::SubscribeBlocksRequest { start, stop_height, ..Default::default() };
     Ok(api.client().await.subscribe_blocks(request).await?.into_inner())
 }
 
@@ -148,12 +148,12 @@ async fn a_quiet_stream_shows_that_it_lives_within_15_seconds() {
         start: farthing::wire::StreamStart::Tip,
         stop_height: None,
         headers_only: false,
-        leave_by: None,
+        filter: None,
     };
     let views = crate::rpc::blocks::Views::of(test.chain.params(), &Env::system().unwrap());
+    let frames = crate::rpc::stream::Frames::start(&test.chain, views, settings).await.unwrap();
     let stop = test.tasks.token().clone();
-    let frames = crate::rpc::stream::Frames::start(test.chain.clone(), views, stop, settings).await.unwrap();
-    let mut frames = Box::pin(frames.into_stream());
+    let mut frames = crate::rpc::stream::run(frames, crate::rpc::stream::Terms { stop, leave_by: None, delivery: None });
     for _ in 0..3 {
         let before = tokio::time::Instant::now();
         let frame = futures_util::StreamExt::next(&mut frames).await.unwrap().unwrap();
