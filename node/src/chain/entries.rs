@@ -105,7 +105,11 @@ impl Shared {
         Ok(found)
     }
 
-    pub(super) fn effect_at(&self, address: Address, height: Height) -> Result<(AccountEffect, HeaderContext), ChainError> {
+    pub(super) fn effect_at(
+        &self,
+        address: Address,
+        height: Height,
+    ) -> Result<(AccountEffect, HeaderContext), ChainError> {
         let lost = || ChainError::Inconsistent(format!("no effects on account {address} at height {height}"));
         if let Some(base) = self.store.base().filter(|base| height <= base.tip.height()) {
             return Err(ChainError::Pruned { height, lowest: base.lowest_body() });

@@ -82,6 +82,12 @@ impl Chain {
         self.shared.view.subscribe()
     }
 
+    /// How many wait on the view.
+    #[cfg(test)]
+    pub(crate) fn watchers(&self) -> usize {
+        self.shared.view.receiver_count()
+    }
+
     /// Every change of the tip from now on, in order.
     #[must_use]
     pub fn subscribe(&self) -> TipChanges {

@@ -87,9 +87,8 @@ impl Chain {
         let view = self.view();
         self.read(move |shared| {
             let found = shared.while_best(view.tip.id(), |_| {
-                shared.while_best(id, |context| {
-                    Ok((*context, shared.account_back_to(&view, address, context.height())?))
-                })
+                shared
+                    .while_best(id, |context| Ok((*context, shared.account_back_to(&view, address, context.height())?)))
             })?;
             Ok(found.flatten())
         })

@@ -141,6 +141,12 @@ impl Mempool {
         self.shared.head.subscribe()
     }
 
+    /// How many wait on the head.
+    #[cfg(test)]
+    pub(crate) fn followers(&self) -> usize {
+        self.shared.head.receiver_count()
+    }
+
     /// Names this run of the pool: the numbers of its events mean nothing to another one.
     #[must_use]
     pub fn run(&self) -> [u8; 16] {

@@ -25,6 +25,10 @@ pub struct PoolLimits {
     pub reasons_for_blocks: u64,
     /// Refused wire ids remembered.
     pub rejected: usize,
+    /// Events remembered for those who follow the pool.
+    pub events: usize,
+    /// Canonical bytes of the transactions that these are about, and which they keep in memory.
+    pub event_bytes: usize,
 }
 
 impl PoolLimits {
@@ -42,6 +46,8 @@ impl PoolLimits {
             reasons: 65_536,
             reasons_for_blocks: 1_000,
             rejected: 65_536,
+            events: 16_384,
+            event_bytes: 8 * 1024 * 1024,
         }
     }
 }

@@ -7,12 +7,7 @@ use std::{
 
 use farthing::{BlockId, Height, TxId};
 
-use super::{DropReason, Listed, PoolStatus, Pooled};
-
-/// Most events that are remembered.
-const MAX_EVENTS: usize = 16_384;
-/// Most canonical bytes of the transactions that they are about, which they keep in memory.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+use super::{DropReason, Listed, PoolLimits, PoolStatus, Pooled};
 
 /// Something that happened to a transaction of the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,15 +90,22 @@ pub struct PoolPart {
 }
 
 /// Recent events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct News {
     events: VecDeque<PoolEvent>,
+    max_events: usize,
+    max_bytes: usize,
     /// Number of the first of them.
     first: u64,
     bytes: usize,
 }
 
 impl News {
+    pub(super) fn new(limits: &PoolLimits) -> Self {
+        let (max_events, max_bytes) = (limits.events, limits.event_bytes);
+        Self { events: VecDeque::new(), max_events, max_bytes, first: 0, bytes: 0 }
+    }
+
     /// Number of the next event.
     pub(super) fn next(&self) -> u64 {
         self.first.saturating_add(self.events.len() as u64)
@@ -115,7 +117,7 @@ impl News {
             self.bytes = self.bytes.saturating_add(event.pooled.transaction().size_bytes());
             self.events.push_back(event);
         }
-        while self.events.len() > MAX_EVENTS || self.bytes > MAX_BYTES {
+        while self.events.len() > self.max_events || self.bytes > self.max_bytes {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes = self.bytes.saturating_sub(oldest.pooled.transaction().size_bytes());
             self.first = self.first.saturating_add(1);
@@ -189,7 +191,7 @@ mod tests {
         use PoolStatus::{Pending, Queued};
         let (a, b, c) = (pooled(0), pooled(1), pooled(2));
         let gone = Removed(Exit::NotWritten);
-        let mut news = News::default();
+        let mut news = News::new(&PoolLimits::default());
         news.add(vec![
             event(&a, Added(Queued)),
             event(&b, Changed(Queued)),
@@ -206,15 +208,23 @@ mod tests {
 
     #[test]
     fn who_asks_for_what_was_forgotten_or_never_was_is_told_so() {
-        let (mut news, one) = (News::default(), pooled(0));
-        let total = MAX_EVENTS as u64 + 10;
+        let one = pooled(0);
+        let size = one.transaction().size_bytes();
+        let (by_count, by_bytes) = ((10, usize::MAX), (usize::MAX, 10 * size));
+        for (events, event_bytes) in [by_count, by_bytes] {
+            let mut news = News::new(&PoolLimits { events, event_bytes, ..PoolLimits::default() });
+            forgets_all_but_ten(&mut news, &one);
+        }
+    }
+
+    fn forgets_all_but_ten(news: &mut News, one: &Arc<Pooled>) {
+        let total = 25;
         for _ in 0..total {
-            news.add(vec![event(&one, PoolNews::Added(PoolStatus::Pending))]);
+            news.add(vec![event(one, PoolNews::Added(PoolStatus::Pending))]);
         }
         assert_eq!(news.next(), total);
-        assert!(news.bytes <= MAX_BYTES && news.events.len() <= MAX_EVENTS);
-        assert_eq!(news.since(0, 1), Err(Overtaken { from: 0 }));
-        assert_eq!(news.since(news.first, 2).unwrap().len(), 2);
+        assert_eq!(news.since(14, 1), Err(Overtaken { from: 14 }));
+        assert_eq!((news.since(15, 2).unwrap().len(), news.since(15, 99).unwrap().len()), (2, 10));
         assert_eq!(news.since(total, 2), Ok(Vec::new()));
         assert_eq!(news.since(total + 1, 2), Err(Overtaken { from: total + 1 }));
     }

@@ -91,7 +91,7 @@ impl Shared {
             in_flight: Arc::new(Semaphore::new(in_flight)),
             announcements: broadcast::Sender::new(announcements),
             stats: watch::Sender::new(pool.stats()),
-            news: Mutex::default(),
+            news: Mutex::new(News::new(&pool.limits())),
             head: watch::Sender::new(PoolHead { next: 0, tip: pool.tip() }),
             run: OnceLock::new(),
             pool: Mutex::new(pool),

@@ -189,9 +189,7 @@ impl Link {
 
 pub(super) fn entry_view(params: &Params, entry: &AccountEntry) -> v1::AccountEntry {
     let cause = match &entry.cause {
-        EntryCause::Transaction(signed) => {
-            v1::account_entry::Cause::Transaction(transaction_view(params, signed))
-        }
+        EntryCause::Transaction(signed) => v1::account_entry::Cause::Transaction(transaction_view(params, signed)),
         EntryCause::Coinbase(coinbase) => v1::account_entry::Cause::Coinbase((&**coinbase).into()),
     };
     v1::AccountEntry {

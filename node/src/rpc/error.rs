@@ -66,7 +66,7 @@ reasons! {
     InvalidTransaction = "INVALID_TRANSACTION", InvalidArgument;
     /// The page token was not made by this method for this request.
     InvalidPageToken = "INVALID_PAGE_TOKEN", InvalidArgument;
-    /// The cursor was not made by a stream of blocks.
+    /// The cursor was not made by a stream of this kind.
     InvalidCursor = "INVALID_CURSOR", InvalidArgument;
     /// The signature is not the sender's over this transaction on this network.
     BadSignature = "BAD_SIGNATURE", InvalidArgument;

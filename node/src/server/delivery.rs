@@ -37,6 +37,12 @@ impl Delivery {
         Self { waiting: Arc::new(Mutex::new(Waiting { pieces: 0, since: Instant::now() })), limit }
     }
 
+    /// Of an answer that no listener carries.
+    #[cfg(test)]
+    pub(crate) fn for_tests(limit: Duration) -> Self {
+        Self::new(limit)
+    }
+
     /// How long the client may take nothing.
     #[must_use]
     pub const fn limit(&self) -> Duration {

@@ -287,11 +287,7 @@ impl Source for Transactions {
             Told::Draining => Event::Draining(v1::Draining {}),
         };
         let tip = blocks::tip(&self.chain.view());
-        Ok(v1::SubscribeTransactionsResponse {
-            cursor: self.cursor(),
-            tip: Some((&tip).into()),
-            event: Some(event),
-        })
+        Ok(v1::SubscribeTransactionsResponse { cursor: self.cursor(), tip: Some((&tip).into()), event: Some(event) })
     }
 
     fn cursor(&self) -> Bytes {

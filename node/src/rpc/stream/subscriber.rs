@@ -144,3 +144,55 @@ async fn watch<F>(
 fn lock<F>(shared: &Mutex<State<F>>) -> MutexGuard<'_, State<F>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, stream};
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A stream that never has anything to tell, and who holds something for it.
+    fn silent() -> (Subscriber<()>, Weak<()>) {
+        let held = Arc::new(());
+        let (seen, tasks) = (Arc::downgrade(&held), Tasks::new());
+        let frames = stream::pending().map(move |()| {
+            let _held = &held;
+            Ok(((), Bytes::new()))
+        });
+        let delivery = Delivery::for_tests(LIMIT);
+        (Subscriber::new(frames.boxed(), Bytes::from_static(b"here"), Some((delivery, tasks))), seen)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_client_never_asks_is_given_up_even_if_nothing_was_made_for_it() {
+        let (mut subscriber, held) = silent();
+        tokio::time::sleep(PROGRESS_EVERY + LIMIT / 2).await;
+        assert!(held.upgrade().is_some(), "not yet");
+        tokio::time::sleep(LIMIT).await;
+        assert!(held.upgrade().is_none(), "what it held is gone");
+        let status = subscriber.next().await.unwrap().unwrap_err();
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.metadata["cursor"].as_str()), ("SUBSCRIBER_STALLED", "aGVyZQ=="));
+        assert!(subscriber.next().await.is_none(), "it is told once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_client_asks_now_and_then_is_kept() {
+        let (mut subscriber, held) = silent();
+        for _ in 0..20 {
+            tokio::time::sleep(PROGRESS_EVERY).await;
+            assert!(subscriber.next().now_or_never().is_none());
+        }
+        assert!(held.upgrade().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_stream_holds_goes_with_its_reader() {
+        let (subscriber, held) = silent();
+        drop(subscriber);
+        assert!(held.upgrade().is_none());
+    }
+}

@@ -6,18 +6,24 @@ mod limits;
 mod mining;
 mod proofs;
 mod queries;
+mod mempool_streams;
 mod races;
+mod replayed;
 mod service;
 mod simulation;
+mod stalls;
 mod streams;
 mod submission;
 mod transfers;
 mod waits;
+mod watched_accounts;
+mod watched_transactions;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use farthing::{
-    Address, Block, BlockId, Height, SignedTransaction,
+    Address, Block, BlockId, Height, Mites, Output, Sender, SignedTransaction, Transaction, TxId,
+    tx::TransactionFields,
     wire::v1::{self, ledger_service_client::LedgerServiceClient},
 };
 use farthing_consensus::{HeaderContext, check_block};
@@ -35,7 +41,7 @@ use crate::{
     mempool::{self, MemoryJournal, Mempool, PoolLimits},
     network_view::{NetworkView, PeerSummary, SyncPhase, SyncProgress},
     server::{MethodTable, ServerSettings, serve},
-    testing::{TestChain, dev, mine},
+    testing::{ALICE, BOB, TestChain, dev, mine},
 };
 
 /// Longest that a test waits for anything.
@@ -94,14 +100,17 @@ impl Api {
     }
 
     async fn start_with(change: impl FnOnce(&mut ServerSettings)) -> Self {
+        Self::start_with_pool(PoolLimits::default(), change).await
+    }
+
+    async fn start_with_pool(limits: PoolLimits, change: impl FnOnce(&mut ServerSettings)) -> Self {
         let test = TestChain::start();
         let network = Arc::new(FixedNetwork(watch::Sender::new(false)));
         let env = Env::system().unwrap().with_clock(test.clock.clone());
         let changes = test.chain.subscribe();
         let (ledger, journal) = (Arc::new(test.chain.clone()), Arc::new(MemoryJournal::default()));
         let params = Arc::clone(test.chain.params());
-        let mempool =
-            mempool::start(&test.tasks, env.clone(), params, PoolLimits::default(), ledger, journal).await.unwrap();
+        let mempool = mempool::start(&test.tasks, env.clone(), params, limits, ledger, journal).await.unwrap();
         let stop = test.tasks.token().clone();
         let following = mempool::follow(mempool.clone(), test.chain.clone(), changes, env.clone(), stop);
         test.tasks.spawn("mempool", following);
@@ -169,6 +178,71 @@ impl Api {
         tokio::time::timeout(PATIENCE, followed).await.expect("the mempool follows");
         id
     }
+}
+
+impl Api {
+    /// Takes blocks that were made elsewhere.
+    async fn take(&self, blocks: impl IntoIterator<Item = Block>) {
+        for block in blocks {
+            self.test.chain.submit_block(block, Origin::Local).await.unwrap();
+        }
+    }
+
+    /// Submits transfers, which must be taken.
+    async fn pool(&self, transfers: impl IntoIterator<Item = SignedTransaction>) {
+        for verdict in self.mempool.submit(transfers.into_iter().collect(), mempool::Source::Rpc).await {
+            verdict.unwrap();
+        }
+    }
+
+    fn id_of(&self, signed: &SignedTransaction) -> TxId {
+        signed.transaction().id(self.test.chain.params().genesis_id())
+    }
+
+    /// Waits until the mempool knows the chain's tip.
+    async fn pool_follows(&self) {
+        let tip = self.test.chain.view().tip.id();
+        let mut head = self.mempool.head();
+        tokio::time::timeout(PATIENCE, head.wait_for(|head| head.tip == tip)).await.expect("it follows").unwrap();
+    }
+}
+
+/// A transfer of alice's to bob of another kind than [`TestKey::pay`](crate::testing::TestKey::pay) makes.
+fn unusual(nonce: u64, fee: u64, valid_until: Option<u64>) -> SignedTransaction {
+    let sender = match nonce {
+        0 => Sender::Key(ALICE.public.clone()),
+        _ => Sender::Address(ALICE.address()),
+    };
+    let outputs = vec![Output { to: BOB.address(), amount: Mites::new(1) }];
+    let (fee, valid_until) = (Mites::new(fee), valid_until.map(Height::new));
+    let fields = TransactionFields { sender, nonce, fee, valid_until, outputs, memo: Vec::new() };
+    ALICE.sign(Transaction::new(fields).unwrap())
+}
+
+/// A transfer that takes the place of another one with this nonce.
+fn dearer(nonce: u64) -> SignedTransaction {
+    unusual(nonce, 90_000_000, None)
+}
+
+/// A transfer that no block above this height may include.
+fn valid_until(nonce: u64, height: u64) -> SignedTransaction {
+    unusual(nonce, 20_000_000, Some(height))
+}
+
+/// The next message of a stream in time; none at an end with OK.
+async fn next_frame<F>(frames: &mut tonic::Streaming<F>) -> Result<Option<F>, Status> {
+    tokio::time::timeout(PATIENCE, frames.message()).await.expect("a frame in time")
+}
+
+/// Empty blocks on a view, which need not be the chain's, the first of them with these transfers; and the last view.
+fn branch(view: &ChainView, blocks: usize, transactions: Vec<SignedTransaction>, mark: u8) -> (Vec<Block>, ChainView) {
+    let (mut made, mut view, mut transactions) = (Vec::new(), view.clone(), transactions);
+    for _ in 0..blocks {
+        let (block, next) = next_on(&view, std::mem::take(&mut transactions), mark);
+        made.push(block);
+        view = next;
+    }
+    (made, view)
 }
 
 /// A block on a view, which need not be the chain's, and the view after it.

@@ -99,6 +99,41 @@ async fn a_reader_that_sleeps_through_hundreds_of_blocks_gets_every_one() {
 }
 
 #[tokio::test]
+async fn a_filter_leaves_out_the_transfers_of_others_and_nothing_else() {
+    let api = Api::start().await;
+    let stranger = Address::from_bytes([9; 32]);
+    let pays = vec![ALICE.pay(0, BOB.address(), 1), ALICE.pay(1, stranger, 1), BOB.pay(0, ALICE.address(), 1)];
+    api.include(pays.clone(), 1).await;
+    api.grow(1, 1).await;
+    let filter = |addresses: Vec<Vec<u8>>, address_texts| {
+        let addresses = addresses.into_iter().map(Into::into).collect();
+        Some(v1::AddressFilter { addresses, address_texts })
+    };
+    let bob = api.test.chain.params().prefix.format(&BOB.address());
+    let table = [
+        (filter(vec![], vec![bob]), false, vec![0, 2]),
+        (filter(vec![stranger.to_bytes().to_vec()], vec![]), false, vec![1]),
+        (filter(vec![vec![8; 32]], vec![]), false, vec![]),
+        (filter(vec![stranger.to_bytes().to_vec()], vec![]), true, vec![]),
+        (None, false, vec![0, 1, 2]),
+    ];
+    for (filter, headers_only, expected) in table {
+        let start = Some(Start::FromHeight(1));
+        let request = v1::SubscribeBlocksRequest { start, headers_only, filter, ..Default::default() };
+        let mut frames = api.client().await.subscribe_blocks(request).await.unwrap().into_inner();
+        let block = applied(&mut frames).await;
+        let found: Vec<_> = block.transactions.iter().map(|view| view.transaction_id_hex.clone()).collect();
+        assert_eq!(found, expected.iter().map(|at| api.id_of(&pays[*at]).to_string()).collect::<Vec<_>>());
+        assert_eq!((block.transaction_count, block.height), (3, 1));
+        assert!(block.coinbase.is_some() && block.header_bytes.len() == 118 && block.size_bytes > 1_000);
+        assert_eq!(applied(&mut frames).await.height, 2, "every block is sent");
+    }
+    let request = v1::SubscribeBlocksRequest { filter: filter(vec![vec![1; 32]; 65], vec![]), ..Default::default() };
+    let error = api.client().await.subscribe_blocks(request).await.unwrap_err();
+    assert_eq!((facts(&error).0, facts(&error).1.as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
+}
+
+#[tokio::test]
 async fn a_start_that_cannot_be_is_refused_with_its_reason() {
     let api = Api::start().await;
     let table = [
@@ -153,7 +188,8 @@ async fn a_quiet_stream_shows_that_it_lives_within_15_seconds() {
     let views = crate::rpc::blocks::Views::of(test.chain.params(), &Env::system().unwrap());
     let frames = crate::rpc::stream::Frames::start(&test.chain, views, settings).await.unwrap();
     let stop = test.tasks.token().clone();
-    let mut frames = crate::rpc::stream::run(frames, crate::rpc::stream::Terms { stop, leave_by: None, delivery: None });
+    let mut frames =
+        crate::rpc::stream::run(frames, crate::rpc::stream::Terms { stop, leave_by: None, delivery: None });
     for _ in 0..3 {
         let before = tokio::time::Instant::now();
         let frame = futures_util::StreamExt::next(&mut frames).await.unwrap().unwrap();
