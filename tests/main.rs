@@ -15,6 +15,7 @@ mod relay;
 mod reorganisations;
 mod restarts;
 mod spec_rules;
+mod streams;
 mod topologies;
 mod transfers;
 mod vectors_check;

@@ -46,6 +46,11 @@ impl Api {
         Self { params: Arc::clone(params), client: LedgerServiceClient::new(channel) }
     }
 
+    /// The generated client, for what this one does not wrap.
+    pub(crate) fn raw(&self) -> LedgerServiceClient<Channel> {
+        self.client.clone()
+    }
+
     /// Submits a transfer; once this returns, the node has acknowledged it.
     pub(crate) async fn submit(&mut self, signed: &SignedTransaction) -> Result<TransactionStatus, Status> {
         let form = v1::submit_transaction_request::Form::TransactionBytes(signed.to_canonical().into());

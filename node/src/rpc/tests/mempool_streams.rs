@@ -200,6 +200,7 @@ async fn a_whole_pool_comes_in_pieces_and_each_transfer_once() {
         if reader.held.len() == 100 {
             // Meanwhile the first ones are mined.
             api.include((0..50).map(|nonce| ALICE.pay(nonce, BOB.address(), 1)).collect(), 1).await;
+            api.pool_follows().await;
         }
     }
     catch_up(&api, &mut frames, &mut reader).await;

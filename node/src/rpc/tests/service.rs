@@ -111,7 +111,7 @@ fn every_method_of_the_service_has_a_policy() {
             }
         }
     }
-    assert_eq!(methods_seen, 22);
+    assert_eq!(methods_seen, 25);
 }
 
 #[tokio::test]
