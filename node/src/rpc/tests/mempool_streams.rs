@@ -198,13 +198,14 @@ async fn a_whole_pool_comes_in_pieces_and_each_transfer_once() {
     while !reader.has_all {
         reader.take(next_frame(&mut frames).await.unwrap().unwrap());
         if reader.held.len() == 100 {
-            // Meanwhile the first ones are mined.
+            // Meanwhile one more comes, of which the rest of the list will tell, and the first ones are mined.
+            api.pool([ALICE.pay(600, BOB.address(), 1)]).await;
             api.include((0..50).map(|nonce| ALICE.pay(nonce, BOB.address(), 1)).collect(), 1).await;
             api.pool_follows().await;
         }
     }
     catch_up(&api, &mut frames, &mut reader).await;
-    assert_eq!((reader.held.len(), reader.resets), (550, 1));
+    assert_eq!((reader.held.len(), reader.resets), (551, 1));
 }
 
 #[tokio::test]

@@ -1,12 +1,15 @@
 //! Readers that take nothing, or little, and a node that stops: the same on every stream.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use farthing::wire::v1::ledger_service_server::LedgerService as _;
 use futures_util::{
     StreamExt as _,
     stream::{BoxStream, FuturesUnordered},
 };
+use tonic::Request;
 
 use super::*;
+use crate::rpc::ledger::LedgerApi;
 
 /// A client that has room for little.
 const WINDOW: u32 = 64;
@@ -187,5 +190,38 @@ async fn every_stream_says_that_the_node_drains_and_then_that_it_is_unavailable(
         assert!(drained, "{kind:?} said so first");
         assert_eq!((facts(&status).0, facts(&status).1.as_str()), (Code::Unavailable, "STOPPING"), "{kind:?}");
         assert!(status.get_error_details().retry_info().is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_quiet_stream_shows_that_it_lives_within_15_seconds_and_moves_its_cursor_along() {
+    let api = Api::start().await;
+    let service = LedgerApi::new(api.deps.clone());
+    let id = Some(v1::watch_account_request::Id::Address(vec![9; 32].into()));
+    let account = Request::new(v1::WatchAccountRequest { id, ..Default::default() });
+    let mut account = service.watch_account(account).await.unwrap().into_inner();
+    let id = Some(v1::watch_transaction_request::Id::TransactionId(vec![9; 32].into()));
+    let transaction = Request::new(v1::WatchTransactionRequest { id, ..Default::default() });
+    let mut transaction = service.watch_transaction(transaction).await.unwrap().into_inner();
+    let pool = Request::new(v1::SubscribeTransactionsRequest::default());
+    let mut pool = service.subscribe_transactions(pool).await.unwrap().into_inner();
+    account.next().await.unwrap().unwrap();
+    transaction.next().await.unwrap().unwrap();
+    for _ in 0..2 {
+        pool.next().await.unwrap().unwrap();
+    }
+    let tip = api.grow(3, 1).await[2].to_bytes();
+    for _ in 0..3 {
+        let before = tokio::time::Instant::now();
+        let (account, transaction, pool) = tokio::join!(account.next(), transaction.next(), pool.next());
+        let (account, transaction) = (account.unwrap().unwrap(), transaction.unwrap().unwrap());
+        assert!(matches!(account.event, Some(v1::watch_account_response::Event::Progress(_))), "{account:?}");
+        assert!(matches!(transaction.event, Some(v1::watch_transaction_response::Event::Progress(_))));
+        let pool = pool.unwrap().unwrap().event;
+        assert!(matches!(pool, Some(v1::subscribe_transactions_response::Event::Progress(_))), "{pool:?}");
+        for cursor in [account.cursor, transaction.cursor] {
+            assert!(cursor.ends_with(&tip), "with the blocks that are of no concern");
+        }
+        assert!(before.elapsed() > Duration::from_secs(1) && before.elapsed() <= Duration::from_secs(15));
     }
 }
