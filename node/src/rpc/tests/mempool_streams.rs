@@ -193,7 +193,10 @@ async fn a_whole_pool_comes_in_pieces_and_each_transfer_once() {
     let api = Api::start().await;
     let transfers: Vec<_> = (0..600).map(|nonce| ALICE.pay(nonce, BOB.address(), 1)).collect();
     api.pool(transfers).await;
-    let mut frames = subscribe(&api, vec![], None).await.unwrap();
+    // With room for few of them, so that the list is still being made when it changes.
+    let request = v1::SubscribeTransactionsRequest::default();
+    let mut narrow = LedgerServiceClient::new(api.narrow_channel(16 * 1024).await);
+    let mut frames = narrow.subscribe_transactions(request).await.unwrap().into_inner();
     let mut reader = Reader::default();
     while !reader.has_all {
         reader.take(next_frame(&mut frames).await.unwrap().unwrap());

@@ -137,6 +137,13 @@ impl Api {
         Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
     }
 
+    /// A connection that has room for so many bytes of each answer.
+    #[expect(clippy::disallowed_methods, reason = "a client from outside")]
+    async fn narrow_channel(&self, window: u32) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        endpoint.initial_stream_window_size(window).connect().await.unwrap()
+    }
+
     async fn client(&self) -> LedgerServiceClient<Channel> {
         LedgerServiceClient::new(self.channel().await)
     }

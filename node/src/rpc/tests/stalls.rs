@@ -72,12 +72,6 @@ async fn open(kind: Kind, channel: Channel, first: &SignedTransaction, cursor: V
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "a client from outside")]
-async fn narrow(api: &Api) -> Channel {
-    let endpoint = Endpoint::from_shared(format!("http://{}", api.address)).unwrap();
-    endpoint.initial_stream_window_size(WINDOW).connect().await.unwrap()
-}
-
 /// Lets something happen that every stream tells of.
 async fn happen(api: &Api, nonce: u64) {
     let pay = ALICE.pay(nonce, BOB.address(), 1);
@@ -96,7 +90,7 @@ async fn a_reader_that_takes_nothing_is_let_go_and_told_so_with_its_cursor_when_
         let api = Api::start_with(|settings| settings.subscriber_stall = stall).await;
         let first = ALICE.pay(0, BOB.address(), 1);
         let (watchers, heads) = (api.test.chain.watchers(), api.mempool.followers());
-        let mut frames = open(kind, narrow(&api).await, &first, vec![]).await.unwrap();
+        let mut frames = open(kind, api.narrow_channel(WINDOW).await, &first, vec![]).await.unwrap();
         let mut nonces = 0..;
         let held = |api: &Api| api.test.chain.watchers() > watchers || api.mempool.followers() > heads;
         assert!(held(&api), "{kind:?} holds something for its reader");
@@ -134,7 +128,7 @@ async fn a_reader_that_is_slow_but_reads_is_not_let_go() {
     let first = ALICE.pay(0, BOB.address(), 1);
     let mut all = Vec::new();
     for kind in KINDS {
-        all.push(open(kind, narrow(&api).await, &first, vec![]).await.unwrap());
+        all.push(open(kind, api.narrow_channel(WINDOW).await, &first, vec![]).await.unwrap());
     }
     for nonce in 0..20 {
         happen(&api, nonce).await;
