@@ -207,6 +207,33 @@ async fn what_stands_below_the_checkpoint_is_refused_by_name_and_peers_are_asked
     for from in [0, 1, 20] {
         assert_eq!(reason(&api.subscribe(from).await.expect_err("not from there")), pruned, "{from}");
     }
+    // An account is followed from there on, and a transfer, but not from below.
+    let behind = async |height: u64| {
+        let id = first.chain().best_at(Height::new(height)).await.expect("it reads").expect("it has all");
+        [&[1][..], &height.to_le_bytes(), id.as_bytes()].concat()
+    };
+    let account = v1::watch_account_request::Id::AddressText(params.prefix.format(&ALICE.address()));
+    let watch = async |cursor: Vec<u8>| {
+        let request = v1::WatchAccountRequest { id: Some(account.clone()), cursor: cursor.into() };
+        api.raw().watch_account(request).await.map(tonic::Response::into_inner)
+    };
+    let transfer = Some(v1::watch_transaction_request::Id::TransactionIdHex("ab".repeat(32)));
+    for cursor in [vec![1], behind(19).await] {
+        assert_eq!(reason(&watch(cursor.clone()).await.expect_err("not from there")), pruned);
+        let id = transfer.clone();
+        let request = v1::WatchTransactionRequest { id, depth_blocks: 1, cursor: cursor.into() };
+        assert_eq!(reason(&api.raw().watch_transaction(request).await.expect_err("not from there")), pruned);
+    }
+    let mut frames = watch(behind(20).await).await.expect("from there on");
+    let expected = api.account(&ALICE.address()).await.map(|account| v1::Account::from(&account));
+    loop {
+        let frame = frames.message().await.expect("a frame").expect("it goes on");
+        if let Some(v1::watch_account_response::Event::Apply(apply)) = frame.event
+            && apply.state.and_then(|state| state.account) == expected
+        {
+            break;
+        }
+    }
     // A history is told back to the checkpoint, and then why no further.
     let (entries, _) = node.chain().account_entries(ALICE.address(), None, 100).await.expect("what is above");
     assert!(!entries.is_empty() && entries.iter().all(|entry| entry.height.get() > 20), "{entries:?}");
