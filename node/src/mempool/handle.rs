@@ -6,9 +6,9 @@ use farthing::{Address, BlockId, SignedTransaction, TxId, WireId, keys::KeySize,
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    AccountPending, Admitted, Announcement, Arrival, Begun, Confirmed, Overtaken, Page, PageCursor, PoolEvent, PoolHead,
-    PoolLimits, PoolPart, PoolStats, PoolStatus, Pooled, Prices, Rejection, Simulation, Source, TemplateLimits,
-    listing::Order, pool::BlockBody, shared::Shared,
+    AccountPending, Admitted, Announcement, Arrival, Begun, Confirmed, Overtaken, Page, PageCursor, PoolEvent,
+    PoolHead, PoolLimits, PoolPart, PoolStats, PoolStatus, Pooled, Prices, Rejection, Simulation, Source,
+    TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
 };
 
 /// Access to the mempool. Cheap to clone.

@@ -7,8 +7,8 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Deps, accounts, blocks, fees, headers, info, limits, proofs, refusals::Refusals, stream, submission, supply, transactions,
-    waiting,
+    Deps, accounts, blocks, fees, headers, info, limits, proofs, refusals::Refusals, stream, submission, supply,
+    transactions, waiting,
 };
 use crate::server::{CallMeter, LeaveBy};
 

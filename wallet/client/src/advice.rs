@@ -23,6 +23,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("REORGANISED", "ask again; the branch that was being sent has lost"),
     ("BLOCK_NOT_FOUND", "check the id or the height; a node that is behind may have it later"),
     ("BLOCK_PRUNED", "ask a node that has all blocks"),
+    ("SUBSCRIBER_STALLED", "read on, or go on later with the cursor in the metadata"),
     ("CURSOR_UNKNOWN", "ask another node, or this one later"),
     ("HEIGHT_ABOVE_TIP", "start at most at the next block's height, or wait"),
     ("ACCOUNT_FULL", "wait until some of the account's transfers are mined"),

@@ -3,10 +3,10 @@
 mod blocks;
 mod fees;
 mod limits;
+mod mempool_streams;
 mod mining;
 mod proofs;
 mod queries;
-mod mempool_streams;
 mod races;
 mod replayed;
 mod service;

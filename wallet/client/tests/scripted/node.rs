@@ -332,6 +332,34 @@ impl LedgerService for Service {
         Err(Status::unimplemented("no test calls this"))
     }
 
+    type SubscribeTransactionsStream =
+        Pin<Box<dyn Stream<Item = Result<v1::SubscribeTransactionsResponse, Status>> + Send>>;
+
+    async fn subscribe_transactions(
+        &self,
+        _: Request<v1::SubscribeTransactionsRequest>,
+    ) -> Result<Response<Self::SubscribeTransactionsStream>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
+    type WatchTransactionStream = Pin<Box<dyn Stream<Item = Result<v1::WatchTransactionResponse, Status>> + Send>>;
+
+    async fn watch_transaction(
+        &self,
+        _: Request<v1::WatchTransactionRequest>,
+    ) -> Result<Response<Self::WatchTransactionStream>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
+    type WatchAccountStream = Pin<Box<dyn Stream<Item = Result<v1::WatchAccountResponse, Status>> + Send>>;
+
+    async fn watch_account(
+        &self,
+        _: Request<v1::WatchAccountRequest>,
+    ) -> Result<Response<Self::WatchAccountStream>, Status> {
+        Err(Status::unimplemented("no test calls this"))
+    }
+
     async fn get_account(
         &self,
         request: Request<v1::GetAccountRequest>,
