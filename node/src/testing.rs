@@ -23,7 +23,7 @@ use rsa::{
 use crate::{
     chain::{self, Chain, ChainView, CheckpointOffer},
     env::{Env, ManualClock},
-    store::MemoryStore,
+    store::{MemoryStore, Store},
     tasks::Tasks,
 };
 
@@ -112,6 +112,7 @@ pub(crate) struct TestChain {
     pub(crate) chain: Chain,
     pub(crate) clock: ManualClock,
     pub(crate) tasks: Tasks,
+    pub(crate) store: Arc<MemoryStore>,
 }
 
 impl TestChain {
@@ -125,9 +126,10 @@ impl TestChain {
         let env = Env::system().unwrap().with_clock(clock.clone());
         let tasks = Tasks::new();
         let (store, _) = MemoryStore::new(&params);
-        let view = ChainView::genesis(&params);
-        let chain = chain::start(params, env, Arc::new(store), view, Vec::new(), settings, &tasks);
-        Self { chain, clock, tasks }
+        let (store, view) = (Arc::new(store), ChainView::genesis(&params));
+        let kept = Arc::clone(&store) as Arc<dyn Store>;
+        let chain = chain::start(params, env, kept, view, Vec::new(), settings, &tasks);
+        Self { chain, clock, tasks, store }
     }
 
     pub(crate) fn now(&self) -> TimeMs {

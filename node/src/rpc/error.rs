@@ -1,6 +1,6 @@
 //! The one place where errors become statuses: a code, a stable reason, and what a program needs to do better.
 //!
-//! `docs/api.md` lists the reasons; a test holds that list to this one.
+//! `docs/api/errors.md` lists the reasons; tests hold that list to this one, and each reason to a test that provokes it.
 
 use std::{collections::HashMap, fmt, time::Duration};
 
@@ -326,5 +326,7 @@ impl From<ChainError> for ApiError {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod documented;
 #[cfg(test)]
 mod tests;

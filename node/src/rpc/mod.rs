@@ -46,6 +46,8 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use error::documented;
 pub use error::{ApiError, Reason};
 pub use limits::Listeners;
 pub use transactions::MAX_BATCH;

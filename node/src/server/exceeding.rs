@@ -59,6 +59,19 @@ pub(crate) async fn exceed_every_limit(package: &str, routes: Routes, settings: 
     served.expect("the server ends when it is told to");
 }
 
+/// Calls from another machine.
+pub(crate) async fn from_elsewhere(routes: Routes, settings: ServerSettings, calls: impl AsyncFnOnce(Channel)) {
+    let (dialled, accepted) = mpsc::unbounded_channel();
+    let stop = CancellationToken::new();
+    let serving = serve(Box::new(Accepting(accepted)), routes, settings, stop.clone());
+    let calling = async {
+        calls(connect(&dialled).await).await;
+        stop.cancel();
+    };
+    let (served, ()) = tokio::join!(serving, calling);
+    served.expect("the server ends when it is told to");
+}
+
 async fn too_large(path: &'static str, policy: &MethodPolicy, channel: &Channel) {
     let limit = policy.max_message();
     let refused = call(channel, path, Body::OfBytes(limit + 1)).await.expect_err("more than the method takes");
@@ -144,6 +157,9 @@ async fn too_often(path: &'static str, policy: &MethodPolicy, channel: &Channel)
 fn facts(status: &Status) -> (Code, String, std::collections::HashMap<String, String>) {
     let info = status.get_details_error_info();
     let (reason, metadata) = info.map(|info| (info.reason, info.metadata)).unwrap_or_default();
+    if !reason.is_empty() {
+        crate::rpc::documented::holds(&reason, status.code(), metadata.keys());
+    }
     (status.code(), reason, metadata)
 }
 

@@ -175,7 +175,8 @@ async fn a_method_that_takes_too_long_ends_at_its_deadline_with_a_reason() {
     .await;
     let status = server.client().await.check(ask("never")).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    assert_eq!(status.get_details_error_info().unwrap().metadata["deadline_ms"], "100");
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.metadata["deadline_ms"].as_str()), ("DEADLINE_EXCEEDED", "100"));
 }
 
 #[tokio::test]

@@ -41,6 +41,9 @@ struct State {
     base_keys: HashMap<Address, PublicKey>,
     given: Vec<Given>,
     closed: bool,
+    /// Where transactions stand cannot be read.
+    #[cfg(test)]
+    is_unreadable: bool,
 }
 
 /// A checkpoint for others.
@@ -86,6 +89,18 @@ impl MemoryStore {
     /// Offers a checkpoint to others from now on; the twin makes none itself.
     pub fn give(&self, offer: Offer, hashes: Vec<Hash>, pieces: Vec<Vec<u8>>) {
         self.lock().given.push(Given { offer, hashes, pieces });
+    }
+
+    /// Lets every later question where a transaction stands fail.
+    #[cfg(test)]
+    pub(crate) fn make_unreadable(&self) {
+        self.lock().is_unreadable = true;
+    }
+
+    /// Forgets what blocks did to accounts, which no store may.
+    #[cfg(test)]
+    pub(crate) fn lose_effects(&self) {
+        self.lock().blocks.values_mut().for_each(|stored| stored.effects = None);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -262,6 +277,10 @@ impl Store for MemoryStore {
     }
 
     fn locate(&self, id: &TxId) -> Result<Option<(Height, u32)>, StoreError> {
+        #[cfg(test)]
+        if self.lock().is_unreadable {
+            return Err(StoreError::IndexDamaged("a test made it unreadable".to_owned()));
+        }
         Ok(self.lock().transactions.get(id).copied())
     }
 

@@ -12,35 +12,13 @@ use tonic_types::RpcStatusExt as _;
 use super::*;
 use crate::mempool::{DropReason, RejectionKind};
 
-const API_DOCS: &str = include_str!("../../../../docs/api.md");
-
-/// First two cells of each row of the table below a heading: names without backticks.
-fn table(heading: &str) -> BTreeMap<String, String> {
-    let section = API_DOCS.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
-    rows.map(|row| {
-        let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`').to_owned());
-        (cells.next().unwrap(), cells.next().unwrap())
-    })
-    .collect()
-}
-
-fn code_name(code: Code) -> String {
-    // INVALID_ARGUMENT from InvalidArgument, as the protocol spells it.
-    let name = format!("{code:?}");
-    let words =
-        name.char_indices().flat_map(|(at, c)| (at > 0 && c.is_uppercase()).then_some('_').into_iter().chain([c]));
-    words.collect::<String>().to_uppercase()
-}
-
 #[test]
 fn the_documentation_lists_exactly_the_reasons_of_the_code() {
     let of_methods = Reason::ALL.iter().map(|reason| (reason.as_str(), reason.code()));
-    let code: BTreeMap<_, _> = of_methods
-        .chain(LISTENER_REASONS.iter().copied())
-        .map(|(reason, code)| (reason.to_owned(), code_name(code)))
-        .collect();
-    assert_eq!(table("\n## Errors\n"), code);
+    let code = of_methods.chain(LISTENER_REASONS.iter().copied());
+    let code: BTreeMap<_, _> = code.map(|(reason, code)| (reason.to_owned(), documented::code_name(code))).collect();
+    let page: BTreeMap<_, _> = documented::reasons().into_iter().map(|row| (row.reason, row.code)).collect();
+    assert_eq!(page, code);
 }
 
 #[test]
@@ -48,7 +26,7 @@ fn the_documentation_lists_exactly_the_reasons_of_dropped_transactions() {
     let codes = (0..=u8::MAX).flat_map(|code| [None, Some(TxId::ZERO)].map(|by| DropReason::from_code(code, by)));
     let mut code: Vec<_> = codes.flatten().map(|reason| reason.reason().to_owned()).collect();
     code.sort();
-    assert_eq!(table("\n## Why a transaction was dropped\n").into_keys().collect::<Vec<_>>(), code);
+    assert_eq!(documented::dropped(), code);
 }
 
 #[test]
@@ -105,6 +83,7 @@ fn every_refusal_of_the_mempool_keeps_its_name_particulars_and_kind() {
         assert_eq!(info.reason, name);
         let expected: HashMap<_, _> = metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         assert_eq!(info.metadata, expected, "{name}");
+        documented::holds(name, code, info.metadata.keys());
     }
 }
 

@@ -177,7 +177,7 @@ async fn a_cursor_resumes_on_the_same_node_and_is_answered_with_all_of_it_by_ano
 #[tokio::test]
 async fn a_reader_that_was_overtaken_is_told_to_forget_and_gets_all_of_it_anew() {
     let limits = PoolLimits { events: 8, ..PoolLimits::default() };
-    let api = Api::start_with_pool(limits, |_| ()).await;
+    let api = Api::start_of(Pool { limits, ..Pool::default() }, |_| ()).await;
     let mut frames = begun(&api).await;
     // More at one moment than is remembered.
     api.pool((0..20).map(|nonce| ALICE.pay(nonce, BOB.address(), 1))).await;

@@ -8,6 +8,7 @@ mod mining;
 mod proofs;
 mod queries;
 mod races;
+mod reasons;
 mod replayed;
 mod service;
 mod simulation;
@@ -22,7 +23,7 @@ mod watched_transactions;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use farthing::{
-    Address, Block, BlockId, Height, Mites, Output, Sender, SignedTransaction, Transaction, TxId,
+    Address, Block, BlockId, Height, Mites, Output, Params, Sender, SignedTransaction, Transaction, TxId,
     tx::TransactionFields,
     wire::v1::{self, ledger_service_client::LedgerServiceClient},
 };
@@ -85,6 +86,19 @@ impl NetworkView for FixedNetwork {
     }
 }
 
+/// What the mempool is made of.
+struct Pool {
+    params: Arc<Params>,
+    limits: PoolLimits,
+    journal: MemoryJournal,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { params: dev(), limits: PoolLimits::default(), journal: MemoryJournal::default() }
+    }
+}
+
 /// A served API.
 struct Api {
     test: TestChain,
@@ -100,17 +114,17 @@ impl Api {
     }
 
     async fn start_with(change: impl FnOnce(&mut ServerSettings)) -> Self {
-        Self::start_with_pool(PoolLimits::default(), change).await
+        Self::start_of(Pool::default(), change).await
     }
 
-    async fn start_with_pool(limits: PoolLimits, change: impl FnOnce(&mut ServerSettings)) -> Self {
+    async fn start_of(pool: Pool, change: impl FnOnce(&mut ServerSettings)) -> Self {
         let test = TestChain::start();
         let network = Arc::new(FixedNetwork(watch::Sender::new(false)));
         let env = Env::system().unwrap().with_clock(test.clock.clone());
         let changes = test.chain.subscribe();
-        let (ledger, journal) = (Arc::new(test.chain.clone()), Arc::new(MemoryJournal::default()));
-        let params = Arc::clone(test.chain.params());
-        let mempool = mempool::start(&test.tasks, env.clone(), params, limits, ledger, journal).await.unwrap();
+        let (ledger, journal) = (Arc::new(test.chain.clone()), Arc::new(pool.journal));
+        let mempool =
+            mempool::start(&test.tasks, env.clone(), pool.params, pool.limits, ledger, journal).await.unwrap();
         let stop = test.tasks.token().clone();
         let following = mempool::follow(mempool.clone(), test.chain.clone(), changes, env.clone(), stop);
         test.tasks.spawn("mempool", following);
@@ -262,11 +276,12 @@ fn next_on(view: &ChainView, transactions: Vec<SignedTransaction>, mark: u8) -> 
     (block, applied.view)
 }
 
-/// The code, reason and metadata of an error.
+/// The code, reason and metadata of an error. docs/api/errors.md must say the same of it.
 fn facts(status: &Status) -> (Code, String, std::collections::HashMap<String, String>) {
     let details = status.get_error_details();
     let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
     assert_eq!(info.domain, "farthing");
+    super::error::documented::holds(info.reason.as_str(), status.code(), info.metadata.keys());
     (status.code(), info.reason.clone(), info.metadata.clone())
 }
 
