@@ -2,3 +2,4 @@
 
 mod reference;
 mod reference_page;
+mod transcripts;

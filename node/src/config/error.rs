@@ -92,6 +92,21 @@ pub enum ConfigError {
         /// Where it was given.
         origin: Origin,
     },
+    /// Origins, and no browser is served.
+    #[error("cors-origin ({origin}) has no effect without --grpc-web")]
+    NoGrpcWeb {
+        /// Where it was given.
+        origin: Origin,
+    },
+    /// Browsers, and no page of theirs may call.
+    #[error(
+        "grpc-web ({origin}) serves no browser without --cors-origin: name the origins whose pages may call, such as \
+         https://wallet.example, or * for all"
+    )]
+    NoCorsOrigin {
+        /// Where it was given.
+        origin: Origin,
+    },
     /// Both listeners on one port.
     #[error("rpc-listen {rpc} and p2p-listen {p2p} are the same port; give each its own")]
     SamePort {

@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     env::{Disk, disk::read_whole},
+    server::{self, WebSettings},
     store::checkpoint::Policy,
 };
 
@@ -76,6 +77,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the public API listens.
     pub rpc_listen: SocketAddr,
+    /// Whether browsers may call the public API, and from which pages.
+    pub web: Option<WebSettings>,
     /// Where other nodes are taken.
     pub p2p_listen: SocketAddr,
     /// Nodes to connect to.
@@ -153,6 +156,7 @@ impl Config {
             params,
             data_dir,
             rpc_listen: any,
+            web: None,
             p2p_listen: any,
             connect: Vec::new(),
             add_peer: Vec::new(),
@@ -221,6 +225,7 @@ fn build(
     Ok(Config {
         data_dir: one::<PathBuf>(settings, "data-dir", "a directory")?.ok_or(ConfigError::NoHome)?,
         rpc_listen,
+        web: web(settings)?,
         p2p_listen,
         connect: list(settings, "connect")?,
         add_peer: list(settings, "add-peer")?,
@@ -286,6 +291,19 @@ fn listeners(settings: &Settings) -> Result<(SocketAddr, SocketAddr), ConfigErro
         return Err(ConfigError::SamePort { rpc, p2p });
     }
     Ok((rpc, p2p))
+}
+
+fn web(settings: &Settings) -> Result<Option<WebSettings>, ConfigError> {
+    let origins: Vec<server::Origin> = list(settings, "cors-origin")?;
+    let is_on = required::<OnOff>(settings, "grpc-web")?.0;
+    match settings.get("cors-origin").filter(|_| !origins.is_empty()) {
+        Some(Setting { origin, .. }) if !is_on => Err(ConfigError::NoGrpcWeb { origin: origin.clone() }),
+        None if is_on => {
+            let origin = settings.get("grpc-web").map_or(Origin::Default, |setting| setting.origin.clone());
+            Err(ConfigError::NoCorsOrigin { origin })
+        }
+        _ => Ok(is_on.then_some(WebSettings { origins })),
+    }
 }
 
 fn mining(settings: &Settings, params: &Params) -> Result<Option<MiningConfig>, ConfigError> {

@@ -73,6 +73,20 @@ pub(super) const OPTIONS: &[Opt] = &[
         Some("false"),
         "Let the public API, without TLS, listen beyond loopback",
     ),
+    opt(
+        "grpc-web",
+        Kind::Switch,
+        "BOOL",
+        Some("false"),
+        "Let browsers call the public API from the pages of --cors-origin: gRPC-Web, over HTTP/2 and HTTP/1.1",
+    ),
+    opt(
+        "cors-origin",
+        Kind::List,
+        "ORIGIN",
+        None,
+        "An origin whose pages may call, such as https://wallet.example; * lets every page call; can be repeated",
+    ),
     opt("p2p-listen", Kind::Text, "ADDRESS:PORT", Some("0.0.0.0:50061"), "Where other nodes are taken"),
     opt("connect", Kind::List, "HOST:PORT", None, "A node to connect to; can be repeated"),
     opt(

@@ -241,3 +241,20 @@ fn how_a_node_begins_is_an_option_and_full_unless_it_is_given() {
     assert!(refused("", &[], &["--minimum-work", "much"]).contains("minimum-work"));
     assert!(refused("", &[], &["--checkpoint-every", "9"]).contains("from 10"));
 }
+
+#[test]
+fn browsers_are_served_only_where_the_operator_names_their_pages() {
+    let named = |text: &str| text.parse::<server::Origin>().unwrap();
+    assert_eq!(run("", &[], &[]).web, None);
+    let file = "grpc-web = true\ncors-origin = [\"https://wallet.example\", \"http://localhost:8080\"]\n";
+    let origins = vec![named("https://wallet.example"), named("http://localhost:8080")];
+    assert_eq!(run(file, &[], &[]).web, Some(WebSettings { origins }));
+    let all = run("", &[("FARTHING_GRPC_WEB", "true")], &["--cors-origin", "*"]).web;
+    assert_eq!(all, Some(WebSettings { origins: vec![server::Origin::Any] }));
+    let alone = refused("", &[], &["--grpc-web"]);
+    assert!(alone.contains("serves no browser without --cors-origin"), "{alone}");
+    let off = refused("", &[], &["--cors-origin", "https://wallet.example"]);
+    assert!(off.contains("has no effect without --grpc-web"), "{off}");
+    let bad = refused("", &[], &["--grpc-web", "--cors-origin", "https://wallet.example/"]);
+    assert!(bad.contains("without a path"), "{bad}");
+}

@@ -138,7 +138,7 @@ impl Node {
         }
         let network = Network::start(peers, peers_config(config, p2p)).await;
         let surroundings = Surroundings::new(network.clone(), config.mining.is_some());
-        let limits = listener_limits(&params, &network);
+        let limits = listener_limits(config, &params, &network);
         let deps = rpc::Deps {
             chain: chain.clone(),
             mempool: mempool.clone(),
@@ -444,9 +444,10 @@ fn peers_config(config: &Config, p2p: SocketAddr) -> PeersConfig {
 }
 
 /// What the two listeners that strangers reach enforce, and tell of.
-fn listener_limits(params: &Params, network: &Network) -> rpc::Listeners {
+fn listener_limits(config: &Config, params: &Params, network: &Network) -> rpc::Listeners {
     let peers = ServerSettings { unwanted: network.banned_hosts(), ..ServerSettings::peers(peers::methods(params)) };
-    rpc::Listeners { public: ServerSettings::public(rpc::methods()), peers }
+    let public = ServerSettings { web: config.web.clone(), ..ServerSettings::public(rpc::methods()) };
+    rpc::Listeners { public, peers }
 }
 
 /// The peer service with health, and reflection of its own services, in both versions that clients use.

@@ -10,9 +10,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, body::Body};
+use tower::{Layer, Service};
 
 use super::{
     delivery::{Delivery, WaitingPiece},
@@ -46,43 +49,93 @@ impl Place {
     }
 }
 
+/// What an answer holds until it has been sent. In the extensions of a response, on its way to [`SendingLayer`].
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    _until_sent: Arc<(Place, Option<SessionMark>)>,
+    origin: Option<CallOrigin>,
+    /// Of a stream that wants to know how far it was taken.
+    delivery: Option<Delivery>,
+}
+
+impl Held {
+    pub(super) fn new(
+        place: Place,
+        origin: Option<CallOrigin>,
+        session: Option<SessionMark>,
+        delivery: Option<Delivery>,
+    ) -> Self {
+        Self { _until_sent: Arc::new((place, session)), origin, delivery }
+    }
+}
+
+/// Wraps the bodies of answers once they are as they go out: pieces that another layer makes new are watched too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SendingLayer;
+
+impl<S> Layer<S> for SendingLayer {
+    type Service = SendingService<S>;
+
+    fn layer(&self, inner: S) -> SendingService<S> {
+        SendingService(inner)
+    }
+}
+
+/// A service whose answers hold their places until they have been sent.
+#[derive(Clone, Debug)]
+pub(super) struct SendingService<S>(S);
+
+impl<S> Service<Request<Body>> for SendingService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let mut answer = answer.await?;
+            Ok(match answer.extensions_mut().remove::<Held>() {
+                Some(held) => answer.map(|body| Body::new(CountedBody::new(body, held))),
+                None => answer,
+            })
+        })
+    }
+}
+
 /// A response body that holds its call's place until it has been sent.
 #[derive(Debug)]
 pub(super) struct CountedBody {
     body: Body,
     /// What is left of the frame that is being handed out.
     rest: Bytes,
-    place: Arc<Place>,
-    origin: Option<CallOrigin>,
-    _session: Option<SessionMark>,
-    /// Of a stream that wants to know how far it was taken.
-    delivery: Option<Delivery>,
+    held: Held,
 }
 
 impl CountedBody {
-    pub(super) fn new(
-        body: Body,
-        place: Place,
-        origin: Option<CallOrigin>,
-        session: Option<SessionMark>,
-        delivery: Option<Delivery>,
-    ) -> Self {
-        Self { body, rest: Bytes::new(), place: Arc::new(place), origin, _session: session, delivery }
+    fn new(body: Body, held: Held) -> Self {
+        Self { body, rest: Bytes::new(), held }
     }
 
     fn next_piece(&mut self) -> Frame<Bytes> {
         let bytes = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
-        let sending = self.origin.as_ref().map(CallOrigin::sending);
-        let waiting = self.delivery.as_ref().map(Delivery::piece);
-        let place = Arc::clone(&self.place);
-        Frame::data(Bytes::from_owner(Piece { bytes, _place: place, _sending: sending, _waiting: waiting }))
+        let sending = self.held.origin.as_ref().map(CallOrigin::sending);
+        let waiting = self.held.delivery.as_ref().map(Delivery::piece);
+        Frame::data(Bytes::from_owner(Piece { bytes, _held: self.held.clone(), _sending: sending, _waiting: waiting }))
     }
 }
 
 /// Bytes that wait to be sent.
 struct Piece {
     bytes: Bytes,
-    _place: Arc<Place>,
+    _held: Held,
     _sending: Option<Sending>,
     _waiting: Option<WaitingPiece>,
 }
@@ -157,7 +210,7 @@ mod tests {
         let place = Place::shared(slots.take(peer.ip()).unwrap(), None);
         let origin = CallOrigin::new(tcp, Arc::clone(&line));
         let body = Body::new(Once(Some(message.clone().into())));
-        let mut body = CountedBody::new(body, place, Some(origin), None, None);
+        let mut body = CountedBody::new(body, Held::new(place, Some(origin), None, None));
         let mut unsent = Vec::new();
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             unsent.push(frame.unwrap().into_data().unwrap());

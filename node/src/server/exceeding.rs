@@ -11,7 +11,7 @@ use futures_util::{
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::duplex,
+    io::{DuplexStream, duplex},
     sync::{mpsc, oneshot},
     time::Instant,
 };
@@ -61,11 +61,29 @@ pub(crate) async fn exceed_every_limit(package: &str, routes: Routes, settings: 
 
 /// Calls from another machine.
 pub(crate) async fn from_elsewhere(routes: Routes, settings: ServerSettings, calls: impl AsyncFnOnce(Channel)) {
+    served(routes, settings, async |dialled| calls(connect(&dialled).await).await).await;
+}
+
+/// A connection from another machine, on which nothing was said yet.
+pub(super) async fn socket_from_elsewhere(
+    routes: Routes,
+    settings: ServerSettings,
+    calls: impl AsyncFnOnce(DuplexStream),
+) {
+    served(routes, settings, async |dialled| {
+        let (near, far) = duplex(BUFFER);
+        dialled.send(Connection::new(far, CALLER)).expect("the server accepts");
+        calls(near).await;
+    })
+    .await;
+}
+
+async fn served(routes: Routes, settings: ServerSettings, calls: impl AsyncFnOnce(mpsc::UnboundedSender<Connection>)) {
     let (dialled, accepted) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let serving = serve(Box::new(Accepting(accepted)), routes, settings, stop.clone());
     let calling = async {
-        calls(connect(&dialled).await).await;
+        calls(dialled).await;
         stop.cancel();
     };
     let (served, ()) = tokio::join!(serving, calling);

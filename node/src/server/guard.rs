@@ -21,6 +21,7 @@ use super::{
     ServerSettings,
     arrivals::Arrivals,
     frames::{Frames, HEADER_BYTES, PREFACE_BYTES, RST_STREAM, calm_down},
+    http1::{Follow, Http1},
     line::{CallOrigin, Cut, Line},
     rate::{Bucket, Rate},
     slots::Slot,
@@ -41,6 +42,8 @@ pub(crate) struct GuardedIo {
     peer: SocketAddr,
     _slot: Slot,
     preface: Option<Preface>,
+    /// None where only HTTP/2 is spoken.
+    http1: Option<Http1>,
     stall: Stall,
     /// None where they are not counted.
     resets: Option<Resets>,
@@ -101,6 +104,7 @@ impl GuardedIo {
             peer,
             _slot: slot,
             preface: Some(Preface { missing: FIRST_BYTES, deadline: Box::pin(sleep(first_bytes)) }),
+            http1: settings.web.is_some().then(Http1::default),
             resets: settings.counts_calls_of(peer.ip()).then(|| Resets::new(settings.resets)),
             arrivals: arrivals.clone(),
             line: Arc::new(Line::new(settings, peer)),
@@ -152,7 +156,10 @@ impl GuardedIo {
     }
 
     /// Notes what was written of these pieces.
-    fn written<'a>(&mut self, outcome: &Poll<io::Result<usize>>, pieces: impl Iterator<Item = &'a [u8]>) {
+    fn written<'a>(&mut self, outcome: &Poll<io::Result<usize>>, pieces: impl Iterator<Item = &'a [u8]> + Clone) {
+        if let (Some(http1), Poll::Ready(Ok(1..)), Some(first)) = (&mut self.http1, outcome, pieces.clone().next()) {
+            http1.answered(first);
+        }
         let (Some(resets), Poll::Ready(Ok(count))) = (&mut self.resets, outcome) else { return };
         let mut rest = *count;
         for piece in pieces {
@@ -199,6 +206,18 @@ impl AsyncRead for GuardedIo {
         }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.io).poll_read(cx, buffer);
+        let mut is_head_missing = false;
+        if let Some(http1) = &mut this.http1 {
+            match http1.follow(&buffer.filled()[before..]) {
+                Follow::Http2 => this.http1 = None,
+                Follow::Undecided => {}
+                Follow::Http1 { is_first_head_whole } => {
+                    this.resets = None;
+                    is_head_missing = !is_first_head_whole;
+                }
+                Follow::TooLong => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Cut::Head))),
+            }
+        }
         if let Some(resets) = &mut this.resets
             && resets.exceeded_by(&buffer.filled()[before..])
         {
@@ -207,7 +226,7 @@ impl AsyncRead for GuardedIo {
         }
         let Some(preface) = &mut this.preface else { return outcome };
         preface.missing = preface.missing.saturating_sub(buffer.filled().len() - before);
-        if preface.missing == 0 {
+        if preface.missing == 0 && !is_head_missing {
             this.preface = None;
             return outcome;
         }

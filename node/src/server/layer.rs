@@ -21,7 +21,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    answer::{CountedBody, Place},
+    answer::{Held, Place},
     delivery::Delivery,
     line::CallOrigin,
     meters::CallMeter,
@@ -108,7 +108,7 @@ where
         let mut ready = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
             let response = ready.call(request);
-            let response = match policy.deadline {
+            let mut response = match policy.deadline {
                 None => response.await?,
                 Some(deadline) => match timeout(deadline, response).await {
                     Ok(response) => response?,
@@ -118,7 +118,8 @@ where
             // A refusal stands in the headers; it begins no session.
             let begun = policy.session && !response.headers().contains_key("grpc-status");
             let session = origin.as_ref().filter(|_| begun).map(CallOrigin::session);
-            Ok(response.map(|body| Body::new(CountedBody::new(body, place, origin, session, delivery))))
+            response.extensions_mut().insert(Held::new(place, origin, session, delivery));
+            Ok(response)
         })
     }
 }

@@ -29,6 +29,8 @@ pub(super) enum Cut {
     Unread,
     #[error("the client has no session")]
     NoSession,
+    #[error("the head of the request is longer than {} bytes", super::http1::MAX_HEAD_BYTES)]
+    Head,
     #[error("the client resets streams more often than {} at once and {} a second", .0.burst, .0.per_second)]
     Resets(Rate),
 }

@@ -14,6 +14,7 @@ use futures_util::{Stream, stream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
+use tower::util::option_layer;
 
 use crate::env::{Listener, is_own_machine};
 
@@ -22,6 +23,7 @@ mod arrivals;
 mod delivery;
 mod frames;
 mod guard;
+mod http1;
 mod layer;
 mod line;
 mod meters;
@@ -30,6 +32,7 @@ mod rate;
 mod refusal;
 mod slots;
 mod tally;
+mod web;
 
 #[cfg(test)]
 mod attack_tests;
@@ -39,6 +42,8 @@ pub(crate) mod exceeding;
 mod holding_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod web_tests;
 
 pub use arrivals::ConnectionRates;
 pub use delivery::{Delivery, Taken};
@@ -47,15 +52,18 @@ pub use meters::CallMeter;
 pub use methods::{Calls, MethodPolicy, MethodTable, UNARY_DEADLINE, Unit, calls};
 pub use rate::Rate;
 pub use slots::Share;
+pub use web::{Origin, WebSettings};
 
 pub(crate) use rate::Bucket;
 pub(crate) use refusal::told_to_wait;
 
+use answer::SendingLayer;
 use arrivals::{Arrivals, TooOften};
 use guard::GuardedIo;
 use layer::PolicyLayer;
 use slots::{Slot, SlotRefusal, Slots};
 use tally::Tally;
+use web::web_layer;
 
 /// The limits of a listener.
 #[derive(Clone, Debug)]
@@ -99,6 +107,8 @@ pub struct ServerSettings {
     pub without_session: Option<Duration>,
     /// Hosts that get no connection.
     pub unwanted: HostFilter,
+    /// Which pages browsers may call from, over gRPC-Web and then also over HTTP/1.1; none: neither is spoken.
+    pub web: Option<WebSettings>,
 }
 
 /// Says of which hosts no connection is taken.
@@ -170,6 +180,7 @@ impl ServerSettings {
             max_age: None,
             without_session: None,
             unwanted: HostFilter::default(),
+            web: None,
         }
     }
 
@@ -185,7 +196,7 @@ impl ServerSettings {
 
     fn builder(&self) -> Server {
         let server = Server::builder()
-            .accept_http1(false)
+            .accept_http1(self.web.is_some())
             .max_concurrent_streams(self.max_streams)
             // Unset, tonic passes "no limit" on and so switches hyper's guards off.
             .http2_max_local_error_reset_streams(Some(64))
@@ -224,6 +235,8 @@ pub async fn serve(
     let incoming = Box::pin(incoming(listener, local, settings.clone(), kill.clone()));
     let serving = settings
         .builder()
+        .layer(SendingLayer)
+        .layer(option_layer(settings.web.as_ref().map(|web| web_layer(web, &settings.methods))))
         .layer(policy)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());

@@ -88,7 +88,7 @@ impl Running {
         Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect().await
     }
 
-    async fn channel(&self) -> Channel {
+    pub(super) async fn channel(&self) -> Channel {
         self.try_channel().await.unwrap()
     }
 
