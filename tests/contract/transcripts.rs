@@ -17,7 +17,8 @@ fn read(path: &str) -> String {
 /// The pages whose sessions `.ci/run api` runs, as it says itself.
 fn pages() -> Vec<String> {
     let script = read(".ci/run");
-    let step = script.split("step_api() {").nth(1).and_then(|rest| rest.split("\n}").next()).expect("there is the step");
+    let step =
+        script.split("step_api() {").nth(1).and_then(|rest| rest.split("\n}").next()).expect("there is the step");
     let list = step.split("for page in ").nth(1).and_then(|rest| rest.split(';').next()).expect("it names its pages");
     list.split_whitespace().map(str::to_owned).collect()
 }

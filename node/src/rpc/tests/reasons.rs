@@ -67,6 +67,7 @@ const UNPROVOKED: &[(&str, &str)] = &[(
 const SOURCES: &[&str] = &["src/rpc/tests", "src/server/tests.rs", "../tests/checkpoint/mod.rs"];
 
 /// Tests by name with what they are made of.
+#[expect(clippy::disallowed_methods, reason = "the sources of this program, not what a node keeps")]
 fn tests() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = SOURCES.iter().flat_map(|source| {
