@@ -1,6 +1,6 @@
 //! What to do about each reason that a node refuses with.
 
-/// Every reason of `docs/api.md`, and what to do about it.
+/// Every reason of `docs/api/errors.md`, and what to do about it.
 const ADVICE: &[(&str, &str)] = &[
     ("MISSING_FIELD", "set the field that the metadata names"),
     ("INVALID_FIELD", "mend the field that the metadata names"),
@@ -53,8 +53,8 @@ mod tests {
 
     #[test]
     fn every_reason_of_the_page_has_advice() {
-        let page = include_str!("../../../docs/api.md");
-        let (_, errors) = page.split_once("\n## Errors\n").unwrap();
+        let page = include_str!("../../../docs/api/errors.md");
+        let (_, errors) = page.split_once("\n## Reasons\n").unwrap();
         let (errors, _) = errors.split_once("\n## ").unwrap();
         let reasons: Vec<_> = errors.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
         assert!(reasons.len() > 30, "{reasons:?}");

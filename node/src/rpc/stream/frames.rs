@@ -113,7 +113,7 @@ impl From<StartError<ChainError>> for ApiError {
     fn from(error: StartError<ChainError>) -> Self {
         let message = error.to_string();
         match error {
-            StartError::InvalidCursor(_) => Self::new(Reason::InvalidCursor, message),
+            StartError::InvalidCursor(_) => Self::new(Reason::InvalidCursor, message).with("field", "cursor"),
             StartError::CursorUnknown { id } => {
                 Self::new(Reason::CursorUnknown, format!("{message}; another node, or this one later, may have it"))
                     .with("block_id", id)
