@@ -17,5 +17,6 @@ mod restarts;
 mod spec_rules;
 mod streams;
 mod topologies;
+mod torture;
 mod transfers;
 mod vectors_check;

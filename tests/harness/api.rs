@@ -120,6 +120,12 @@ impl Api {
         }
     }
 
+    /// A page of the best chain's headers, the newest first.
+    pub(crate) async fn list_blocks(&mut self, page_token: &str) -> Result<v1::ListBlocksResponse, Status> {
+        let request = v1::ListBlocksRequest { page_size: 100, page_token: page_token.to_owned(), headers_only: true };
+        Ok(self.client.list_blocks(request).await?.into_inner())
+    }
+
     /// Blocks as they come, from this height on.
     pub(crate) async fn subscribe(&mut self, from_height: u64) -> Result<BlockStream, Status> {
         let start = v1::subscribe_blocks_request::Start::FromHeight(from_height);

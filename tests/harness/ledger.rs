@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use farthing::{Address, Block, Coinbase, Hash, Header, Height, SignedTransaction, TimeMs, header::commitment};
+use farthing::{Address, Block, Coinbase, Hash, Header, Height, Params, SignedTransaction, TimeMs, header::commitment};
 use farthing_consensus::{Entry, Executor, HeaderContext, check_block, check_header, check_signature, required_bits};
 use farthing_node::{
     chain::{Accepted, Chain, ChainView, Origin},
@@ -54,8 +54,23 @@ pub(crate) fn next_block(chain: &Chain, transactions: Vec<SignedTransaction>, to
 }
 
 /// The same by another clock than the machine's.
-fn next_block_at(chain: &Chain, mut transactions: Vec<SignedTransaction>, to: Address, now: TimeMs) -> Block {
-    let (params, view) = (chain.params(), chain.view());
+fn next_block_at(chain: &Chain, transactions: Vec<SignedTransaction>, to: Address, now: TimeMs) -> Block {
+    let view = chain.view();
+    let time = now.max(view.tip.time().saturating_add(1));
+    let mut block = draft(chain.params(), &view, transactions, to, time);
+    solve(&mut block.header);
+    block
+}
+
+/// A block on any view of a network without reward delay, all but its work. Transactions that cannot be executed on it
+/// are left out.
+pub(crate) fn draft(
+    params: &Params,
+    view: &ChainView,
+    mut transactions: Vec<SignedTransaction>,
+    to: Address,
+    time: TimeMs,
+) -> Block {
     let height = view.tip.height().next();
     let mut executor = Executor::new(params, &view.accounts, height);
     transactions.retain(|transaction| executor.apply(transaction).is_ok());
@@ -70,13 +85,12 @@ fn next_block_at(chain: &Chain, mut transactions: Vec<SignedTransaction>, to: Ad
         previous: view.tip.id(),
         commitment: commitment(&accounts.root(), &view.range.chain_root().expect("a short chain")),
         tx_root: Hash::ZERO,
-        time: now.max(view.tip.time().saturating_add(1)),
+        time,
         bits: required_bits(params, &view.tip),
         nonce: 0,
     };
     let mut block = Block { header, coinbase, transactions };
     block.header.tx_root = block.tx_root();
-    solve(&mut block.header);
     block
 }
 

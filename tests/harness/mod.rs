@@ -10,6 +10,7 @@ pub(crate) mod fabric;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod link;
+#[cfg(test)]
 mod link_tests;
 pub(crate) mod networks;
 pub(crate) mod process;
