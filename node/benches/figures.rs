@@ -16,19 +16,13 @@ mod sync;
 use std::{
     fs,
     num::NonZeroUsize,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use farthing::{
-    Address, Mites, Output, Work,
-    codec::Canonical as _,
-    wire::v1::{
-        SubmitTransactionStreamRequest, SubmitTransactionsRequest, ledger_service_client::LedgerServiceClient,
-        submit_transaction_stream_response::Verdict as StreamVerdict, submit_transactions_result::Verdict,
-    },
+    Address, Mites, Output, Work, codec::Canonical as _, wire::v1::ledger_service_client::LedgerServiceClient,
 };
 use farthing_node::{
     config::{Config, SyncMode},
@@ -37,7 +31,12 @@ use farthing_node::{
     store::checkpoint::Policy,
 };
 
-use ledger::{PAYERS, alice, block, fund, params, payers, take, transfers};
+use ledger::{
+    PAYERS, alice, block, fund, params, payers,
+    program::{resident_mib, spawn, terminate},
+    submit::{batches, streams},
+    take, transfers,
+};
 
 /// Transfers in a block of the `connect` part.
 const TRANSFERS_PER_BLOCK: usize = 1_000;
@@ -64,52 +63,10 @@ async fn admit(count: usize) {
     let client = LedgerServiceClient::connect(url).await.unwrap();
     let mut parts = bytes.chunks(count.div_ceil(3));
     for batch in [100, 1_000] {
-        let part = parts.next().unwrap_or_default();
-        // Eight clients, each with accounts of its own and one batch under way: nonces arrive in order.
-        let mut clients: Vec<Vec<prost::bytes::Bytes>> = vec![Vec::new(); 8];
-        part.iter().enumerate().for_each(|(n, bytes)| clients[n % 8].push(bytes.clone()));
-        let begin = Instant::now();
-        let mut running = tokio::task::JoinSet::new();
-        for transfers in clients {
-            let mut client = client.clone();
-            running.spawn(async move {
-                for chunk in transfers.chunks(batch) {
-                    let request = SubmitTransactionsRequest { transactions_bytes: chunk.to_vec() };
-                    let answer = client.submit_transactions(request).await.unwrap().into_inner();
-                    for result in answer.results {
-                        assert!(matches!(result.verdict, Some(Verdict::Status(_))), "{result:?}");
-                    }
-                }
-            });
-        }
-        while let Some(done) = running.join_next().await {
-            done.unwrap();
-        }
-        let rate = part.len() as f64 / begin.elapsed().as_secs_f64();
+        let rate = batches(&client, parts.next().unwrap_or_default(), batch).await;
         println!("batches of {batch:4}: {rate:8.0} transfers/s admitted, verified and synced to the journal");
     }
-    let part = parts.next().unwrap_or_default();
-    let mut streams: Vec<Vec<SubmitTransactionStreamRequest>> = vec![Vec::new(); 8];
-    for (n, bytes) in part.iter().enumerate() {
-        let request = SubmitTransactionStreamRequest { tag: n as u64, transaction_bytes: bytes.clone() };
-        streams[n % 8].push(request);
-    }
-    let begin = Instant::now();
-    let mut running = tokio::task::JoinSet::new();
-    for requests in streams {
-        let mut client = client.clone();
-        running.spawn(async move {
-            let requests = tokio_stream::iter(requests);
-            let mut verdicts = client.submit_transaction_stream(requests).await.unwrap().into_inner();
-            while let Some(response) = verdicts.message().await.unwrap() {
-                assert!(matches!(response.verdict, Some(StreamVerdict::Status(_))), "{response:?}");
-            }
-        });
-    }
-    while let Some(done) = running.join_next().await {
-        done.unwrap();
-    }
-    let rate = part.len() as f64 / begin.elapsed().as_secs_f64();
+    let rate = streams(&client, parts.next().unwrap_or_default()).await;
     println!("8 streams:       {rate:8.0} transfers/s admitted, verified and synced to the journal");
     println!("memory: {} MiB resident", resident_mib("self"));
     stop(node).await;
@@ -230,47 +187,6 @@ async fn accounts(count: usize) {
     let (mut child, seconds) = spawn(empty.path());
     println!("empty node: serving after {seconds:.2} s, {} MiB resident", resident_mib(&child.id().to_string()));
     terminate(&mut child);
-}
-
-/// Starts the real program on a data directory and waits until it serves.
-fn spawn(dir: &Path) -> (Child, f64) {
-    let ready = dir.join("ready.json");
-    let _ = fs::remove_file(&ready);
-    let program = program();
-    assert!(program.exists(), "build the program first: cargo build --release -p farthing-node");
-    let begin = Instant::now();
-    let child = Command::new(program)
-        .args(["--network", "dev", "--rpc-listen", "127.0.0.1:0", "--p2p-listen", "127.0.0.1:0", "--log", "warn"])
-        .arg("--data-dir")
-        .arg(dir)
-        .arg("--ready-file")
-        .arg(&ready)
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    while fs::read(&ready).map_or(true, |text| text.is_empty()) {
-        assert!(begin.elapsed() < Duration::from_secs(600), "the node does not start");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    (child, begin.elapsed().as_secs_f64())
-}
-
-fn program() -> PathBuf {
-    let here = std::env::current_exe().unwrap();
-    here.parent().and_then(Path::parent).unwrap().join("farthing-node")
-}
-
-fn terminate(child: &mut Child) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    child.wait().unwrap();
-}
-
-/// Resident memory of a process in MiB (proc(5), `VmRSS`).
-fn resident_mib(process: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
 }
 
 /// Bytes below each entry of a data directory.

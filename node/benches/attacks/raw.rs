@@ -15,19 +15,19 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADERS: u8 = 1;
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const END_HEADERS: u8 = 4;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const END_HEADERS: u8 = 4;
 /// Opened and reset in one piece of writing.
 const BATCH: u32 = 100;
 /// Streams that may be reset before they are taken up (`http2_max_pending_accept_reset_streams`), less what of two pieces
 /// may be read at once.
 const UNTAKEN: u32 = 10;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = vec![length[1], length[2], length[3], kind, flags];
     bytes.extend_from_slice(&stream.to_be_bytes());
@@ -40,7 +40,7 @@ pub(crate) fn opening() -> Vec<u8> {
 }
 
 /// The headers of a call, each a literal that is not indexed (RFC 7541, 6.2.2).
-fn call_headers(path: &str) -> Vec<u8> {
+pub(crate) fn call_headers(path: &str) -> Vec<u8> {
     let fields = [
         (":method", "POST"),
         (":scheme", "http"),

@@ -1,5 +1,10 @@
 //! Transfers and blocks of the dev network, made as fast as this machine can: what several figures need.
 
+#[allow(dead_code, reason = "not every figure needs a process")]
+pub(crate) mod program;
+#[allow(dead_code, reason = "not every figure submits")]
+pub(crate) mod submit;
+
 use std::{fs, path::Path};
 
 use aws_lc_rs::{
