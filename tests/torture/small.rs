@@ -24,7 +24,7 @@ async fn sixty_readers_over_three_kills_and_reorganisations_end_with_exactly_wha
         seed,
         subscribers: 60,
         kills: 3,
-        blocks: 100,
+        blocks: 40,
         burst: 150,
         depth: 20,
         long_pauses: false,

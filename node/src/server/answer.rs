@@ -5,12 +5,15 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{future::BoxFuture, task::AtomicWaker};
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
@@ -27,6 +30,9 @@ use super::{
 /// Largest piece, one frame of HTTP/2: however large a message is, a slow client only has to take this much within the
 /// stall time.
 const PIECE_BYTES: usize = 16 * 1024;
+/// Most pieces of one answer that wait to be sent. What waits leaves as fast as the socket takes it, so that more would make
+/// nothing quicker: it would only be kept for clients that do not read, 400 KiB for each of their streams.
+const PIECES_AHEAD: usize = 4;
 
 /// The place that a call takes, given back when dropped.
 #[derive(Debug)]
@@ -116,19 +122,54 @@ pub(super) struct CountedBody {
     body: Body,
     /// What is left of the frame that is being handed out.
     rest: Bytes,
+    ahead: Arc<Ahead>,
     held: Held,
 }
 
 impl CountedBody {
     fn new(body: Body, held: Held) -> Self {
-        Self { body, rest: Bytes::new(), held }
+        Self { body, rest: Bytes::new(), ahead: Arc::default(), held }
     }
 
     fn next_piece(&mut self) -> Frame<Bytes> {
         let bytes = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
         let sending = self.held.origin.as_ref().map(CallOrigin::sending);
         let waiting = self.held.delivery.as_ref().map(Delivery::piece);
-        Frame::data(Bytes::from_owner(Piece { bytes, _held: self.held.clone(), _sending: sending, _waiting: waiting }))
+        let (held, ahead) = (self.held.clone(), Ahead::one_more(&self.ahead));
+        let piece = Piece { bytes, _held: held, _ahead: ahead, _sending: sending, _waiting: waiting };
+        Frame::data(Bytes::from_owner(piece))
+    }
+}
+
+/// How many pieces of an answer wait to be sent.
+#[derive(Debug, Default)]
+struct Ahead {
+    pieces: AtomicUsize,
+    /// Wakes the body when one was sent.
+    sent: AtomicWaker,
+}
+
+impl Ahead {
+    /// Until there is room for another one.
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        // First, so that a piece that is sent between the two is not missed.
+        self.sent.register(cx.waker());
+        if self.pieces.load(Ordering::Acquire) < PIECES_AHEAD { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn one_more(this: &Arc<Self>) -> OneAhead {
+        this.pieces.fetch_add(1, Ordering::AcqRel);
+        OneAhead(Arc::clone(this))
+    }
+}
+
+/// A piece among those.
+struct OneAhead(Arc<Ahead>);
+
+impl Drop for OneAhead {
+    fn drop(&mut self) {
+        self.0.pieces.fetch_sub(1, Ordering::AcqRel);
+        self.0.sent.wake();
     }
 }
 
@@ -136,6 +177,7 @@ impl CountedBody {
 struct Piece {
     bytes: Bytes,
     _held: Held,
+    _ahead: OneAhead,
     _sending: Option<Sending>,
     _waiting: Option<WaitingPiece>,
 }
@@ -152,6 +194,7 @@ impl HttpBody for CountedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
+        ready!(this.ahead.poll_room(cx));
         if this.rest.is_empty() {
             let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
@@ -197,6 +240,64 @@ mod tests {
 
         fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
             Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    /// Polls a body by hand, and sees whether it was woken.
+    struct ByHand<'a> {
+        body: &'a mut CountedBody,
+        woken: Arc<Woken>,
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl ByHand<'_> {
+        fn poll(&mut self) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            let waker = Arc::clone(&self.woken).into();
+            Pin::new(&mut *self.body).poll_frame(&mut Context::from_waker(&waker))
+        }
+
+        fn was_woken(&self) -> bool {
+            self.woken.0.load(Ordering::Relaxed) > 0
+        }
+    }
+
+    /// A body that never ends.
+    struct Endless;
+
+    impl HttpBody for Endless {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[7; 40_000])))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_four_pieces_and_another_for_each_that_it_takes() {
+        let peer: SocketAddr = "192.0.2.1:9".parse().unwrap();
+        let slots = Slots::new(Share { total: 1, per_prefix: 1 }, false);
+        let place = Place::shared(slots.take(peer.ip()).unwrap(), None);
+        let mut body = CountedBody::new(Body::new(Endless), place, None, None);
+        let mut unsent = std::collections::VecDeque::new();
+        for turn in 0..20 {
+            let mut next = ByHand { body: &mut body, woken: Arc::default() };
+            while unsent.len() <= PIECES_AHEAD
+                && let Poll::Ready(frame) = next.poll()
+            {
+                unsent.push_back(frame.unwrap().unwrap().into_data().unwrap());
+            }
+            assert_eq!((unsent.len(), next.was_woken()), (PIECES_AHEAD, false), "turn {turn}");
+            drop(unsent.pop_front());
+            assert!(next.was_woken(), "turn {turn}");
         }
     }
 
