@@ -123,7 +123,7 @@ impl Reader {
     }
 
     fn one_in(&mut self, many: u32) -> bool {
-        self.random.next_u32() % many == 0
+        self.random.next_u32().is_multiple_of(many)
     }
 
     fn below(&mut self, limit: u64) -> u64 {

@@ -235,7 +235,7 @@ impl Trouble<'_> {
         let told = (branch.depth, branch.blocks.len());
         let moment = Duration::from_millis(self.below(LONGEST_TO_KILL_MS));
         let down = Duration::from_millis(self.below(LONGEST_DOWN_MS));
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             // Killed while it reorganises, or short before or behind.
             self.publish(branch).await;
             sleep(moment).await;
