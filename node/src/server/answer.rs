@@ -286,7 +286,7 @@ mod tests {
         let peer: SocketAddr = "192.0.2.1:9".parse().unwrap();
         let slots = Slots::new(Share { total: 1, per_prefix: 1 }, false);
         let place = Place::shared(slots.take(peer.ip()).unwrap(), None);
-        let mut body = CountedBody::new(Body::new(Endless), place, None, None);
+        let mut body = CountedBody::new(Body::new(Endless), Held::new(place, None, None, None));
         let mut unsent = std::collections::VecDeque::new();
         for turn in 0..20 {
             let mut next = ByHand { body: &mut body, woken: Arc::default() };
