@@ -7,6 +7,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 #[cfg(feature = "grpc")]
+#[path = "proto/build/masks.rs"]
+mod masks;
+
+#[cfg(feature = "grpc")]
 mod grpc {
     use std::{env, error::Error, fs, path::PathBuf};
 
@@ -36,10 +40,15 @@ mod grpc {
     pub(super) fn compile() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed=proto/farthing");
         println!("cargo:rerun-if-changed=proto/google");
+        println!("cargo:rerun-if-changed=proto/build");
+        println!("cargo:rerun-if-changed=build.rs");
         let out = PathBuf::from(env::var("OUT_DIR")?);
         for (name, files) in PACKAGES {
             let set = protox::compile(files, ["proto"])?;
             fs::write(out.join(format!("{name}.bin")), set.encode_to_vec())?;
+            if name == "public" {
+                fs::write(out.join("masks.rs"), super::masks::generate(&set)?)?;
+            }
             // Those of google.rpc are there already, with what reads and writes their details.
             let google = (".google.rpc", "::tonic_types::pb");
             tonic_prost_build::configure().bytes(".").extern_path(google.0, google.1).compile_fds(set)?;

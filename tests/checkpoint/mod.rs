@@ -243,7 +243,7 @@ async fn what_stands_below_the_checkpoint_is_refused_by_name_and_peers_are_asked
         id: Some(v1::list_account_entries_request::Id::AddressText(params.prefix.format(&ALICE.address()))),
         page_size: 100,
         page_token,
-        order: 0,
+        ..Default::default()
     };
     let page = client.list_account_entries(list(String::new())).await.expect("a page").into_inner();
     assert_eq!(page.entries.len(), entries.len());

@@ -74,7 +74,7 @@ impl Api {
     /// Where a transaction stands; none if the node does not know it.
     pub(crate) async fn standing(&mut self, id: TxId) -> Result<Option<TransactionStanding>, Status> {
         let id = v1::get_transaction_request::Id::TransactionIdHex(id.to_string());
-        match self.client.get_transaction(v1::GetTransactionRequest { id: Some(id) }).await {
+        match self.client.get_transaction(v1::GetTransactionRequest { id: Some(id), read_mask: None }).await {
             Ok(response) => {
                 let status: TransactionStatus =
                     response.into_inner().status.expect("a status").try_into().expect("a well-formed status");
@@ -113,7 +113,7 @@ impl Api {
     /// Id of the best chain's block at a height; none above the tip.
     pub(crate) async fn block_at(&mut self, height: u64) -> Result<Option<v1::BlockView>, Status> {
         let block = v1::get_block_request::Block::Height(height);
-        match self.client.get_block(v1::GetBlockRequest { block: Some(block) }).await {
+        match self.client.get_block(v1::GetBlockRequest { block: Some(block), read_mask: None }).await {
             Ok(response) => Ok(response.into_inner().block),
             Err(status) if status.code() == Code::NotFound => Ok(None),
             Err(status) => Err(status),

@@ -6,7 +6,7 @@ use farthing::{
     Account, Address, BlockId, EntryId, Hash, Height, Params,
     account::history_link,
     codec::{Canonical as _, Reader},
-    wire::{AddressLookup, AnchoredProof, transaction_view, v1},
+    wire::{AddressLookup, AnchoredProof, ReadMask, transaction_view, v1},
 };
 use tokio::time::timeout;
 
@@ -75,9 +75,10 @@ pub(super) async fn list_entries(
     request: v1::ListAccountEntriesRequest,
 ) -> Result<v1::ListAccountEntriesResponse, ApiError> {
     let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
+    let mask = ReadMask::read(request.read_mask.as_ref())?;
     let address = AddressLookup::try_from(&request)?.resolve(&deps.chain.params().prefix)?;
     if entries_order(request.order)? == v1::AccountEntryOrder::OldestFirst {
-        return oldest::list(deps, address, size, &request.page_token).await;
+        return oldest::list(deps, address, size, &request.page_token, &mask).await;
     }
     let above = match page::read::<TOKEN_BYTES>(Listing::AccountEntries, &request.page_token)? {
         None => None,
@@ -94,7 +95,7 @@ pub(super) async fn list_entries(
     let mut budget = page::Budget::default();
     let mut last = None;
     for entry in &found {
-        let message = entry_view(deps.chain.params(), entry);
+        let message = masked_entry_view(deps.chain.params(), entry, &mask);
         if !budget.fits(&message) {
             break;
         }
@@ -187,11 +188,29 @@ impl Link {
     }
 }
 
+/// The view of an entry, as far as it is wanted.
+pub(super) fn masked_entry_view(
+    params: &Params,
+    entry: &AccountEntry,
+    mask: &ReadMask<v1::AccountEntry>,
+) -> v1::AccountEntry {
+    let mut view = match &entry.cause {
+        EntryCause::Transaction(_) if !mask.wants("transaction") => entry_view_with(entry, None),
+        _ => entry_view(params, entry),
+    };
+    mask.apply(&mut view);
+    view
+}
+
 pub(super) fn entry_view(params: &Params, entry: &AccountEntry) -> v1::AccountEntry {
     let cause = match &entry.cause {
         EntryCause::Transaction(signed) => v1::account_entry::Cause::Transaction(transaction_view(params, signed)),
         EntryCause::Coinbase(coinbase) => v1::account_entry::Cause::Coinbase((&**coinbase).into()),
     };
+    entry_view_with(entry, Some(cause))
+}
+
+fn entry_view_with(entry: &AccountEntry, cause: Option<v1::account_entry::Cause>) -> v1::AccountEntry {
     v1::AccountEntry {
         entry: entry.entry,
         height: entry.height.get(),
@@ -199,7 +218,7 @@ pub(super) fn entry_view(params: &Params, entry: &AccountEntry) -> v1::AccountEn
         id_hex: entry.id.to_string(),
         history: entry.history.to_bytes().to_vec().into(),
         time_ms: entry.time.get(),
-        cause: Some(cause),
+        cause,
     }
 }
 

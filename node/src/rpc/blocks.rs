@@ -5,7 +5,8 @@ use std::sync::Arc;
 use farthing::{
     BlockId, Height, Params,
     wire::{
-        BlockLookup, BlockPlace, ChainPoint, StreamStart, TransactionFilter, block_view, transaction_view_with_id, v1,
+        BlockLookup, BlockPlace, ChainPoint, ReadMask, StreamStart, TransactionFilter, block_view,
+        transaction_view_with_id, v1,
     },
 };
 use farthing_consensus::HeaderContext;
@@ -52,20 +53,26 @@ pub(super) fn point_of(block: &ChainBlock) -> ChainPoint {
 pub(super) struct Views {
     params: Arc<Params>,
     compute: Compute,
+    mask: Arc<ReadMask<v1::BlockView>>,
 }
 
 impl Views {
-    pub(super) fn new(deps: &Deps) -> Self {
-        Self::of(deps.chain.params(), &deps.env)
+    pub(super) fn new(deps: &Deps, mask: ReadMask<v1::BlockView>) -> Self {
+        Self::of(deps.chain.params(), &deps.env, mask)
     }
 
-    pub(super) fn of(params: &Arc<Params>, env: &Env) -> Self {
-        Self { params: Arc::clone(params), compute: env.compute().clone() }
+    pub(super) fn of(params: &Arc<Params>, env: &Env, mask: ReadMask<v1::BlockView>) -> Self {
+        Self { params: Arc::clone(params), compute: env.compute().clone(), mask: Arc::new(mask) }
+    }
+
+    fn wants_transactions(&self) -> bool {
+        self.mask.wants("transactions")
     }
 
     /// The view of a block.
     pub(super) async fn view(&self, block: Arc<ChainBlock>, confirmations: u64, headers_only: bool) -> v1::BlockView {
-        let params = Arc::clone(&self.params);
+        let (params, mask) = (Arc::clone(&self.params), Arc::clone(&self.mask));
+        let headers_only = headers_only || !self.wants_transactions();
         let many = !headers_only && block.tx_ids.len() > MANY_TRANSACTIONS;
         let make = move || {
             let place = BlockPlace {
@@ -76,7 +83,9 @@ impl Views {
                 total_work: block.total_work,
                 confirmations,
             };
-            block_view(&params, &place, headers_only)
+            let mut view = block_view(&params, &place, headers_only);
+            mask.apply(&mut view);
+            view
         };
         if many { self.compute.run(make).await } else { make() }
     }
@@ -89,15 +98,19 @@ impl Views {
         filter: Arc<TransactionFilter>,
     ) -> v1::BlockView {
         let mut view = self.view(Arc::clone(&block), confirmations, true).await;
-        let params = Arc::clone(&self.params);
+        if !self.wants_transactions() {
+            return view;
+        }
+        let (params, mask) = (Arc::clone(&self.params), Arc::clone(&self.mask));
         let many = block.tx_ids.len() > MANY_TRANSACTIONS;
         let make = move || {
             let transactions = block.block.transactions.iter().zip(&block.tx_ids);
             let wanted = transactions.filter(|(signed, _)| filter.matches(signed));
-            wanted.map(|(signed, id)| transaction_view_with_id(&params, signed, *id)).collect()
+            view.transactions = wanted.map(|(signed, id)| transaction_view_with_id(&params, signed, *id)).collect();
+            mask.apply(&mut view);
+            view
         };
-        view.transactions = if many { self.compute.run(make).await } else { make() };
-        view
+        if many { self.compute.run(make).await } else { make() }
     }
 }
 
@@ -111,6 +124,7 @@ pub(super) async fn confirmations(chain: &Chain, id: BlockId, height: Height) ->
 }
 
 pub(super) async fn get(deps: &Deps, request: v1::GetBlockRequest) -> Result<v1::GetBlockResponse, ApiError> {
+    let mask = ReadMask::read(request.read_mask.as_ref())?;
     let lookup = BlockLookup::try_from(request)?;
     let found = match lookup {
         BlockLookup::Id(id) => Some(id),
@@ -138,7 +152,7 @@ pub(super) async fn get(deps: &Deps, request: v1::GetBlockRequest) -> Result<v1:
         }
     })?;
     let confirmations = confirmations(&deps.chain, block.id, block.height).await?;
-    Ok(v1::GetBlockResponse { block: Some(Views::new(deps).view(block, confirmations, false).await) })
+    Ok(v1::GetBlockResponse { block: Some(Views::new(deps, mask).view(block, confirmations, false).await) })
 }
 
 /// Why the body of a known block is not here, if it is not.
@@ -152,7 +166,7 @@ async fn pruned(chain: &Chain, id: BlockId) -> Result<Option<ApiError>, ApiError
 pub(super) async fn list(deps: &Deps, request: v1::ListBlocksRequest) -> Result<v1::ListBlocksResponse, ApiError> {
     let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
     let from = page::read::<32>(Listing::Blocks, &request.page_token)?.map(BlockId::from_bytes);
-    let views = Views::new(deps);
+    let views = Views::new(deps, ReadMask::read(request.read_mask.as_ref())?);
     let mut next = Some(from.unwrap_or_else(|| deps.chain.view().tip.id()));
     let mut blocks = Vec::new();
     let mut budget = page::Budget::default();
@@ -200,6 +214,7 @@ pub(super) async fn subscribe(
         return Err(ApiError::new(Reason::InvalidField, message).with("field", "stop_height"));
     }
     let filter = filter(deps, request.filter.as_ref())?;
+    let views = Views::new(deps, ReadMask::read(request.read_mask.as_ref())?);
     let settings = FramesSettings { start, stop_height, headers_only: request.headers_only, filter };
-    Ok(stream::run(Frames::start(&deps.chain, Views::new(deps), settings).await?, terms))
+    Ok(stream::run(Frames::start(&deps.chain, views, settings).await?, terms))
 }

@@ -247,11 +247,15 @@ impl From<WireError> for ApiError {
             | WireFault::Mismatch { .. }
             | WireFault::Protobuf(_)
             | WireFault::NotCanonical
+            | WireFault::UnknownPath { .. }
             | WireFault::Unexpected { .. } => Reason::InvalidField,
         };
         let mut api = Self::new(reason, error.to_string()).with("field", error.path());
         if let WireFault::Address(ParseAddressError::WrongPrefix { found, expected }) = error.fault() {
             api = api.with("found_prefix", found).with("expected_prefix", expected);
+        }
+        if let WireFault::UnknownPath { path, .. } = error.fault() {
+            api = api.with("path", path);
         }
         api.field = Some(error.path().to_owned());
         api

@@ -2,7 +2,7 @@
 
 use farthing::{
     limits::{MAX_COINBASE_TAG_BYTES, MAX_FUTURE_MS, MAX_MEMO_BYTES, MAX_OUTPUTS, MAX_TRANSACTION_BYTES},
-    wire::v1,
+    wire::{MAX_MASK_PATH_BYTES, MAX_MASK_PATHS, v1},
 };
 
 use super::{Deps, accounts, blocks, page::PAGE_BYTES, transactions::MAX_BATCH, waiting};
@@ -54,6 +54,8 @@ fn api(deps: &Deps) -> v1::ApiLimits {
         max_pending_per_account: number(pool.executable_per_account),
         max_queued_per_account: number(pool.queued_per_account),
         min_fee_mites_per_byte: pool.floor_mites_per_byte,
+        max_mask_paths: number(MAX_MASK_PATHS),
+        max_mask_path_bytes: number(MAX_MASK_PATH_BYTES),
     }
 }
 

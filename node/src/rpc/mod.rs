@@ -71,7 +71,8 @@ pub struct Deps {
 
 /// Largest request that names one thing: an id, an address, a page.
 const SMALL_REQUEST: usize = 4 * 1024;
-/// Largest request with a filter of 64 addresses: the longest text of one has 77 bytes.
+/// Largest request with a filter of 64 addresses, the longest text of one has 77 bytes, or with the longest page token and a
+/// mask of all fields.
 const FILTER_REQUEST: usize = 8 * 1024;
 /// Largest request with one transaction. The typed form of 4,096 canonical bytes is a little longer than they are.
 const TRANSACTION_REQUEST: usize = 8 * 1024;
@@ -156,7 +157,10 @@ pub fn methods() -> MethodTable {
         .with("/farthing.v1.LedgerService/GetAccount", look_up)
         .with("/farthing.v1.LedgerService/GetBlock", pages)
         .with("/farthing.v1.LedgerService/ListBlocks", pages)
-        .with("/farthing.v1.LedgerService/ListAccountEntries", pages)
+        .with(
+            "/farthing.v1.LedgerService/ListAccountEntries",
+            MethodPolicy::unary(FILTER_REQUEST, calls(16, 200, 1_000)),
+        )
         .with(
             "/farthing.v1.LedgerService/SubscribeBlocks",
             MethodPolicy::server_stream(FILTER_REQUEST, calls(64, 20, 200)),

@@ -4,12 +4,12 @@ use farthing::{
     Address, Hash, Height,
     account::history_link,
     codec::{Canonical as _, Reader},
-    wire::v1,
+    wire::{ReadMask, v1},
 };
 
 use super::{
     ApiError, Deps,
-    accounts::{MAX_RACES, entry_view, moved_from, raced},
+    accounts::{MAX_RACES, masked_entry_view, moved_from, raced},
     blocks,
     page::{self, Listing},
 };
@@ -70,6 +70,7 @@ pub(super) async fn list(
     address: Address,
     size: usize,
     page_token: &str,
+    mask: &ReadMask<v1::AccountEntry>,
 ) -> Result<v1::ListAccountEntriesResponse, ApiError> {
     let place = match page::read_bytes(Listing::OldestEntries, page_token)? {
         None => Place::beginning(),
@@ -92,7 +93,7 @@ pub(super) async fn list(
     let mut entries = Vec::with_capacity(found.len());
     let mut budget = page::Budget::default();
     for entry in &found {
-        let message = entry_view(deps.chain.params(), entry);
+        let message = masked_entry_view(deps.chain.params(), entry, mask);
         if !budget.fits(&message) {
             break;
         }

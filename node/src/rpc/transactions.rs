@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use farthing::{
     SignedTransaction, TxId,
-    wire::{TransactionStanding, TransactionStatus, WireError, WireFault, canonical_transaction, transaction_view, v1},
+    wire::{
+        ReadMask, TransactionStanding, TransactionStatus, WireError, WireFault, canonical_transaction,
+        transaction_view, v1,
+    },
 };
 use tokio::time::timeout;
 
@@ -173,26 +176,42 @@ pub(super) async fn get(
     deps: &Deps,
     request: v1::GetTransactionRequest,
 ) -> Result<v1::GetTransactionResponse, ApiError> {
+    let mask = ReadMask::read(request.read_mask.as_ref())?;
     let id = TxId::try_from(request)?;
-    if let Some(found) = on_chain(deps, id).await? {
+    let mut found = look_up(deps, id, mask.wants("transaction")).await?;
+    mask.apply(&mut found);
+    Ok(found)
+}
+
+/// Where a transaction stands, with the transaction if it is wanted.
+async fn look_up(deps: &Deps, id: TxId, with_transaction: bool) -> Result<v1::GetTransactionResponse, ApiError> {
+    if let Some(found) = on_chain(deps, id, with_transaction).await? {
         return Ok(found);
     }
     if let Some(status) = deps.mempool.status(&id) {
         let pooled = deps.mempool.get(&id);
         // Mined between the two questions: then the chain has it now.
         if pooled.is_some() || matches!(status, PoolStatus::Dropped { .. }) {
+            let pooled = pooled.filter(|_| with_transaction);
             let view = pooled.map(|pooled| transaction_view(deps.chain.params(), pooled.transaction()));
             return Ok(v1::GetTransactionResponse { status: Some((&in_pool(id, status)).into()), transaction: view });
         }
     }
-    on_chain(deps, id).await?.ok_or_else(|| {
+    on_chain(deps, id, with_transaction).await?.ok_or_else(|| {
         let message = format!("transaction {id} is neither on the chain nor in the mempool");
         ApiError::new(Reason::TransactionNotFound, message).with("transaction_id", id)
     })
 }
 
-async fn on_chain(deps: &Deps, id: TxId) -> Result<Option<v1::GetTransactionResponse>, ApiError> {
+async fn on_chain(
+    deps: &Deps,
+    id: TxId,
+    with_transaction: bool,
+) -> Result<Option<v1::GetTransactionResponse>, ApiError> {
     let Some(status) = mined(deps, id).await? else { return Ok(None) };
+    if !with_transaction {
+        return Ok(Some(v1::GetTransactionResponse { status: Some((&status).into()), transaction: None }));
+    }
     let TransactionStanding::Mined { block_id, index, .. } = status.standing else { return Ok(None) };
     let Some(block) = deps.chain.block(block_id).await? else { return Ok(None) };
     let place = usize::try_from(index).ok().and_then(|index| index.checked_sub(1));

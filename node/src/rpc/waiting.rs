@@ -2,7 +2,7 @@
 
 use farthing::{
     TxId,
-    wire::{transaction_view, v1},
+    wire::{ReadMask, transaction_view, v1},
 };
 
 use super::{
@@ -17,11 +17,12 @@ pub(super) const MAX_PAGE: usize = 1_000;
 
 pub(super) async fn list(deps: &Deps, request: v1::GetMempoolRequest) -> Result<v1::GetMempoolResponse, ApiError> {
     let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
+    let mask = ReadMask::read(request.read_mask.as_ref())?;
     let from = page::read::<40>(Listing::Mempool, &request.page_token)?.map(|token| read_cursor(&token));
     let page = deps.mempool.page(from, size);
     let (stats, listed) = (page.stats, page.entries.len());
     let worker = deps.clone();
-    let entries = deps.env.compute().run(move || views(&worker, &page.entries)).await;
+    let entries = deps.env.compute().run(move || views(&worker, &page.entries, &mask)).await;
     let next = match page.next {
         // Closed at its bytes: the next page begins behind the last entry that fitted.
         _ if entries.len() < listed => {
@@ -41,16 +42,19 @@ pub(super) async fn list(deps: &Deps, request: v1::GetMempoolRequest) -> Result<
     })
 }
 
-fn views(deps: &Deps, listed: &[Listed]) -> Vec<(TxId, v1::MempoolEntry)> {
+fn views(deps: &Deps, listed: &[Listed], mask: &ReadMask<v1::MempoolEntry>) -> Vec<(TxId, v1::MempoolEntry)> {
+    let wants_transaction = mask.wants("transaction");
     let mut budget = page::Budget::default();
     let entries = listed.iter().map(|listed| {
         let id = listed.pooled.id();
         let status = v1::TransactionStatus::from(&in_pool(id, listed.status));
-        let entry = v1::MempoolEntry {
-            transaction: Some(transaction_view(deps.chain.params(), listed.pooled.transaction())),
+        let view = || transaction_view(deps.chain.params(), listed.pooled.transaction());
+        let mut entry = v1::MempoolEntry {
+            transaction: wants_transaction.then(view),
             state: status.state,
             received_ms: listed.pooled.received().get(),
         };
+        mask.apply(&mut entry);
         (id, entry)
     });
     entries.take_while(|(_, entry)| budget.fits(entry)).collect()

@@ -72,6 +72,16 @@ pub enum WireFault {
     /// Bytes that are no protobuf message of the kind.
     #[error(transparent)]
     Protobuf(#[from] prost::DecodeError),
+    /// A path of a field mask that names nothing.
+    #[error("{path:?} names nothing: {of} has no such field{}", choices(.known))]
+    UnknownPath {
+        /// The path.
+        path: String,
+        /// The message, or the field without fields, where it leads nowhere.
+        of: &'static str,
+        /// The fields that are there.
+        known: Vec<&'static str>,
+    },
     /// Bytes that are not the one encoding of what they say.
     #[error("is not the one encoding of what it says")]
     NotCanonical,
@@ -87,6 +97,14 @@ pub enum WireFault {
         /// What may stand here.
         expected: &'static str,
     },
+}
+
+/// What could have been said instead.
+fn choices(known: &[&'static str]) -> String {
+    match known {
+        [] => String::new(),
+        known => format!("; expected one of {}", known.join(", ")),
+    }
 }
 
 impl WireError {

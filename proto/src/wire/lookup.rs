@@ -169,7 +169,9 @@ mod tests {
     fn a_block_is_found_by_either_form_of_its_id_or_by_height() {
         use v1::get_block_request::Block;
         let id = BlockId::from_bytes([0xab; 32]);
-        let read = |block| BlockLookup::try_from(v1::GetBlockRequest { block }).map_err(|error| error.to_string());
+        let read = |block| {
+            BlockLookup::try_from(v1::GetBlockRequest { block, read_mask: None }).map_err(|error| error.to_string())
+        };
         assert_eq!(read(Some(Block::BlockId(vec![0xab; 32].into()))), Ok(BlockLookup::Id(id)));
         assert_eq!(read(Some(Block::BlockIdHex("ab".repeat(32)))), Ok(BlockLookup::Id(id)));
         assert_eq!(read(Some(Block::Height(7))), Ok(BlockLookup::Height(Height::new(7))));
@@ -182,7 +184,8 @@ mod tests {
     #[test]
     fn a_transaction_is_found_by_either_form_of_its_id() {
         use v1::get_transaction_request::Id;
-        let read = |id| TxId::try_from(v1::GetTransactionRequest { id }).map_err(|error| error.to_string());
+        let read =
+            |id| TxId::try_from(v1::GetTransactionRequest { id, read_mask: None }).map_err(|error| error.to_string());
         let id = TxId::from_bytes([0xcd; 32]);
         assert_eq!(read(Some(Id::TransactionId(vec![0xcd; 32].into()))), Ok(id));
         assert_eq!(read(Some(Id::TransactionIdHex(id.to_string()))), Ok(id));

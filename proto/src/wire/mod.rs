@@ -13,6 +13,7 @@ mod field;
 mod filter;
 mod header;
 mod lookup;
+mod mask;
 mod portable;
 #[cfg(test)]
 mod proof_tests;
@@ -30,6 +31,7 @@ pub use chain_point::ChainPoint;
 pub use error::{WireError, WireFault};
 pub use filter::{MAX_FILTER_ADDRESSES, TransactionFilter};
 pub use lookup::{AddressLookup, BlockLookup, HeadersStart, StreamStart};
+pub use mask::{MAX_MASK_PATH_BYTES, MAX_MASK_PATHS, Masked, ReadMask};
 pub use portable::Portable;
 pub use statement::{AccountStatement, PastReader, StatementError, read_account_entry};
 pub use status::{TransactionStanding, TransactionStatus};
@@ -47,6 +49,7 @@ pub use transaction_view::{read_transaction_view, transaction_view, transaction_
 )]
 pub mod v1 {
     tonic::include_proto!("farthing.v1");
+    include!(concat!(env!("OUT_DIR"), "/masks.rs"));
 }
 
 /// What nodes say to each other, `farthing.peer.v1`.

@@ -303,7 +303,7 @@ impl Blocks {
             Start::After(id) => From::AfterBlockId(id.to_bytes().to_vec().into()),
             Start::Cursor(cursor) => From::Cursor(cursor.as_bytes().to_vec().into()),
         };
-        v1::SubscribeBlocksRequest { start: Some(start), stop_height: None, headers_only: false, filter: None }
+        v1::SubscribeBlocksRequest { start: Some(start), ..Default::default() }
     }
 
     /// Reads a frame and steps, if it fits.

@@ -74,7 +74,7 @@ impl Client {
     /// [`Error`]; [`Error::is_not_found`] if the node does not know it.
     pub async fn transaction(&self, id: &TxId) -> Result<TransactionView, Error> {
         let name = Some(v1::get_transaction_request::Id::TransactionId(id.to_bytes().to_vec().into()));
-        let request = v1::GetTransactionRequest { id: name };
+        let request = v1::GetTransactionRequest { id: name, read_mask: None };
         self.call(Needs::Tip, ask!(get_transaction, request), |answer: v1::GetTransactionResponse, node| {
             let status = status_of(answer.status, id, node)?;
             let transaction = answer
@@ -151,7 +151,7 @@ impl Client {
             BlockRef::Id(id) => v1::get_block_request::Block::BlockId(id.to_bytes().to_vec().into()),
             BlockRef::Height(height) => v1::get_block_request::Block::Height(height.get()),
         };
-        let request = v1::GetBlockRequest { block: Some(block) };
+        let request = v1::GetBlockRequest { block: Some(block), read_mask: None };
         let needs = if matches!(which, BlockRef::Height(_)) { Needs::Tip } else { Needs::Anyone };
         self.call(needs, ask!(get_block, request), |answer: v1::GetBlockResponse, node| {
             let view = answer.block.ok_or_else(|| node.malformed(WireError::missing("block")))?;
@@ -204,7 +204,7 @@ impl Client {
 }
 
 fn page_of_blocks(page_size: u32, page: Option<&PageToken>, headers_only: bool) -> v1::ListBlocksRequest {
-    v1::ListBlocksRequest { page_size, page_token: token(page), headers_only }
+    v1::ListBlocksRequest { page_size, page_token: token(page), headers_only, read_mask: None }
 }
 
 /// The token to send.

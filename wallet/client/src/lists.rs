@@ -101,7 +101,7 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn mempool(&self, size: u32, page: Option<&PageToken>) -> Result<MempoolPage, Error> {
-        let request = v1::GetMempoolRequest { page_size: size, page_token: token(page) };
+        let request = v1::GetMempoolRequest { page_size: size, page_token: token(page), read_mask: None };
         self.call(Needs::Anyone, ask!(get_mempool, request), |answer: v1::GetMempoolResponse, node| {
             let entries = answer.entries.into_iter().map(|entry| {
                 let is_executable = entry.state() == v1::TransactionState::Pending;
@@ -123,7 +123,7 @@ impl Client {
 
 fn entries_request(address: &Address, page_size: u32, page_token: String) -> v1::ListAccountEntriesRequest {
     let id = Some(v1::list_account_entries_request::Id::Address(address.to_bytes().to_vec().into()));
-    v1::ListAccountEntriesRequest { id, page_size, page_token, order: v1::AccountEntryOrder::NewestFirst.into() }
+    v1::ListAccountEntriesRequest { id, page_size, page_token, ..Default::default() }
 }
 
 fn read_info(answer: v1::GetNodeInfoResponse, node: &NodeSlot) -> Result<NodeInfo, Error> {

@@ -117,6 +117,7 @@ fn an_item_of_a_batch_is_refused_with_all_that_a_status_says() {
 fn a_bad_field_is_named_in_the_message_the_metadata_and_the_violation() {
     let error = BlockLookup::try_from(v1::GetBlockRequest {
         block: Some(v1::get_block_request::Block::BlockId(vec![1; 31].into())),
+        read_mask: None,
     });
     let status = Status::from(ApiError::from(error.unwrap_err()));
     assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "block_id: expected 32 bytes, got 31"));

@@ -18,7 +18,8 @@ async fn a_block_is_found_by_height_and_by_either_form_of_its_id_and_reads_back(
     api.grow(2, 1).await;
     let mut client = api.client().await;
     for block in [Block::Height(1), Block::BlockId(id.to_bytes().to_vec().into()), Block::BlockIdHex(id.to_string())] {
-        let answer = client.get_block(v1::GetBlockRequest { block: Some(block) }).await.unwrap().into_inner();
+        let answer =
+            client.get_block(v1::GetBlockRequest { block: Some(block), read_mask: None }).await.unwrap().into_inner();
         let (summary, block) = read_block_view(api.test.chain.params(), answer.block.unwrap()).unwrap();
         assert_eq!((summary.id, summary.confirmations), (id, 3));
         assert_eq!(block.transactions, std::slice::from_ref(&pay));
@@ -32,7 +33,7 @@ async fn a_block_that_does_not_exist_is_not_found_by_name() {
     let (code, reason, metadata) = facts(&client.get_block(by_height(7)).await.unwrap_err());
     assert_eq!((code, reason.as_str()), (Code::NotFound, "BLOCK_NOT_FOUND"));
     assert_eq!((metadata["height"].as_str(), metadata["tip_height"].as_str()), ("7", "0"));
-    let empty = client.get_block(v1::GetBlockRequest { block: None }).await.unwrap_err();
+    let empty = client.get_block(v1::GetBlockRequest::default()).await.unwrap_err();
     assert_eq!(facts(&empty).1, "MISSING_FIELD");
 }
 
@@ -44,7 +45,8 @@ async fn a_block_on_a_side_branch_is_found_without_confirmations() {
     let first = api.mine_on(&genesis, 2).await;
     assert_eq!(api.test.chain.view().tip.id(), side);
     let block = Some(v1::get_block_request::Block::BlockId(first.to_bytes().to_vec().into()));
-    let answer = api.client().await.get_block(v1::GetBlockRequest { block }).await.unwrap().into_inner();
+    let answer =
+        api.client().await.get_block(v1::GetBlockRequest { block, read_mask: None }).await.unwrap().into_inner();
     assert_eq!(answer.block.unwrap().confirmations, 0);
 }
 
@@ -70,7 +72,7 @@ async fn pages_of_blocks_reach_genesis_and_hold_together_when_the_chain_reorgani
 
     let mut token = page.next_page_token;
     while !token.is_empty() {
-        let request = v1::ListBlocksRequest { page_size: 2, page_token: token, headers_only: true };
+        let request = v1::ListBlocksRequest { page_size: 2, page_token: token, headers_only: true, read_mask: None };
         let page = client.list_blocks(request).await.unwrap().into_inner();
         assert!(page.blocks.len() <= 2);
         seen.extend(page.blocks.iter().map(|view| BlockSummary::try_from(view).unwrap().id));
@@ -107,7 +109,8 @@ async fn the_history_of_an_account_walks_back_to_zeros_page_by_page() {
     let (mut entries, mut token) = (Vec::new(), String::new());
     loop {
         let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
-        let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token: token, order: 0 };
+        let request =
+            v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token: token, ..Default::default() };
         let page = client.list_account_entries(request).await.unwrap().into_inner();
         entries.extend(page.entries);
         token = page.next_page_token;
@@ -136,7 +139,7 @@ fn entry_token(address: Address, entry: u64, height: u64) -> String {
 
 async fn entries_of_alice(api: &Api, page_token: String) -> Result<v1::ListAccountEntriesResponse, Status> {
     let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
-    let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token, order: 0 };
+    let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 2, page_token, ..Default::default() };
     Ok(api.client().await.list_account_entries(request).await?.into_inner())
 }
 

@@ -3,6 +3,7 @@
 mod blocks;
 mod fees;
 mod limits;
+mod masks;
 mod mempool_streams;
 mod mining;
 mod proofs;
@@ -286,5 +287,5 @@ fn facts(status: &Status) -> (Code, String, std::collections::HashMap<String, St
 }
 
 fn by_height(height: u64) -> v1::GetBlockRequest {
-    v1::GetBlockRequest { block: Some(v1::get_block_request::Block::Height(height)) }
+    v1::GetBlockRequest { block: Some(v1::get_block_request::Block::Height(height)), read_mask: None }
 }

@@ -18,7 +18,13 @@ fn entries_request(
     token: String,
 ) -> v1::ListAccountEntriesRequest {
     let id = v1::list_account_entries_request::Id::Address(address.to_bytes().to_vec().into());
-    v1::ListAccountEntriesRequest { id: Some(id), page_size: size, page_token: token, order: order.into() }
+    v1::ListAccountEntriesRequest {
+        id: Some(id),
+        page_size: size,
+        page_token: token,
+        order: order.into(),
+        ..Default::default()
+    }
 }
 
 /// All pages from a token on.

@@ -66,8 +66,7 @@ async fn every_first_page_of_a_history_holds_together_while_the_chain_reorganise
     let asking = async {
         loop {
             let id = v1::list_account_entries_request::Id::Address(ALICE.address().to_bytes().to_vec().into());
-            let request =
-                v1::ListAccountEntriesRequest { id: Some(id), page_size: 100, page_token: String::new(), order: 0 };
+            let request = v1::ListAccountEntriesRequest { id: Some(id), page_size: 100, ..Default::default() };
             let answer = client.list_account_entries(request).await.unwrap().into_inner();
             let mut history = Hash::ZERO;
             for entry in answer.entries.iter().rev() {

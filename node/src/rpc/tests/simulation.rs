@@ -148,7 +148,7 @@ async fn a_simulation_says_what_a_submission_then_does() {
         assert_eq!((sender.next_nonce_after, sender.balance_after_mites), (pending.next_nonce, left), "{expected}");
         for gone in foreseen.displaced {
             let id = Some(v1::get_transaction_request::Id::TransactionId(gone.transaction_id));
-            let request = v1::GetTransactionRequest { id };
+            let request = v1::GetTransactionRequest { id, read_mask: None };
             let status = api.client().await.get_transaction(request).await.unwrap().into_inner().status.unwrap();
             assert_eq!((status.state(), status.reason), (v1::TransactionState::Dropped, gone.reason));
             displaced += 1;

@@ -30,7 +30,7 @@ impl Api {
     async fn transaction(&self, signed: &SignedTransaction) -> Result<v1::GetTransactionResponse, Status> {
         let id = signed.transaction().id(self.test.chain.params().genesis_id());
         let id = v1::get_transaction_request::Id::TransactionIdHex(id.to_string());
-        let request = v1::GetTransactionRequest { id: Some(id) };
+        let request = v1::GetTransactionRequest { id: Some(id), read_mask: None };
         Ok(self.client().await.get_transaction(request).await?.into_inner())
     }
 
@@ -224,7 +224,7 @@ async fn pages_of_the_mempool_list_every_transfer_once_in_order() {
     }
     let (mut nonces, mut page_token) = (Vec::new(), String::new());
     loop {
-        let request = v1::GetMempoolRequest { page_size: 2, page_token };
+        let request = v1::GetMempoolRequest { page_size: 2, page_token, read_mask: None };
         let page = api.client().await.get_mempool(request).await.unwrap().into_inner();
         assert_eq!(page.total_transactions, 5);
         let bytes: usize = payments.iter().map(SignedTransaction::size_bytes).sum();
