@@ -1,5 +1,8 @@
 //! Proofs of an account's past: ids that lead from zeros to the committed head of its history \[R-HIS\].
 
+mod walk;
+
+pub use self::walk::PastWalk;
 use crate::{Account, Address, Coinbase, EntryId, Hash, Height, Mites, Params, Transaction, account::history_link};
 
 /// Why entries are not the past of an account.
@@ -113,28 +116,38 @@ impl HistoryEntry {
     #[must_use]
     pub fn paid_nonce(&self, address: &Address) -> Option<u64> {
         match &self.cause {
-            EntryCause::Transfer(transaction) if transaction.sender_address() == *address => Some(transaction.nonce()),
-            _ => None,
+            EntryCause::Transfer(transaction) => paid_nonce(transaction, address),
+            EntryCause::Reward(_) => None,
         }
     }
 
     /// What it brought that account and what it took from it, the fee included.
-    ///
-    /// # Panics
-    /// Never: a transaction's outputs add up without overflow, or it could not have been made.
     #[must_use]
     pub fn change(&self, address: &Address) -> (Mites, Mites) {
         match &self.cause {
             EntryCause::Reward(coinbase) if coinbase.to == *address => (coinbase.amount, Mites::ZERO),
             EntryCause::Reward(_) => (Mites::ZERO, Mites::ZERO),
-            EntryCause::Transfer(transaction) => {
-                let to_it = transaction.outputs().iter().filter(|output| output.to == *address);
-                let received = Mites::checked_sum(to_it.map(|output| output.amount));
-                let spent = if transaction.sender_address() == *address { transaction.total() } else { Mites::ZERO };
-                (received.expect("a transaction's outputs add up without overflow"), spent)
-            }
+            EntryCause::Transfer(transaction) => transfer_change(transaction, address),
         }
     }
+}
+
+/// The nonce that a transfer used up, if it is by that account.
+#[must_use]
+pub fn paid_nonce(transaction: &Transaction, address: &Address) -> Option<u64> {
+    (transaction.sender_address() == *address).then(|| transaction.nonce())
+}
+
+/// What a transfer brought that account and what it took from it, the fee included.
+///
+/// # Panics
+/// Never: a transaction's outputs add up without overflow, or it could not have been made.
+#[must_use]
+pub fn transfer_change(transaction: &Transaction, address: &Address) -> (Mites, Mites) {
+    let to_it = transaction.outputs().iter().filter(|output| output.to == *address);
+    let received = Mites::checked_sum(to_it.map(|output| output.amount));
+    let spent = if transaction.sender_address() == *address { transaction.total() } else { Mites::ZERO };
+    (received.expect("a transaction's outputs add up without overflow"), spent)
 }
 
 /// Checks that `entries`, the oldest first, are the whole past of `account`, nothing hidden, added or out of order.
@@ -182,6 +195,34 @@ pub fn verify_past(
     sums.finish(account)
 }
 
+/// What genesis gave an account.
+fn allocation(params: &Params, address: &Address) -> i128 {
+    let allocation = params.allocations.iter().find(|allocation| allocation.address == *address);
+    allocation.map_or(0, |allocation| allocation.amount.get().into())
+}
+
+/// Whether an entry may be one of an account, whatever stands before it \[R-HIS-03\]: a reward comes when it is due, and
+/// everything is about the account. What it brought and what it took.
+fn check_entry(
+    params: &Params,
+    address: &Address,
+    number: u64,
+    entry: &HistoryEntry,
+) -> Result<(Mites, Mites), HistoryError> {
+    if let EntryCause::Reward(coinbase) = &entry.cause {
+        let due = coinbase.height.saturating_add(params.reward_delay);
+        if entry.height != due {
+            return Err(HistoryError::EntryHeight { entry: number, found: entry.height, due });
+        }
+    }
+    let (received, spent) = entry.change(address);
+    // Amounts are above zero, so whatever concerns the account moves something.
+    if received.is_zero() && spent.is_zero() {
+        return Err(HistoryError::ForeignEntry { entry: number });
+    }
+    Ok((received, spent))
+}
+
 /// What an account has after its entries so far.
 struct Sums {
     left: i128,
@@ -190,8 +231,7 @@ struct Sums {
 
 impl Sums {
     fn of(params: &Params, address: &Address) -> Self {
-        let allocation = params.allocations.iter().find(|allocation| allocation.address == *address);
-        Self { left: allocation.map_or(0, |allocation| allocation.amount.get().into()), next_nonce: 0 }
+        Self { left: allocation(params, address), next_nonce: 0 }
     }
 
     fn add(
@@ -201,17 +241,7 @@ impl Sums {
         number: u64,
         entry: &HistoryEntry,
     ) -> Result<(), HistoryError> {
-        if let EntryCause::Reward(coinbase) = &entry.cause {
-            let due = coinbase.height.saturating_add(params.reward_delay);
-            if entry.height != due {
-                return Err(HistoryError::EntryHeight { entry: number, found: entry.height, due });
-            }
-        }
-        let (received, spent) = entry.change(address);
-        // Amounts are above zero, so whatever concerns the account moves something.
-        if received.is_zero() && spent.is_zero() {
-            return Err(HistoryError::ForeignEntry { entry: number });
-        }
+        let (received, spent) = check_entry(params, address, number, entry)?;
         if let Some(found) = entry.paid_nonce(address) {
             if found != self.next_nonce {
                 return Err(HistoryError::NonceOrder { entry: number, found, expected: self.next_nonce });

@@ -25,7 +25,11 @@ fn alice() -> FileSigner {
 
 /// A state of one account, committed to by a header with work on the development network.
 fn anchored(address: Address, account: Account) -> AnchoredProof {
-    let chain_root = Hash::from_bytes([9; 32]);
+    committed(address, account, Hash::from_bytes([9; 32]))
+}
+
+/// The same behind headers with this root.
+fn committed(address: Address, account: Account, chain_root: Hash) -> AnchoredProof {
     let root = accounts_root(&[(address, account)]);
     let mut header = Header {
         previous: *network().genesis_id(),
@@ -65,6 +69,32 @@ fn an_honest_answer_is_believed_and_says_what_was_checked() {
     let evidence = verified.evidence();
     assert_eq!(evidence.header_id, proof.header.id().to_string());
     assert!(evidence.not_verified.iter().any(|what| what.contains("most work")));
+}
+
+#[test]
+fn a_height_is_said_to_be_proven_exactly_if_it_is() {
+    let address = alice().public().address();
+    let tell = |proof: &AnchoredProof| {
+        let verified = account(network(), &address, &answer(&address, proof, Some(state(5))))?;
+        let evidence = verified.evidence().of_a_mined_transfer();
+        Ok((verified.height_is_proven, evidence.verified.join(", "), evidence.not_verified.join(", ")))
+    };
+    let (stated, verified, not_verified) = tell(&anchored(address, state(5))).unwrap();
+    assert!(!stated && !verified.contains("height"), "{verified}");
+    let expected =
+        "that the header is on the chain with the most work, its height, how many blocks stand above the transfer's";
+    assert_eq!(not_verified, expected);
+    // The one header before it is genesis.
+    let range = farthing::RangeNode::leaf(&network().genesis().header, farthing::Work::new(2));
+    let mut proof = AnchoredProof { range: Some(range), ..committed(address, state(5), range.chain_root()) };
+    let (proven, verified, not_verified) = tell(&proof).unwrap();
+    assert!(
+        proven && verified.contains("its height, that the sender's history contains the transfer, how many blocks")
+    );
+    assert_eq!(not_verified, "that the header is on the chain with the most work");
+    proof.height = Height::new(2);
+    let error: VerifyError = tell(&proof).unwrap_err();
+    assert!(matches!(error, VerifyError::Proof(AnchoredProofError::WrongHeight { found: 1, .. })), "{error}");
 }
 
 #[test]
@@ -162,7 +192,16 @@ fn history() -> (VerifiedAccount, Vec<v1::AccountEntry>) {
     }
     entries.reverse();
     let anchored = anchored(address, account);
-    (VerifiedAccount { address, account: Some(account), header: anchored.header, height: Height::new(2) }, entries)
+    (
+        VerifiedAccount {
+            address,
+            account: Some(account),
+            header: anchored.header,
+            height: Height::new(2),
+            height_is_proven: false,
+        },
+        entries,
+    )
 }
 
 fn walk(account: &VerifiedAccount, entries: &[v1::AccountEntry]) -> Result<Vec<Entry>, VerifyError> {
@@ -278,7 +317,10 @@ fn linked(balance: u64, next_nonce: u64, causes: Vec<(u64, Cause)>) -> (Verified
     }
     entries.reverse();
     let header = anchored(address, account).header;
-    (VerifiedAccount { address, account: Some(account), header, height: Height::new(99) }, entries)
+    (
+        VerifiedAccount { address, account: Some(account), header, height: Height::new(99), height_is_proven: false },
+        entries,
+    )
 }
 
 /// A transfer by one of the well-known keys to another, of 2 mites for a fee of 3.

@@ -16,6 +16,8 @@ use crate::{
     tx::TransactionFields,
 };
 
+mod walk;
+
 fn params() -> &'static Params {
     Network::Dev.params()
 }

@@ -2,8 +2,8 @@
 //!
 //! What this proves: the account's state is the one that the header commits to, somebody paid for that header with
 //! work at a target that the network allows, and the history entries are the ones that the state's history chain
-//! links. What it does not prove: that the header is on the chain with the most work, and how high it stands; a node
-//! could show an old header. Results say so.
+//! links. Its height is proven too, if the node shows what the header commits to before it. What it does not prove: that
+//! the header is on the chain with the most work; a node could show an old header. Results say so.
 
 mod error;
 mod walk;
@@ -34,8 +34,10 @@ pub struct VerifiedAccount {
     pub account: Option<Account>,
     /// The header.
     pub header: Header,
-    /// The header's height as the node states it; not proven.
+    /// The header's height.
     pub height: Height,
+    /// Whether that was proven \[R-PRF-06\]; else it is as the node, an older one, states it.
+    pub height_is_proven: bool,
 }
 
 impl VerifiedAccount {
@@ -52,16 +54,17 @@ impl VerifiedAccount {
         let is_first = self.height == Height::GENESIS;
         let work = self.header.bits.target().ok().and_then(|target| target.work()).filter(|_| !is_first);
         Evidence {
-            verified: if is_first {
-                vec!["account proof", "that it is the network's first block, which has no work"]
-            } else {
-                vec!["account proof", "proof of work of one header"]
+            verified: match (is_first, self.height_is_proven) {
+                (true, _) => vec!["account proof", "that it is the network's first block, which has no work"],
+                (false, true) => vec!["account proof", "proof of work of one header", "its height"],
+                (false, false) => vec!["account proof", "proof of work of one header"],
             },
-            not_verified: if is_first {
-                vec!["that no later block exists"]
-            } else {
-                vec!["that the header is on the chain with the most work", "its height"]
+            not_verified: match (is_first, self.height_is_proven) {
+                (true, _) => vec!["that no later block exists"],
+                (false, true) => vec!["that the header is on the chain with the most work"],
+                (false, false) => vec!["that the header is on the chain with the most work", "its height"],
             },
+            height_is_proven: self.height_is_proven,
             header_id: self.header.id().to_string(),
             header_height: self.height.get(),
             header_time_ms: self.header.time.get(),
@@ -79,8 +82,11 @@ pub struct Evidence {
     pub not_verified: Vec<&'static str>,
     /// The header that everything was checked against.
     pub header_id: String,
-    /// Its height as the node states it.
+    /// Its height.
     pub header_height: u64,
+    /// Whether that was proven; else it is as the node states it. What was checked says so already.
+    #[serde(skip)]
+    pub height_is_proven: bool,
     /// Its time.
     pub header_time_ms: u64,
     /// Expected number of attempts that it took.
@@ -88,11 +94,17 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// The same for a transfer that was found in the history of the account.
+    /// The same for a transfer that was found in the history of the account, which links its height: with the header's, how
+    /// many blocks stand above it is no more than a difference.
     #[must_use]
     pub fn of_a_mined_transfer(mut self) -> Self {
         self.verified.push("that the sender's history contains the transfer");
-        self.not_verified.push("how many blocks stand above the transfer's");
+        let above = "how many blocks stand above the transfer's";
+        if self.height_is_proven {
+            self.verified.push(above)
+        } else {
+            self.not_verified.push(above)
+        }
         self
     }
 
@@ -157,7 +169,13 @@ pub fn account(
     if stated != proven.unwrap_or_default() {
         return Err(VerifyError::Contradiction("the account's state"));
     }
-    Ok(VerifiedAccount { address: *address, account: proven, header: anchored.header, height: anchored.height })
+    Ok(VerifiedAccount {
+        address: *address,
+        account: proven,
+        header: anchored.header,
+        height: anchored.height,
+        height_is_proven: anchored.range.is_some() || anchored.height == Height::GENESIS,
+    })
 }
 
 /// Checks that a header has work, at a target that the network allows. It does not check that the header's target is the
