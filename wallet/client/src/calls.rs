@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use crate::{
     answers::{AccountView, BlockRef, ChainBlock, Page, PageToken, TransactionView, Verdict},
     client::{Client, Needs},
-    error::Error,
+    error::{Error, Refusal},
     pool::NodeSlot,
     read,
     text::{MAX_TEXT, printable},
@@ -89,9 +89,8 @@ impl Client {
         .await
     }
 
-    /// An account at the tip. With [`crate::Trust::Verify`] its state is proven against a header with work; that this
-    /// header is on the chain with the most work, and how high it stands, is on the node's word, and so is what waits in
-    /// the mempool.
+    /// An account at the tip. With [`crate::Trust::Verify`] its state is proven against a header with work, and so is that
+    /// header's height; that it is on the chain with the most work is on the node's word, and so is what waits in the mempool.
     ///
     /// # Errors
     /// [`Error`]; [`Error::Unproven`] if the node states something else than it proves.
@@ -198,7 +197,7 @@ impl Client {
         .await
     }
 
-    fn id_of(&self, transfer: &SignedTransaction) -> TxId {
+    pub(crate) fn id_of(&self, transfer: &SignedTransaction) -> TxId {
         transfer.transaction().id(self.network().genesis_id())
     }
 }
@@ -232,11 +231,15 @@ fn check_linked<'a>(mut blocks: impl Iterator<Item = &'a BlockSummary>, node: &N
     })
 }
 
-fn other_answer(node: &NodeSlot, found: &impl ToString, expected: &impl ToString) -> Error {
+pub(crate) fn other_answer(node: &NodeSlot, found: &impl ToString, expected: &impl ToString) -> Error {
     node.unproven(VerifyError::OtherAnswer { found: found.to_string(), expected: expected.to_string() })
 }
 
-fn status_of(status: Option<v1::TransactionStatus>, id: &TxId, node: &NodeSlot) -> Result<TransactionStatus, Error> {
+pub(crate) fn status_of(
+    status: Option<v1::TransactionStatus>,
+    id: &TxId,
+    node: &NodeSlot,
+) -> Result<TransactionStatus, Error> {
     let mut status = status
         .ok_or_else(|| WireError::missing("status"))
         .and_then(|status| TransactionStatus::try_from(status).map_err(|error| error.within("status")))
@@ -247,17 +250,20 @@ fn status_of(status: Option<v1::TransactionStatus>, id: &TxId, node: &NodeSlot) 
     if status.id == *id { Ok(status) } else { Err(other_answer(node, &status.id, id)) }
 }
 
+/// A refusal that came inside of an answer.
+pub(crate) fn refusal_of(error: tonic_types::pb::Status, node: &NodeSlot) -> Result<Box<Refusal>, Error> {
+    let details = error.encode_to_vec().into();
+    let status = Status::with_details(Code::from(error.code), error.message, details);
+    match Error::from_status(&status, &node.url) {
+        Error::Refused(refusal) => Ok(refusal),
+        other => Err(other),
+    }
+}
+
 fn verdict(result: v1::SubmitTransactionsResult, id: &TxId, node: &NodeSlot) -> Result<Verdict, Error> {
     match result.verdict {
         Some(v1::submit_transactions_result::Verdict::Status(status)) => Ok(Ok(status_of(Some(status), id, node)?)),
-        Some(v1::submit_transactions_result::Verdict::Error(error)) => {
-            let details = error.encode_to_vec().into();
-            let status = Status::with_details(Code::from(error.code), error.message, details);
-            match Error::from_status(&status, &node.url) {
-                Error::Refused(refusal) => Ok(Err(refusal)),
-                other => Err(other),
-            }
-        }
+        Some(v1::submit_transactions_result::Verdict::Error(error)) => Ok(Err(refusal_of(error, node)?)),
         None => Err(node.malformed(WireError::missing("results.verdict"))),
     }
 }

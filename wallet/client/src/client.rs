@@ -220,7 +220,24 @@ impl Client {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let (policy, pool) = (self.settings().retry, self.pool());
+        self.call_for(Duration::ZERO, needs, ask, read).await
+    }
+
+    /// The same of a call for which nodes take their time: so much is added to the deadline of an attempt, and to the time
+    /// for all of them.
+    pub(crate) async fn call_for<A, T, F>(
+        &self,
+        time: Duration,
+        needs: Needs,
+        ask: impl Fn(Service) -> F,
+        read: impl Fn(A, &NodeSlot) -> Result<T, Error>,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let (mut policy, pool) = (self.settings().retry, self.pool());
+        policy.total = policy.total.saturating_add(time);
+        let deadline = self.settings().deadline.saturating_add(time);
         let begin = Instant::now();
         // Nodes that will not do better, and those that failed in this round.
         let (mut useless, mut round) = (Vec::new(), Vec::new());
@@ -233,7 +250,7 @@ impl Client {
             let choice = next.ok_or_else(|| Error::Setup("no node was named".to_owned()))?;
             let node = pool.node(choice.at);
             attempts += 1;
-            let error = match self.attempt(node, &ask, &read).await {
+            let error = match self.attempt(node, deadline, &ask, &read).await {
                 Ok(found) => return Ok(found),
                 Err(error) => error,
             };
@@ -276,6 +293,7 @@ impl Client {
     async fn attempt<A, T, F>(
         &self,
         node: &NodeSlot,
+        deadline: Duration,
         ask: impl Fn(Service) -> F,
         read: impl Fn(A, &NodeSlot) -> Result<T, Error>,
     ) -> Result<T, Error>
@@ -285,10 +303,10 @@ impl Client {
         let settings = self.settings();
         let outcome = async {
             let service = node.service(settings).await?;
-            match timeout(settings.deadline, ask(service)).await {
+            match timeout(deadline, ask(service)).await {
                 Ok(Ok(answer)) => read(answer.into_inner(), node),
                 Ok(Err(status)) => Err(Error::from_status(&status, &node.url)),
-                Err(_) => Err(Error::Deadline { node: node.url.clone(), after: settings.deadline }),
+                Err(_) => Err(Error::Deadline { node: node.url.clone(), after: deadline }),
             }
         }
         .await;

@@ -46,14 +46,17 @@ mod calls;
 mod client;
 mod cursor;
 mod error;
+mod headers;
 mod lists;
 mod place;
 mod pool;
+mod proofs;
 mod read;
 mod retry;
 mod text;
 mod url;
 pub mod verify;
+mod waits;
 
 pub use self::{
     answers::{
@@ -64,7 +67,10 @@ pub use self::{
     client::{Builder, Client, Trust},
     cursor::{Cursor, CursorError},
     error::{Error, Refusal},
+    headers::{HeaderBatch, Headers, HeadersFrom},
+    proofs::{MinedTransaction, Supply},
     retry::RetryPolicy,
     text::printable,
     url::{NodeUrl, NodeUrlError},
+    waits::{FeeEstimate, FeeEstimates, Simulation, WaitFor, Waited},
 };

@@ -8,6 +8,8 @@ mod answers;
 mod failover;
 #[path = "scripted/node.rs"]
 mod node;
+#[path = "scripted/queries.rs"]
+mod queries;
 #[path = "scripted/retries.rs"]
 mod retries;
 #[path = "scripted/streams.rs"]

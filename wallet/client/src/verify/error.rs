@@ -2,6 +2,7 @@
 
 use farthing::{
     BlockId, Height, Mites,
+    transaction_proof::TransactionProofError,
     wire::{AnchoredProofError, WireError},
 };
 
@@ -32,6 +33,12 @@ pub enum VerifyError {
     /// The proof does not lead to the header.
     #[error("the account's proof does not hold")]
     Proof(#[source] AnchoredProofError),
+    /// The proof of a transfer proves something else, or nothing.
+    #[error("the transfer's proof does not hold")]
+    TransactionProof(#[source] Box<TransactionProofError>),
+    /// Figures of money that do not add up.
+    #[error("the figures of the supply do not add up: {0}")]
+    Supply(&'static str),
     /// The plain answer differs from the proven one.
     #[error("the node states another account than it proves: {0} differs")]
     Contradiction(&'static str),

@@ -28,6 +28,8 @@ use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::queries::{Answer, HeaderParts};
+
 /// What a method does with one call instead of answering.
 #[derive(Debug, Clone)]
 pub(crate) enum Deed {
@@ -66,6 +68,10 @@ pub(crate) struct State {
     pub(crate) blocks: Vec<Block>,
     /// What the account's balance is said to be above what is proven.
     pub(crate) boast: u64,
+    pub(crate) answer: Option<Answer>,
+    pub(crate) waits: Vec<v1::SubmitTransactionAndWaitRequest>,
+    pub(crate) headers: VecDeque<HeaderParts>,
+    pub(crate) headers_asked: Vec<v1::GetHeadersRequest>,
     connections: Vec<std::net::TcpStream>,
     pub(crate) accepted: usize,
 }
@@ -229,7 +235,23 @@ pub(crate) fn refusal(code: Code, reason: &str, retry: Option<Duration>) -> Stat
     Status::with_error_details(code, format!("no, because of {reason}"), details)
 }
 
+/// A refusal inside of an answer.
+pub(crate) fn refusal_message(reason: &str) -> tonic_types::pb::Status {
+    let status = refusal(Code::FailedPrecondition, reason, None);
+    prost::Message::decode(status.details()).unwrap()
+}
+
 struct Service(Arc<Mutex<State>>);
+
+/// The answer of this kind that the script has.
+macro_rules! scripted {
+    ($self:ident, $kind:ident) => {
+        match $self.0.lock().unwrap().answer.clone() {
+            Some(Answer::$kind(answer)) => Ok(Response::new(answer)),
+            other => panic!("asked for {}, the script has {other:?}", stringify!($kind)),
+        }
+    };
+}
 
 impl Service {
     async fn deed(&self, method: &'static str) -> Result<(), Status> {
@@ -285,16 +307,18 @@ impl LedgerService for Service {
 
     async fn submit_transaction_and_wait(
         &self,
-        _: Request<v1::SubmitTransactionAndWaitRequest>,
+        request: Request<v1::SubmitTransactionAndWaitRequest>,
     ) -> Result<Response<v1::SubmitTransactionAndWaitResponse>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+        self.0.lock().unwrap().waits.push(request.into_inner());
+        self.deed("wait").await?;
+        scripted!(self, Wait)
     }
 
     async fn simulate_transaction(
         &self,
         _: Request<v1::SimulateTransactionRequest>,
     ) -> Result<Response<v1::SimulateTransactionResponse>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+        scripted!(self, Simulation)
     }
 
     async fn estimate_fee(
@@ -310,15 +334,22 @@ impl LedgerService for Service {
 
     type GetHeadersStream = Pin<Box<dyn Stream<Item = Result<v1::GetHeadersResponse, Status>> + Send>>;
 
-    async fn get_headers(&self, _: Request<v1::GetHeadersRequest>) -> Result<Response<Self::GetHeadersStream>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+    async fn get_headers(
+        &self,
+        request: Request<v1::GetHeadersRequest>,
+    ) -> Result<Response<Self::GetHeadersStream>, Status> {
+        let mut state = self.0.lock().unwrap();
+        state.headers_asked.push(request.into_inner());
+        let parts = state.headers.pop_front().unwrap_or_default();
+        let parts = parts.into_iter().map(|part| part.map_err(|(code, reason)| refusal(code, reason, None)));
+        Ok(Response::new(Box::pin(tokio_stream::iter(parts.collect::<Vec<_>>()))))
     }
 
     async fn get_transaction_proof(
         &self,
         _: Request<v1::GetTransactionProofRequest>,
     ) -> Result<Response<v1::GetTransactionProofResponse>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+        scripted!(self, Proof)
     }
 
     async fn get_chain_proof(
@@ -329,7 +360,7 @@ impl LedgerService for Service {
     }
 
     async fn get_supply(&self, _: Request<v1::GetSupplyRequest>) -> Result<Response<v1::GetSupplyResponse>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+        scripted!(self, Supply)
     }
 
     type SubscribeTransactionsStream =

@@ -13,7 +13,7 @@ use crate::node::{Deed, Node, builder, client};
 
 const SOMEBODY: Address = Address::from_bytes([3; 32]);
 
-fn transfer() -> SignedTransaction {
+pub(crate) fn transfer() -> SignedTransaction {
     let transaction = Transaction::new(TransactionFields {
         sender: Sender::Address(SOMEBODY),
         nonce: 1,
