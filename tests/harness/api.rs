@@ -122,7 +122,12 @@ impl Api {
 
     /// A page of the best chain's headers, the newest first.
     pub(crate) async fn list_blocks(&mut self, page_token: &str) -> Result<v1::ListBlocksResponse, Status> {
-        let request = v1::ListBlocksRequest { page_size: 100, page_token: page_token.to_owned(), headers_only: true };
+        let request = v1::ListBlocksRequest {
+            page_size: 100,
+            page_token: page_token.to_owned(),
+            headers_only: true,
+            read_mask: None,
+        };
         Ok(self.client.list_blocks(request).await?.into_inner())
     }
 

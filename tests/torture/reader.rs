@@ -218,8 +218,13 @@ impl Reader {
     async fn open(&mut self, node: usize) -> Result<Option<(Streaming<SubscribeBlocksResponse>, Option<u64>)>, String> {
         let Some(channel) = self.line.channel(node) else { return Ok(None) };
         let (start, expected) = self.start(node);
-        let request =
-            SubscribeBlocksRequest { start: Some(start), stop_height: None, headers_only: false, filter: None };
+        let request = SubscribeBlocksRequest {
+            start: Some(start),
+            stop_height: None,
+            headers_only: false,
+            filter: None,
+            read_mask: None,
+        };
         let mut client = LedgerServiceClient::new(channel).max_decoding_message_size(LARGEST_FRAME);
         match timeout(PATIENCE, client.subscribe_blocks(request)).await {
             Ok(Ok(response)) => {

@@ -51,8 +51,13 @@ pub(crate) async fn read(node: SocketAddr, subscribers: usize, last: usize) {
             client = Some(LedgerServiceClient::new(channel));
         }
         let start = Some(Start::FromTip(true));
-        let request =
-            SubscribeBlocksRequest { start, stop_height: Some(last as u64), headers_only: false, filter: None };
+        let request = SubscribeBlocksRequest {
+            start,
+            stop_height: Some(last as u64),
+            headers_only: false,
+            filter: None,
+            read_mask: None,
+        };
         let mut stream = client.as_mut().unwrap().subscribe_blocks(request).await.unwrap().into_inner();
         readers.spawn(async move {
             let mut events = 0_u64;

@@ -202,7 +202,7 @@ async fn what_the_disk_does_not_take_or_give_is_told_by_name() {
     assert_eq!(facts(&client.list_account_entries(request).await.unwrap_err()).1, "INTERNAL");
     api.test.store.make_unreadable();
     let id = v1::get_transaction_request::Id::TransactionId(vec![7; 32].into());
-    let error = client.get_transaction(v1::GetTransactionRequest { id: Some(id) }).await.unwrap_err();
+    let error = client.get_transaction(v1::GetTransactionRequest { id: Some(id), read_mask: None }).await.unwrap_err();
     assert_eq!(facts(&error).1, "STORE_FAILED");
 }
 
