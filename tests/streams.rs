@@ -65,7 +65,7 @@ async fn subscribe_pool(api: &Api, cursor: Vec<u8>) -> Streaming<v1::SubscribeTr
 
 async fn watch_transfer(api: &Api, id: &str, cursor: Vec<u8>) -> Streaming<v1::WatchTransactionResponse> {
     let id = Some(v1::watch_transaction_request::Id::TransactionIdHex(id.to_owned()));
-    let request = v1::WatchTransactionRequest { id, depth_blocks: 10_000, cursor: cursor.into() };
+    let request = v1::WatchTransactionRequest { id, confirmations: 10_000, cursor: cursor.into() };
     api.raw().watch_transaction(request).await.expect("the node has the block").into_inner()
 }
 

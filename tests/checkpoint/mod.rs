@@ -221,7 +221,7 @@ async fn what_stands_below_the_checkpoint_is_refused_by_name_and_peers_are_asked
     for cursor in [vec![1], behind(19).await] {
         assert_eq!(reason(&watch(cursor.clone()).await.expect_err("not from there")), pruned);
         let id = transfer.clone();
-        let request = v1::WatchTransactionRequest { id, depth_blocks: 1, cursor: cursor.into() };
+        let request = v1::WatchTransactionRequest { id, confirmations: 1, cursor: cursor.into() };
         assert_eq!(reason(&api.raw().watch_transaction(request).await.expect_err("not from there")), pruned);
     }
     let mut frames = watch(behind(20).await).await.expect("from there on");

@@ -100,7 +100,7 @@ fn look_after(
     let fate = match standing {
         // What is mined uses up its nonce, and the proof came after the claim.
         Some(TransactionStanding::Mined { .. }) => return Err(VerifyError::NotInHistory.into()),
-        Some(TransactionStanding::Dropped { reason }) if on_drop == OnDrop::Tell => Fate::Dropped(reason),
+        Some(TransactionStanding::Dropped { reason, .. }) if on_drop == OnDrop::Tell => Fate::Dropped(reason),
         Some(TransactionStanding::Dropped { .. }) | None => hand_in_again(client, transfer)?,
         Some(standing) => Fate::Waiting(standing),
     };
@@ -126,7 +126,7 @@ fn used_nonce(client: &NodeClient, network: &Params, id: &TxId, transfer: &Signe
 fn hand_in_again(client: &NodeClient, transfer: &SignedTransaction) -> Result<Fate> {
     match client.submit(transfer) {
         Ok(status) => Ok(match status.standing {
-            TransactionStanding::Dropped { reason } => Fate::Dropped(reason),
+            TransactionStanding::Dropped { reason, .. } => Fate::Dropped(reason),
             _ => Fate::Resubmitted,
         }),
         Err(NodeError::Refused { reason, .. }) => Ok(Fate::Refused(reason)),

@@ -137,7 +137,7 @@ pub fn least_fee(payer: &PublicKey, wish: &Wish, nonce: u64) -> Result<Mites, Tr
 pub fn submit(client: &NodeClient, outbox: &Outbox, transfer: &SignedTransaction) -> Result<TransactionStatus> {
     let (id, is_new) = outbox.save(transfer)?;
     let source = match client.submit(transfer) {
-        Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason }, .. }) => {
+        Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason, .. }, .. }) => {
             return Err(TransferError::Dropped { id, reason }.into());
         }
         Ok(status) => return Ok(status),
@@ -185,7 +185,7 @@ pub fn wait(
     while started.elapsed() < timeout {
         match client.transaction_status(&id) {
             // Kept in the outbox: only this node dropped it.
-            Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason }, .. }) => {
+            Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason, .. }, .. }) => {
                 return Err(TransferError::Dropped { id, reason }.into());
             }
             Ok(status) => {

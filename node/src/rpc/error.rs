@@ -165,7 +165,12 @@ impl ApiError {
     /// Adds a particular under a stable name.
     #[must_use]
     pub(super) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.metadata.push((name, value.to_string()));
+        let value = value.to_string();
+        // Who names the field has it in BadRequest too.
+        if name == "field" {
+            self.field = Some(value.clone());
+        }
+        self.metadata.push((name, value));
         self
     }
 
@@ -257,7 +262,6 @@ impl From<WireError> for ApiError {
         if let WireFault::UnknownPath { path, .. } = error.fault() {
             api = api.with("path", path);
         }
-        api.field = Some(error.path().to_owned());
         api
     }
 }

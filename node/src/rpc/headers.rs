@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::{ApiError, Deps, Reason, blocks};
+use super::{ApiError, Deps, Reason, blocks, stream::StartError};
 use crate::{
-    chain::{Chain, Side},
+    chain::{Chain, ChainError, Side},
     server::CallMeter,
 };
 
@@ -78,10 +78,7 @@ async fn behind(chain: &Chain, id: BlockId) -> Result<Height, ApiError> {
             let error = ApiError::new(Reason::Reorganised, message).with("block_id", id);
             Err(error.with("fork_height", fork_height).with("fork_block_id", fork_id))
         }
-        None => {
-            let message = format!("block {id} is not known");
-            Err(ApiError::new(Reason::BlockNotFound, message).with("block_id", id))
-        }
+        None => Err(StartError::<ChainError>::CursorUnknown { id }.into()),
     }
 }
 

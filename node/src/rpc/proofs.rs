@@ -7,7 +7,7 @@ use farthing::{
     BlockId, Height, TxId,
     merkle::tx_path,
     transaction_proof::{Anchor, ProvenTransaction, TransactionProof},
-    wire::{TransactionStatus, v1},
+    wire::v1,
 };
 use farthing_consensus::verify_chain_proof;
 
@@ -16,10 +16,7 @@ use super::{
     accounts::{MAX_RACES, moved_from, raced},
     blocks, transactions,
 };
-use crate::{
-    chain::{ChainView, MinedAt},
-    mempool::PoolStatus,
-};
+use crate::chain::{ChainView, MinedAt};
 
 pub(super) async fn transaction(
     deps: &Deps,
@@ -114,13 +111,9 @@ fn not_mined(deps: &Deps, id: TxId) -> ApiError {
         let message = format!("transaction {id} is neither on the chain nor in the mempool");
         return ApiError::new(Reason::TransactionNotFound, message).with("transaction_id", id);
     };
-    let state = match &status {
-        PoolStatus::Pending => "PENDING",
-        PoolStatus::Queued => "QUEUED",
-        PoolStatus::Dropped { .. } => "DROPPED",
-    };
-    let status: TransactionStatus = transactions::in_pool(id, status);
-    let reason = v1::TransactionStatus::from(&status).reason;
+    let status = v1::TransactionStatus::from(&transactions::in_pool(id, status));
+    let (state, reason) =
+        (status.state().as_str_name().trim_start_matches("TRANSACTION_STATE_"), status.reason.clone());
     let message = format!("transaction {id} is not mined, but {}; only mined ones have a proof", state.to_lowercase());
     let error = ApiError::new(Reason::TransactionNotMined, message).with("transaction_id", id).with("state", state);
     if reason.is_empty() { error } else { error.with("drop_reason", reason) }

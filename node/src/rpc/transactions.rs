@@ -12,12 +12,14 @@ use farthing::{
 use tokio::time::timeout;
 
 use super::{ApiError, Deps, Reason, blocks, refusals::Credit};
-use crate::mempool::{Admitted, PoolStatus, Rejection, Source};
+use crate::mempool::{Admitted, DropReason, PoolStatus, Rejection, Source};
 
 /// Most transactions of one batch.
 pub const MAX_BATCH: usize = 1_000;
 /// How long the mempool is waited for behind a new tip.
 const FOLLOWS_WITHIN: Duration = Duration::from_secs(2);
+/// Most confirmations that a call waits for.
+pub(super) const MAX_CONFIRMATIONS: u64 = 10_000;
 /// Larger batches are read off the async threads.
 const MANY: usize = 16;
 
@@ -165,6 +167,15 @@ pub(super) async fn settle(
     }
 }
 
+/// The confirmations that a call waits for, 1 if nothing is said.
+pub(super) fn confirmations_wanted(found: u64) -> Result<u64, WireError> {
+    if found > MAX_CONFIRMATIONS {
+        let fault = WireFault::OutOfRange { min: 0, max: MAX_CONFIRMATIONS, found };
+        return Err(WireError::new("confirmations", fault));
+    }
+    Ok(found.max(1))
+}
+
 pub(super) fn refuse_while_syncing(deps: &Deps) -> Result<(), ApiError> {
     if *deps.network.syncing().borrow() {
         return Err(ApiError::new(Reason::Syncing, "the node is fetching blocks and takes no transactions yet"));
@@ -233,7 +244,13 @@ pub(super) fn in_pool(id: TxId, status: PoolStatus) -> TransactionStatus {
     let standing = match status {
         PoolStatus::Pending => TransactionStanding::Pending,
         PoolStatus::Queued => TransactionStanding::Queued,
-        PoolStatus::Dropped { reason, .. } => TransactionStanding::Dropped { reason: reason.reason().to_owned() },
+        PoolStatus::Dropped { reason, .. } => {
+            let replaced_by = match reason {
+                DropReason::Replaced { by } => Some(by),
+                _ => None,
+            };
+            TransactionStanding::Dropped { reason: reason.reason().to_owned(), replaced_by }
+        }
     };
     TransactionStatus { id, standing }
 }

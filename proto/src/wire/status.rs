@@ -3,6 +3,10 @@
 use super::{WireError, WireFault, field, v1};
 use crate::{BlockId, Height, TxId};
 
+/// Reasons of a drop that are states of their own.
+const REPLACED: &str = "REPLACED";
+const EXPIRED: &str = "EXPIRED";
+
 /// Where a transaction stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransactionStanding {
@@ -25,6 +29,8 @@ pub enum TransactionStanding {
     Dropped {
         /// Stable reason, such as `REPLACED` or `EXPIRED`.
         reason: String,
+        /// The transaction that took its place, if one did.
+        replaced_by: Option<TxId>,
     },
 }
 
@@ -55,9 +61,17 @@ impl From<&TransactionStatus> for v1::TransactionStatus {
                 message.confirmations = *confirmations;
                 v1::TransactionState::Mined
             }
-            TransactionStanding::Dropped { reason } => {
+            TransactionStanding::Dropped { reason, replaced_by } => {
                 message.reason.clone_from(reason);
-                v1::TransactionState::Dropped
+                if let Some(by) = replaced_by {
+                    message.replaced_by = field::bytes32(by.as_bytes());
+                    message.replaced_by_hex = by.to_string();
+                }
+                match reason.as_str() {
+                    REPLACED => v1::TransactionState::Replaced,
+                    EXPIRED => v1::TransactionState::Expired,
+                    _ => v1::TransactionState::Dropped,
+                }
             }
         };
         message.set_state(state);
@@ -82,7 +96,13 @@ impl TryFrom<v1::TransactionStatus> for TransactionStatus {
                 index: message.block_index,
                 confirmations: message.confirmations,
             },
-            v1::TransactionState::Dropped => TransactionStanding::Dropped { reason: message.reason },
+            v1::TransactionState::Dropped | v1::TransactionState::Replaced | v1::TransactionState::Expired => {
+                let replaced_by = match message.replaced_by.is_empty() {
+                    true => None,
+                    false => Some(field::hash("replaced_by", &message.replaced_by)?),
+                };
+                TransactionStanding::Dropped { reason: message.reason, replaced_by }
+            }
         };
         Ok(Self { id: field::hash("transaction_id", &message.transaction_id)?, standing })
     }
@@ -103,9 +123,18 @@ mod tests {
 
     #[test]
     fn every_standing_survives_the_wire() {
-        let dropped = status(TransactionStanding::Dropped { reason: "EXPIRED".into() });
-        for status in [status(TransactionStanding::Pending), status(TransactionStanding::Queued), mined(), dropped] {
+        for status in [status(TransactionStanding::Pending), status(TransactionStanding::Queued), mined()] {
             assert_eq!(TransactionStatus::try_from(v1::TransactionStatus::from(&status)), Ok(status));
+        }
+        for (reason, replaced_by, state) in [
+            ("REPLACED", Some(TxId::from_bytes([3; 32])), v1::TransactionState::Replaced),
+            ("EXPIRED", None, v1::TransactionState::Expired),
+            ("EVICTED", None, v1::TransactionState::Dropped),
+        ] {
+            let status = status(TransactionStanding::Dropped { reason: reason.into(), replaced_by });
+            let message = v1::TransactionStatus::from(&status);
+            assert_eq!(message.state(), state);
+            assert_eq!(TransactionStatus::try_from(message), Ok(status));
         }
     }
 

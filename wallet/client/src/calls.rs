@@ -244,7 +244,7 @@ pub(crate) fn status_of(
         .ok_or_else(|| WireError::missing("status"))
         .and_then(|status| TransactionStatus::try_from(status).map_err(|error| error.within("status")))
         .map_err(|error| node.malformed(error))?;
-    if let TransactionStanding::Dropped { reason } = &mut status.standing {
+    if let TransactionStanding::Dropped { reason, .. } = &mut status.standing {
         *reason = printable(reason, MAX_TEXT);
     }
     if status.id == *id { Ok(status) } else { Err(other_answer(node, &status.id, id)) }

@@ -201,7 +201,7 @@ impl State {
         } else if self.pool.iter().any(is_it) {
             if self.behaviour == Behaviour::PretendsToMine { mined(self.height) } else { TransactionStanding::Pending }
         } else if let Some((_, reason)) = self.dropped.iter().find(|(transfer, _)| is_it(transfer)) {
-            TransactionStanding::Dropped { reason: (*reason).to_owned() }
+            TransactionStanding::Dropped { reason: (*reason).to_owned(), replaced_by: None }
         } else {
             return None;
         };

@@ -37,7 +37,7 @@ pub(super) async fn estimate(
             let draft = Draft::try_from(message).map_err(|error| error.within("transaction"))?;
             typed(deps, draft).await?
         }
-        Some(Form::Shape(shape)) => shaped(&shape).map_err(|error| error.within("shape"))?,
+        Some(Form::Shape(shape)) => shaped(deps, &shape).map_err(|error| error.within("shape"))?,
     };
     let snapshot = book.snapshot(deps).await?;
     let subject = Subject { bytes, signature_units: key.signature_units(), openings: openings(deps, recipients) };
@@ -72,7 +72,7 @@ async fn typed(deps: &Deps, draft: Draft) -> Result<(usize, KeySize, Vec<Address
     Ok((signed.size_bytes(), key, recipients))
 }
 
-fn shaped(shape: &v1::TransactionShape) -> Result<(usize, KeySize, Vec<Address>), WireError> {
+fn shaped(deps: &Deps, shape: &v1::TransactionShape) -> Result<(usize, KeySize, Vec<Address>), WireError> {
     let key = match shape.key_bits {
         0 => KeySize::Bits2048,
         bits => {
@@ -80,16 +80,21 @@ fn shaped(shape: &v1::TransactionShape) -> Result<(usize, KeySize, Vec<Address>)
             known.ok_or_else(|| WireError::new("key_bits", WireFault::Unexpected { expected: "2048, 3072 or 4096" }))?
         }
     };
-    if shape.recipients.len() > MAX_OUTPUTS {
-        let fault = WireFault::Count { unit: "addresses", min: 0, max: MAX_OUTPUTS, found: shape.recipients.len() };
+    let found = shape.recipients.len().saturating_add(shape.recipient_texts.len());
+    if found > MAX_OUTPUTS {
+        let fault = WireFault::Count { unit: "addresses", min: 0, max: MAX_OUTPUTS, found };
         return Err(WireError::new("recipients", fault));
     }
-    let mut recipients = Vec::with_capacity(shape.recipients.len());
+    let mut recipients = Vec::with_capacity(found);
     for (at, bytes) in shape.recipients.iter().enumerate() {
         let address = <[u8; 32]>::try_from(&bytes[..]).map_err(|_| {
             WireError::new("", WireFault::Length { expected: 32, found: bytes.len() }).within_item("recipients", at)
         })?;
         recipients.push(Address::from_bytes(address));
+    }
+    for (at, text) in shape.recipient_texts.iter().enumerate() {
+        let address = deps.chain.params().prefix.parse(text);
+        recipients.push(address.map_err(|error| WireError::new("", error).within_item("recipient_texts", at))?);
     }
     let bytes = match shape.size_bytes {
         0 => FRAME_BYTES + OUTPUT_BYTES * recipients.len().max(1) + key.bytes(),
@@ -115,11 +120,11 @@ pub(super) async fn get(deps: &Deps, book: &FeeBook) -> Result<v1::GetFeesRespon
     let params = deps.chain.params();
     let levels = LEVELS.iter().zip(&snapshot.prices.levels).map(|(least, level)| v1::FeeLevel {
         min_rate_mites_per_byte: *least,
-        transactions: level.transactions as u64,
+        transaction_count: number(level.transactions),
         size_bytes: level.bytes as u64,
     });
     let projected = snapshot.prices.blocks.iter().map(|block| v1::ProjectedBlockFees {
-        transactions: number(block.transactions),
+        transaction_count: number(block.transactions),
         fullness_permille: snapshot.capacity.fullness_of(block),
         min_rate_mites_per_byte: block.cheapest.first().map_or(0, Paid::rate),
     });
@@ -141,7 +146,7 @@ fn paid_in(snapshot: &Snapshot, block: &BlockPayments) -> v1::BlockFees {
         block_id: block.id.to_bytes().to_vec().into(),
         block_id_hex: block.id.to_string(),
         height: block.height.get(),
-        transactions: number(block.paid.len()),
+        transaction_count: number(block.paid.len()),
         fullness_permille: snapshot.capacity.fullness(&block.paid),
         min_rate_mites_per_byte: rates.first().copied().unwrap_or(0),
         p10_rate_mites_per_byte: at(10),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use farthing::{
     BlockId, Height, TxId,
-    wire::{ChainPoint, WireError, WireFault, v1, v1::watch_transaction_response::Event},
+    wire::{ChainPoint, v1, v1::watch_transaction_response::Event},
 };
 use futures_util::stream::BoxStream;
 use tokio::{
@@ -26,11 +26,9 @@ use super::{
 use crate::{
     chain::{Chain, ChainError, TransactionBlock},
     mempool::{DropReason, Mempool, PoolHead, PoolStatus},
-    rpc::{ApiError, Deps, blocks},
+    rpc::{ApiError, Deps, blocks, transactions::confirmations_wanted},
 };
 
-/// Most confirmations that can be waited for.
-const MAX_DEPTH: u64 = 10_000;
 /// The mempool changes thousands of times a second; a reader asks it no more often than this.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
@@ -42,14 +40,7 @@ pub(in crate::rpc) async fn watch(
     let terms = Terms::of(deps, &request);
     let request = request.into_inner();
     let id = TxId::try_from(&request)?;
-    let depth = match request.depth_blocks {
-        0 => 1,
-        depth if depth <= MAX_DEPTH => depth,
-        found => {
-            let fault = WireFault::OutOfRange { min: 0, max: MAX_DEPTH, found };
-            return Err(WireError::new("depth_blocks", fault).into());
-        }
-    };
+    let depth = confirmations_wanted(request.confirmations)?;
     let chain = TransactionChain { chain: deps.chain.clone(), id };
     let walk = Walk::resume(chain, &deps.chain, request.cursor).await?;
     let mined = mined_as_of(&walk.on, walk.position()).await?;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::rpc::{
     ApiError, Deps,
     refusals::Credit,
-    transactions::{standing_or_dropped, submit_one},
+    transactions::{confirmations_wanted, standing_or_dropped, submit_one},
 };
 
 /// How long is waited if nothing is said.
@@ -20,8 +20,6 @@ const DEFAULT_TIMEOUT_MS: u32 = 60_000;
 const MAX_TIMEOUT_MS: u32 = 300_000;
 /// How long the call may take in all: the longest wait, and what a submission may take.
 pub(in crate::rpc) const DEADLINE: Duration = Duration::from_secs(330);
-/// Most confirmations that are waited for.
-const MAX_CONFIRMATIONS: u32 = 1_000;
 /// The pool changes all the time; it is looked at no more often than this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -44,11 +42,11 @@ impl Goal {
             None => 1,
             Some(WaitFor::Accepted(value)) => only_true("accepted", value).map(|()| 0)?,
             Some(WaitFor::Mined(value)) => only_true("mined", value).map(|()| 1)?,
-            Some(WaitFor::Confirmations(count)) => within("confirmations", count, MAX_CONFIRMATIONS)?,
+            Some(WaitFor::Confirmations(count)) => confirmations_wanted(count)?,
         };
         let timeout_ms = match request.timeout_ms {
             0 => DEFAULT_TIMEOUT_MS.into(),
-            given => within("timeout_ms", given, MAX_TIMEOUT_MS)?,
+            given => at_most("timeout_ms", given, MAX_TIMEOUT_MS)?,
         };
         Ok(Self { confirmations, timeout: Duration::from_millis(timeout_ms) })
     }
@@ -63,7 +61,7 @@ impl Goal {
     }
 }
 
-fn within(field: &str, found: u32, max: u32) -> Result<u64, WireError> {
+fn at_most(field: &str, found: u32, max: u32) -> Result<u64, WireError> {
     if (1..=max).contains(&found) {
         return Ok(found.into());
     }

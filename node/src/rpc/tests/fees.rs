@@ -44,6 +44,10 @@ async fn where_nothing_waits_the_floor_buys_the_next_block_and_accounts_are_paid
     assert_eq!((answer.slow, answer.normal, answer.fast), (Some(floor), Some(floor), Some(floor)));
     // Twice the same new account, and one that exists.
     let answer = api.estimate(Subject::Shape(shape(&[STRANGER, BOB.address(), STRANGER]))).await.unwrap();
+    // Either form of an address names the same account.
+    let text = dev().prefix.format(&STRANGER);
+    let shape = v1::TransactionShape { recipient_texts: vec![text], ..shape(&[STRANGER, BOB.address()]) };
+    assert_eq!(api.estimate(Subject::Shape(shape)).await.unwrap(), answer);
     let fast = answer.fast.unwrap();
     assert_eq!((fast.burned_mites, fast.fee_mites), (10_000_000, 10_000_000 + 100 * u64::from(answer.size_bytes)));
 }
@@ -80,15 +84,15 @@ async fn what_waits_and_what_was_mined_is_told_with_the_rates_that_were_left_for
     assert_eq!(fees.tip.as_ref().unwrap().height, 2);
     let rates = [10_000_000 / sizes[0], 20_000_000 / sizes[1]];
     let [empty, paid] = &fees.recent_blocks[..] else { panic!("{:?}", fees.recent_blocks) };
-    assert_eq!((empty.height, empty.transactions, empty.median_rate_mites_per_byte), (2, 0, 0));
-    assert_eq!((paid.height, &paid.block_id_hex, paid.transactions), (1, &id.to_string(), 2));
+    assert_eq!((empty.height, empty.transaction_count, empty.median_rate_mites_per_byte), (2, 0, 0));
+    assert_eq!((paid.height, &paid.block_id_hex, paid.transaction_count), (1, &id.to_string(), 2));
     assert_eq!((paid.min_rate_mites_per_byte, paid.p10_rate_mites_per_byte), (rates[0], rates[0]));
     assert_eq!((paid.median_rate_mites_per_byte, paid.p90_rate_mites_per_byte), (rates[0], rates[1]));
 
     let [block] = &fees.projected_blocks[..] else { panic!("{:?}", fees.projected_blocks) };
     let rate = 20_000_000 / waiting.size_bytes() as u64;
-    assert_eq!((block.transactions, block.min_rate_mites_per_byte), (1, rate));
-    let taken: Vec<_> = fees.levels.iter().filter(|level| level.transactions > 0).collect();
+    assert_eq!((block.transaction_count, block.min_rate_mites_per_byte), (1, rate));
+    let taken: Vec<_> = fees.levels.iter().filter(|level| level.transaction_count > 0).collect();
     let [level] = &taken[..] else { panic!("{taken:?}") };
     assert_eq!((level.min_rate_mites_per_byte, level.size_bytes), (50_000, waiting.size_bytes() as u64));
     assert!(fees.levels.is_sorted_by_key(|level| level.min_rate_mites_per_byte));
@@ -119,12 +123,19 @@ async fn a_shape_that_cannot_be_is_refused_by_name() {
     let error = api.client().await.estimate_fee(v1::EstimateFeeRequest { subject: None }).await.unwrap_err();
     assert_eq!((facts(&error).1.as_str(), error.message()), ("MISSING_FIELD", "subject: is required"));
     type Change = fn(&mut v1::TransactionShape);
-    let table: [(Change, &str); 4] = [
+    let table: [(Change, &str); 5] = [
         (|shape| shape.size_bytes = 365, "shape.size_bytes: expected 366 to 4096, got 365"),
         (|shape| shape.key_bits = 1_024, "shape.key_bits: expected 2048, 3072 or 4096"),
         (|shape| shape.recipients = vec![vec![1; 31].into()], "shape.recipients[0]: expected 32 bytes, got 31"),
         (
             |shape| shape.recipients = vec![vec![1; 32].into(); 65],
+            "shape.recipients: expected 0 to 64 addresses, got 65",
+        ),
+        (
+            |shape| {
+                shape.recipients = vec![vec![1; 32].into(); 64];
+                shape.recipient_texts = vec![String::new()];
+            },
             "shape.recipients: expected 0 to 64 addresses, got 65",
         ),
     ];

@@ -196,7 +196,7 @@ async fn headers_come_from_a_height_or_behind_an_id_to_a_height_or_the_tip() {
     assert_eq!((metadata["height"].as_str(), metadata["next_height"].as_str()), ("1207", "1206"));
     let backwards = v1::GetHeadersRequest { stop_height: Some(4), ..start(Start::FromHeight(5)) };
     assert_eq!(refused(backwards).await.2["field"], "stop_height");
-    assert_eq!(refused(start(Start::AfterBlockId(vec![7; 32].into()))).await.1, "BLOCK_NOT_FOUND");
+    assert_eq!(refused(start(Start::AfterBlockId(vec![7; 32].into()))).await.1, "CURSOR_UNKNOWN");
     assert_eq!(refused(start(Start::AfterBlockId(vec![7; 31].into()))).await.2["field"], "after_block_id");
 }
 

@@ -150,7 +150,7 @@ async fn a_simulation_says_what_a_submission_then_does() {
             let id = Some(v1::get_transaction_request::Id::TransactionId(gone.transaction_id));
             let request = v1::GetTransactionRequest { id, read_mask: None };
             let status = api.client().await.get_transaction(request).await.unwrap().into_inner().status.unwrap();
-            assert_eq!((status.state(), status.reason), (v1::TransactionState::Dropped, gone.reason));
+            assert_eq!((status.state(), status.reason), (v1::TransactionState::Replaced, gone.reason));
             displaced += 1;
         }
     }

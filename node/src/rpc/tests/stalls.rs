@@ -61,7 +61,7 @@ async fn open(kind: Kind, channel: Channel, first: &SignedTransaction, cursor: V
         Kind::Transaction => {
             let id = first.transaction().id(dev().genesis_id()).to_bytes().to_vec().into();
             let id = Some(v1::watch_transaction_request::Id::TransactionId(id));
-            let request = v1::WatchTransactionRequest { id, depth_blocks: 1_000, cursor };
+            let request = v1::WatchTransactionRequest { id, confirmations: 1_000, cursor };
             frames!(client.watch_transaction(request), watch_transaction_response)
         }
         Kind::Account => {

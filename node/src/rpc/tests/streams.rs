@@ -138,6 +138,7 @@ async fn a_start_that_cannot_be_is_refused_with_its_reason() {
     let api = Api::start().await;
     let table = [
         (Start::Cursor(vec![9; 41].into()), None, Code::InvalidArgument, "INVALID_CURSOR"),
+        (Start::Cursor(vec![].into()), None, Code::InvalidArgument, "INVALID_CURSOR"),
         (Start::AfterBlockId(vec![9; 32].into()), None, Code::NotFound, "CURSOR_UNKNOWN"),
         (Start::AfterBlockId(vec![9; 31].into()), None, Code::InvalidArgument, "INVALID_FIELD"),
         (Start::FromHeight(2), None, Code::OutOfRange, "HEIGHT_ABOVE_TIP"),
@@ -147,6 +148,9 @@ async fn a_start_that_cannot_be_is_refused_with_its_reason() {
         let error = subscribe(&api, Some(start), stop).await.unwrap_err();
         let found = facts(&error);
         assert_eq!((found.0, found.1.as_str()), (code, reason));
+        let details = error.get_error_details();
+        let violations = details.bad_request().map(|bad| bad.field_violations.len());
+        assert_eq!(violations, (code == Code::InvalidArgument).then_some(1), "{reason}");
     }
 }
 

@@ -93,7 +93,8 @@ async fn a_transfer_that_is_dropped_while_it_is_waited_for_is_answered_with_the_
     api.client().await.submit_transaction(replacing).await.unwrap();
     let answer = end(call).await.unwrap();
     let status = answer.status.unwrap();
-    assert_eq!((status.state(), status.reason.as_str()), (v1::TransactionState::Dropped, "REPLACED"));
+    assert_eq!((status.state(), status.reason.as_str()), (v1::TransactionState::Replaced, "REPLACED"));
+    assert_eq!(status.replaced_by_hex, dearer.transaction().id(dev().genesis_id()).to_string());
     assert!(!answer.timed_out);
 }
 
@@ -104,8 +105,7 @@ async fn what_is_refused_is_refused_at_once_and_what_is_asked_wrongly_by_name() 
     assert_eq!(facts(&error).1, "INSUFFICIENT_BALANCE");
     let pay = ALICE.pay(0, BOB.address(), 5);
     for (wait_for, timeout_ms, message) in [
-        (Some(WaitFor::Confirmations(0)), 0, "confirmations: expected 1 to 1000, got 0"),
-        (Some(WaitFor::Confirmations(1_001)), 0, "confirmations: expected 1 to 1000, got 1001"),
+        (Some(WaitFor::Confirmations(10_001)), 0, "confirmations: expected 0 to 10000, got 10001"),
         (Some(WaitFor::Mined(false)), 0, "mined: expected true, or another field of wait_for"),
         (None, 300_001, "timeout_ms: expected 1 to 300000, got 300001"),
     ] {

@@ -6,8 +6,8 @@ use super::*;
 
 type Frames = tonic::Streaming<v1::WatchTransactionResponse>;
 
-async fn watch(api: &Api, signed: &SignedTransaction, depth_blocks: u64) -> Frames {
-    try_watch(api, Some(id_of(api, signed)), depth_blocks, Vec::new()).await.unwrap()
+async fn watch(api: &Api, signed: &SignedTransaction, confirmations: u64) -> Frames {
+    try_watch(api, Some(id_of(api, signed)), confirmations, Vec::new()).await.unwrap()
 }
 
 fn id_of(api: &Api, signed: &SignedTransaction) -> v1::watch_transaction_request::Id {
@@ -17,10 +17,10 @@ fn id_of(api: &Api, signed: &SignedTransaction) -> v1::watch_transaction_request
 async fn try_watch(
     api: &Api,
     id: Option<v1::watch_transaction_request::Id>,
-    depth_blocks: u64,
+    confirmations: u64,
     cursor: Vec<u8>,
 ) -> Result<Frames, Status> {
-    let request = v1::WatchTransactionRequest { id, depth_blocks, cursor: cursor.into() };
+    let request = v1::WatchTransactionRequest { id, confirmations, cursor: cursor.into() };
     Ok(api.client().await.watch_transaction(request).await?.into_inner())
 }
 
@@ -183,7 +183,7 @@ async fn a_request_that_cannot_be_is_refused_with_its_reason() {
     let table = [
         (None, 1, vec![], "MISSING_FIELD", "id: is required"),
         (Some(Id::TransactionId(vec![7; 31].into())), 1, vec![], "INVALID_FIELD", "expected 32 bytes, got 31"),
-        (id(), 10_001, vec![], "INVALID_FIELD", "depth_blocks: expected 0 to 10000, got 10001"),
+        (id(), 10_001, vec![], "INVALID_FIELD", "confirmations: expected 0 to 10000, got 10001"),
         (id(), 1, vec![9; 41], "INVALID_CURSOR", "version Some(9) is unknown"),
         (id(), 1, [vec![1], vec![9; 40]].concat(), "CURSOR_UNKNOWN", "is not known to this node"),
     ];
