@@ -21,6 +21,7 @@ use super::{
 use crate::{
     chain::{Chain, ChainBlock, ChainView},
     env::{Compute, Env},
+    server::CallMeter,
 };
 
 const DEFAULT_PAGE: usize = 20;
@@ -204,6 +205,7 @@ pub(super) async fn subscribe(
     request: Request<v1::SubscribeBlocksRequest>,
 ) -> Result<BoxStream<'static, Result<v1::SubscribeBlocksResponse, Status>>, ApiError> {
     let terms = Terms::of(deps, &request);
+    let meter = request.extensions().get::<CallMeter>().cloned();
     let request = request.into_inner();
     let start = StreamStart::try_from(&request)?;
     let stop_height = request.stop_height.map(Height::new);
@@ -216,5 +218,6 @@ pub(super) async fn subscribe(
     let filter = filter(deps, request.filter.as_ref())?;
     let views = Views::new(deps, ReadMask::read(request.read_mask.as_ref())?);
     let settings = FramesSettings { start, stop_height, headers_only: request.headers_only, filter };
-    Ok(stream::run(Frames::start(&deps.chain, views, settings).await?, terms))
+    let frames = Frames::start(&deps.chain, views, settings).await?.paid_by(meter);
+    Ok(stream::run(frames, terms))
 }

@@ -96,6 +96,10 @@ impl Way {
         }
         let (first, tip) = (self.next, self.tip.block_id);
         let last = self.end.min(first.saturating_add(CHUNK - 1));
+        // Before the index is read for them: one call could have the whole chain read otherwise.
+        if let Some(meter) = &self.meter {
+            meter.pay(usize::try_from(last.distance_from(first)).unwrap_or(usize::MAX).saturating_add(1)).await;
+        }
         let found = self.chain.headers_towards(tip, first, last).await?;
         let headers = found.ok_or_else(|| self.reorganised())?;
         let mut behind = self.behind;
@@ -106,9 +110,6 @@ impl Way {
             behind = Some(header.id());
         }
         (self.behind, self.next) = (behind, last.next());
-        if let Some(meter) = &self.meter {
-            meter.charge(headers.len());
-        }
         Ok(Some(v1::GetHeadersResponse {
             headers_bytes: headers.iter().map(|header| header.to_bytes().to_vec().into()).collect(),
             first_height: first.get(),

@@ -163,7 +163,7 @@ pub fn methods() -> MethodTable {
         )
         .with(
             "/farthing.v1.LedgerService/SubscribeBlocks",
-            MethodPolicy::server_stream(FILTER_REQUEST, calls(64, 20, 200)),
+            MethodPolicy::server_stream(FILTER_REQUEST, calls(64, 20, 200)).counting(Unit::Blocks, 2_000, 50_000),
         )
         .with(
             "/farthing.v1.LedgerService/GetHeaders",
@@ -173,13 +173,20 @@ pub fn methods() -> MethodTable {
         .with("/farthing.v1.LedgerService/GetSupply", look_up)
         .with(
             "/farthing.v1.LedgerService/SubscribeTransactions",
-            MethodPolicy::server_stream(FILTER_REQUEST, calls(16, 20, 100)),
+            MethodPolicy::server_stream(FILTER_REQUEST, calls(16, 20, 100)).counting(
+                Unit::Transactions,
+                100_000,
+                500_000,
+            ),
         )
         .with(
             "/farthing.v1.LedgerService/WatchTransaction",
-            MethodPolicy::server_stream(SMALL_REQUEST, calls(128, 100, 500)),
+            MethodPolicy::server_stream(SMALL_REQUEST, calls(128, 100, 500)).counting(Unit::Blocks, 500, 20_000),
         )
-        .with("/farthing.v1.LedgerService/WatchAccount", MethodPolicy::server_stream(SMALL_REQUEST, calls(64, 50, 200)))
+        .with(
+            "/farthing.v1.LedgerService/WatchAccount",
+            MethodPolicy::server_stream(SMALL_REQUEST, calls(64, 50, 200)).counting(Unit::Blocks, 500, 20_000),
+        )
         .with("/farthing.v1.LedgerService/GetNodeInfo", look_up)
         .with("/farthing.v1.LedgerService/GetMempool", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
         .with("/farthing.v1.LedgerService/GetLimits", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))

@@ -36,8 +36,10 @@ pub enum Unit {
     WireIds,
     /// Addresses of nodes in the request.
     Addresses,
-    /// Transactions in the request.
+    /// Transactions in the request, or gone through for the answer.
     Transactions,
+    /// Blocks gone through for the answer, whether or not it tells of them.
+    Blocks,
 }
 
 impl Unit {
@@ -50,6 +52,7 @@ impl Unit {
             Self::WireIds => "wire_ids",
             Self::Addresses => "addresses",
             Self::Transactions => "transactions",
+            Self::Blocks => "blocks",
         }
     }
 }

@@ -113,6 +113,7 @@ impl Pool {
                 self.stats.queued += 1;
                 self.queued_bytes += entry.bytes();
                 self.deadlines.insert((deadline, pooled.sender(), pooled.nonce()));
+                self.queued_arrivals.insert(pooled.arrival, Arc::clone(pooled));
             }
         }
     }
@@ -137,6 +138,7 @@ impl Pool {
                 self.stats.queued -= 1;
                 self.queued_bytes -= entry.bytes();
                 self.deadlines.remove(&(deadline, pooled.sender(), pooled.nonce()));
+                self.queued_arrivals.remove(&pooled.arrival);
             }
         }
     }
@@ -172,7 +174,7 @@ impl Pool {
         assert!(self.queued_bytes <= self.limits.queued_bytes, "{} queued bytes", self.queued_bytes);
         let opening = entries.iter().filter(|e| e.cost.openings > 0).map(|e| key(e)).collect::<BTreeSet<_>>();
         assert_eq!(self.opening, opening);
-        let (mut incoming, mut net) = (HashMap::<_, u64>::new(), 0);
+        let (mut incoming, mut net, mut queued) = (HashMap::<_, u64>::new(), 0, BTreeMap::new());
         let (mut arrivals, mut deadlines, mut expiring) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         for entry in &entries {
             let tx = entry.pooled.transaction.transaction();
@@ -187,13 +189,14 @@ impl Pool {
                 }
                 State::Queued(at) => {
                     deadlines.insert((at, key(entry).0, key(entry).1));
+                    queued.insert(entry.pooled.arrival, Arc::clone(&entry.pooled));
                 }
             }
         }
         assert_eq!(self.incoming, incoming.into_iter().map(|(a, sum)| (a, Mites::new(sum))).collect());
         assert_eq!((self.stats.net_fees, self.stats.executable), (Mites::new(net), arrivals.len()));
         assert_eq!((&self.arrivals, &self.deadlines, &self.expiring), (&arrivals, &deadlines, &expiring));
-        assert_eq!(self.stats.queued, self.deadlines.len());
+        assert_eq!((self.stats.queued, &self.queued_arrivals), (self.deadlines.len(), &queued));
         assert_eq!(self.tails, self.queues.values().filter_map(|q| q.tail).collect());
         for (address, queue) in &self.queues {
             let account = self.confirmed.account(address).unwrap_or_default();

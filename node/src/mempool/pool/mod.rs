@@ -91,6 +91,8 @@ pub(super) struct Pool {
     opening: BTreeSet<(Address, u64)>,
     /// Executable ones in order of arrival.
     arrivals: BTreeMap<u64, Arc<Pooled>>,
+    /// Queued ones in order of arrival.
+    queued_arrivals: BTreeMap<u64, Arc<Pooled>>,
     /// What executable ones bring each account.
     incoming: HashMap<Address, Mites>,
     next_arrival: u64,
@@ -124,6 +126,7 @@ impl Pool {
             expiring: BTreeSet::new(),
             opening: BTreeSet::new(),
             arrivals: BTreeMap::new(),
+            queued_arrivals: BTreeMap::new(),
             incoming: HashMap::new(),
             next_arrival: 0,
             queued_bytes: 0,
@@ -249,10 +252,12 @@ impl Pool {
 
     /// At most `limit` transactions that arrived at this place or behind it, in order of arrival.
     pub(super) fn part(&self, from: u64, limit: usize) -> PoolPart {
-        let executable = self.arrivals.range(from..).take(limit.saturating_add(1));
-        let executable = executable.map(|(_, pooled)| (Arc::clone(pooled), PoolStatus::Pending));
-        let queued = self.queued().into_iter().filter(|pooled| pooled.arrival >= from);
-        let queued = queued.map(|pooled| (pooled, PoolStatus::Queued));
+        let first = |of: &BTreeMap<u64, Arc<Pooled>>, status| -> Vec<_> {
+            let range = of.range(from..).take(limit.saturating_add(1));
+            range.map(|(_, pooled)| (Arc::clone(pooled), status)).collect()
+        };
+        let executable = first(&self.arrivals, PoolStatus::Pending).into_iter();
+        let queued = first(&self.queued_arrivals, PoolStatus::Queued);
         let mut entries: Vec<_> = executable.chain(queued).map(|(pooled, status)| Listed { pooled, status }).collect();
         entries.sort_unstable_by_key(|listed| listed.pooled.arrival);
         let is_last = entries.len() <= limit;
@@ -262,10 +267,7 @@ impl Pool {
 
     /// Queued transactions in order of arrival.
     pub(super) fn queued(&self) -> Vec<Arc<Pooled>> {
-        let entry = |(_, address, nonce): &(Duration, Address, u64)| self.queues.get(address)?.entries.get(nonce);
-        let mut queued: Vec<_> = self.deadlines.iter().filter_map(entry).map(|e| Arc::clone(&e.pooled)).collect();
-        queued.sort_unstable_by_key(|pooled| pooled.arrival);
-        queued
+        self.queued_arrivals.values().map(Arc::clone).collect()
     }
 
     /// All that a journal must hold: what is here, in order of arrival, and the reasons remembered.

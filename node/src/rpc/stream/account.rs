@@ -21,6 +21,7 @@ use crate::{
     chain::{AccountBlock, AccountEntry, Before, Chain, ChainError, Touch},
     env::Compute,
     rpc::{ApiError, Deps, Reason, accounts, blocks},
+    server::CallMeter,
 };
 
 /// Views of more entries are made off the async threads.
@@ -35,6 +36,7 @@ pub(in crate::rpc) async fn watch(
     request: Request<v1::WatchAccountRequest>,
 ) -> Result<BoxStream<'static, Result<v1::WatchAccountResponse, Status>>, ApiError> {
     let terms = Terms::of(deps, &request);
+    let meter = request.extensions().get::<CallMeter>().cloned();
     let request = request.into_inner();
     let address = AddressLookup::try_from(&request)?.resolve(&deps.chain.params().prefix)?;
     let on = AccountChain { chain: deps.chain.clone(), address };
@@ -47,6 +49,7 @@ pub(in crate::rpc) async fn watch(
         (Walk::resume(on, &deps.chain, request.cursor).await?, None)
     };
     let (told, compute) = (walk.position(), deps.env.compute().clone());
+    let walk = walk.paid_by(meter);
     Ok(run(Watched { walk, compute, first, undone: None, told }, terms))
 }
 

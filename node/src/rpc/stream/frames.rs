@@ -17,6 +17,7 @@ use super::{
 use crate::{
     chain::{Chain, ChainBlock, ChainError},
     rpc::{ApiError, Reason, blocks},
+    server::CallMeter,
 };
 
 /// What a subscription asked for.
@@ -49,6 +50,11 @@ pub(in crate::rpc) enum BlockEvent {
 }
 
 impl Frames {
+    /// The same, paid for by the connection that asked.
+    pub(in crate::rpc) fn paid_by(self, meter: Option<CallMeter>) -> Self {
+        Self { walk: self.walk.paid_by(meter), ..self }
+    }
+
     /// Finds the start.
     pub(in crate::rpc) async fn start(
         chain: &Chain,

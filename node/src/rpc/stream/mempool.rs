@@ -3,7 +3,7 @@
 //! A stream holds a number of the next event and at most one part of what is to be told. Whoever reads too slowly for
 //! the node's memory of events is told to forget what he holds, and gets all of it anew.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use farthing::{
@@ -12,7 +12,11 @@ use farthing::{
     wire::{ChainPoint, TransactionFilter, transaction_view_with_id, v1, v1::subscribe_transactions_response::Event},
 };
 use futures_util::stream::BoxStream;
-use tokio::{sync::watch, task::yield_now};
+use tokio::{
+    sync::watch,
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
 use tonic::{Request, Status};
 
 use super::run::{Next, Source, Terms, Told, run};
@@ -20,10 +24,13 @@ use crate::{
     chain::Chain,
     mempool::{Arrival, DropReason, Exit, Listed, Mempool, PoolEvent, PoolHead, PoolNews, PoolPart, PoolStatus},
     rpc::{ApiError, Deps, Reason, blocks, transactions::in_pool},
+    server::CallMeter,
 };
 
 /// Events or entries that are taken from the pool at once.
 const PART: usize = 256;
+/// The pool changes thousands of times a second; what changed is taken together, no more often than this.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// First byte of every cursor; another one means another format.
 const VERSION: u8 = 2;
 /// Bytes of a cursor that names an event: version, run, number, filter.
@@ -39,6 +46,7 @@ pub(in crate::rpc) fn subscribe(
     request: Request<v1::SubscribeTransactionsRequest>,
 ) -> Result<BoxStream<'static, Result<v1::SubscribeTransactionsResponse, Status>>, ApiError> {
     let terms = Terms::of(deps, &request);
+    let meter = request.extensions().get::<CallMeter>().cloned();
     let request = request.into_inner();
     let filter = blocks::filter(deps, request.filter.as_ref())?;
     let resumed = if request.cursor.is_empty() { None } else { Cursor::read(&request.cursor)? };
@@ -50,8 +58,10 @@ pub(in crate::rpc) fn subscribe(
     };
     let next = resumed.filter(|_| matches!(phase, Phase::Live(_))).map(|cursor| cursor.next);
     let head = mempool.head();
-    let (ready, mined) = (VecDeque::new(), None);
-    Ok(run(Transactions { mempool, chain, head, filter, mark, phase, ready, told: next, mined }, terms))
+    let (ready, mined, taken) = (VecDeque::new(), None, 0);
+    let transactions =
+        Transactions { mempool, chain, head, filter, mark, phase, ready, told: next, mined, meter, taken };
+    Ok(run(transactions, terms))
 }
 
 /// A place in the events of one run of one pool, as one filter sees them.
@@ -131,6 +141,9 @@ struct Transactions {
     told: Option<u64>,
     /// Place of the block that was looked up last: a block takes many transactions.
     mined: Option<ChainPoint>,
+    meter: Option<CallMeter>,
+    /// Entries and events taken from the pool that are not paid for yet.
+    taken: usize,
 }
 
 impl Transactions {
@@ -165,6 +178,7 @@ impl Transactions {
     }
 
     fn list(&mut self, next: u64, from: Arrival, PoolPart { entries, is_last }: PoolPart) {
+        self.taken = self.taken.saturating_add(entries.len());
         let behind = entries.last().map_or(from, |last| last.pooled.arrival().next());
         for listed in entries {
             if self.wants(&listed.pooled) {
@@ -183,6 +197,7 @@ impl Transactions {
             self.phase = Phase::Begin;
             return;
         };
+        self.taken = self.taken.saturating_add(events.len());
         let is_live = matches!(self.phase, Phase::Live(_));
         for event in events {
             next = next.saturating_add(1);
@@ -262,17 +277,25 @@ impl Source for Transactions {
             if let Some(news) = self.ready.pop_front() {
                 return Ok(Next::Tell(news));
             }
+            // A filter may let nothing pass for a long time: what is gone through is paid for, told or not.
+            if let Some(meter) = &self.meter
+                && self.taken > 0
+            {
+                meter.pay(self.taken).await;
+                self.taken = 0;
+            }
             if self.take() {
-                // A filter may let nothing pass for a long time.
                 yield_now().await;
             } else {
                 if let Phase::Live(next) = self.phase {
                     // All of it was told, or is of no concern.
                     self.told = Some(next);
                 }
+                let look_at = Instant::now() + LOOK_EVERY;
                 if self.head.changed().await.is_err() {
                     return Ok(Next::Stopping);
                 }
+                sleep_until(look_at).await;
             }
         }
     }

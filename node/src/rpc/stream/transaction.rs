@@ -27,6 +27,7 @@ use crate::{
     chain::{Chain, ChainError, TransactionBlock},
     mempool::{DropReason, Mempool, PoolHead, PoolStatus},
     rpc::{ApiError, Deps, blocks, transactions::confirmations_wanted},
+    server::CallMeter,
 };
 
 /// The mempool changes thousands of times a second; a reader asks it no more often than this.
@@ -38,11 +39,12 @@ pub(in crate::rpc) async fn watch(
     request: Request<v1::WatchTransactionRequest>,
 ) -> Result<BoxStream<'static, Result<v1::WatchTransactionResponse, Status>>, ApiError> {
     let terms = Terms::of(deps, &request);
+    let meter = request.extensions().get::<CallMeter>().cloned();
     let request = request.into_inner();
     let id = TxId::try_from(&request)?;
     let depth = confirmations_wanted(request.confirmations)?;
     let chain = TransactionChain { chain: deps.chain.clone(), id };
-    let walk = Walk::resume(chain, &deps.chain, request.cursor).await?;
+    let walk = Walk::resume(chain, &deps.chain, request.cursor).await?.paid_by(meter);
     let mined = mined_as_of(&walk.on, walk.position()).await?;
     let (mempool, head) = (deps.mempool.clone(), deps.mempool.head());
     Ok(run(Watched { walk, mempool, head, asked: Instant::now(), depth, mined, told: None }, terms))

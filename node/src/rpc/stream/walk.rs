@@ -13,6 +13,7 @@ use super::{
 use crate::{
     chain::{Chain, ChainError, ChainView},
     rpc::{ApiError, blocks},
+    server::CallMeter,
 };
 
 /// A reader on its way.
@@ -23,12 +24,19 @@ pub(super) struct Walk<C> {
     chain: Chain,
     pub(super) follower: Follower,
     views: watch::Receiver<Arc<ChainView>>,
+    meter: Option<CallMeter>,
 }
 
 impl<C: BestChain<Error = ChainError>> Walk<C> {
     /// A reader that begins where a follower stands.
     pub(super) fn new(on: C, chain: &Chain, follower: Follower) -> Self {
-        Self { on, chain: chain.clone(), follower, views: chain.watch() }
+        Self { on, chain: chain.clone(), follower, views: chain.watch(), meter: None }
+    }
+
+    /// The same, paid for by the connection that asked: going through a chain that says nothing to the reader costs the
+    /// reader nothing, and the node a block's record a step.
+    pub(super) fn paid_by(self, meter: Option<CallMeter>) -> Self {
+        Self { meter, ..self }
     }
 
     /// A reader behind a cursor, or at the tip if that is empty.
@@ -49,6 +57,9 @@ impl<C: BestChain<Error = ChainError>> Walk<C> {
 
     /// The next step, which may be to wait. Cancel safe.
     pub(super) async fn step(&mut self) -> Result<Move<C::Block>, ApiError> {
+        if let Some(meter) = &self.meter {
+            meter.pay(1).await;
+        }
         // Seen before the question, so that a change behind the answer ends a wait.
         self.views.borrow_and_update();
         Ok(self.follower.advance(&self.on).await?)

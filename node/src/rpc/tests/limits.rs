@@ -12,7 +12,7 @@ use tonic::{Request, transport::server::TcpConnectInfo};
 use super::*;
 use crate::{
     rpc::{VIEW_FACTOR, ledger::LedgerApi},
-    server::{Rate, exceeding::exceed_every_limit},
+    server::{Rate, Unit, exceeding::exceed_every_limit},
     testing::{ALICE, BOB},
 };
 
@@ -69,6 +69,50 @@ async fn a_network_whose_signatures_are_wrong_is_limited_for_a_while_and_others_
 async fn a_client_that_exceeds_any_limit_of_any_method_is_refused_by_name() {
     let api = Api::start().await;
     exceed_every_limit("/farthing.", routes(&api.deps).await.unwrap(), ServerSettings::public(methods())).await;
+}
+
+/// Streams that go through blocks which say nothing to their reader pay for them: the connection's other calls feel it.
+#[tokio::test]
+async fn who_has_the_chain_replayed_pays_for_each_block_although_none_is_told() {
+    use v1::{watch_account_request::Id as Of, watch_transaction_request::Id};
+    let (accounts, transactions) =
+        ("/farthing.v1.LedgerService/WatchAccount", "/farthing.v1.LedgerService/WatchTransaction");
+    let api = Api::start_with(|settings| {
+        settings.counts_own_machine = true;
+        for path in [accounts, transactions] {
+            let few = settings.methods.get(path).unwrap().counting(Unit::Blocks, 1, 5);
+            settings.methods = settings.methods.clone().with(path, few);
+        }
+    })
+    .await;
+    api.grow(20, 1).await;
+    let (mut client, cursor) = (api.client().await, bytes::Bytes::from_static(&[1]));
+    let account = v1::WatchAccountRequest { id: Some(Of::Address(vec![7; 32].into())), cursor: cursor.clone() };
+    let transaction =
+        v1::WatchTransactionRequest { id: Some(Id::TransactionId(vec![7; 32].into())), confirmations: 0, cursor };
+    let _replayed = (
+        client.watch_account(account.clone()).await.unwrap(),
+        client.watch_transaction(transaction.clone()).await.unwrap(),
+    );
+    let wait = Duration::from_secs(20);
+    let refused = tokio::time::timeout(wait, async {
+        loop {
+            if let Err(status) = client.watch_account(account.clone()).await {
+                break status;
+            }
+        }
+    });
+    let (_, reason, metadata) = facts(&refused.await.expect("it is refused"));
+    assert_eq!((reason.as_str(), metadata["unit"].as_str()), ("RATE_LIMITED", "blocks"));
+    let refused = tokio::time::timeout(wait, async {
+        loop {
+            if let Err(status) = client.watch_transaction(transaction.clone()).await {
+                break status;
+            }
+        }
+    });
+    let (_, reason, metadata) = facts(&refused.await.expect("it is refused"));
+    assert_eq!((reason.as_str(), metadata["unit"].as_str()), ("RATE_LIMITED", "blocks"));
 }
 
 /// Every limit that is told is the one that holds: the tests that exceed them use the same tables.
