@@ -51,11 +51,11 @@ impl Mempool {
     }
 
     /// What the pool says about the price of a place in a block: the blocks that it would fill, at most `blocks` of
-    /// these limits, and what executable transactions offer, by levels that begin at these rates in mites per byte. Walks
-    /// the pool.
+    /// these limits, and what executable transactions offer, by levels that begin at these rates in mites per byte. Copies
+    /// a few figures of each out of the pool and reckons with those, so that the pool is free meanwhile.
     #[must_use]
     pub fn prices(&self, limits: &TemplateLimits, blocks: usize, levels: &[u64]) -> Prices {
-        self.shared.read(|pool| pool.prices(limits, blocks, levels))
+        self.shared.read(super::pool::Pool::offers).prices(limits, blocks, levels)
     }
 
     /// Where a transaction stands; none if it never was here, was mined, or left too long ago.

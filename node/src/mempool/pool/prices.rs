@@ -2,7 +2,12 @@
 
 use farthing::{Mites, limits::MAX_TRANSACTION_BYTES};
 
-use super::{super::TemplateLimits, Pool, queue::Entry};
+use super::{
+    super::TemplateLimits,
+    Pool,
+    rate::Rate,
+    select::{Head, Needs, fill},
+};
 
 /// Most signature units of one transaction.
 const MAX_UNITS: u64 = 5;
@@ -48,15 +53,6 @@ impl Paid {
     pub fn rate(&self) -> u64 {
         self.net.get() / (self.bytes as u64).max(1)
     }
-
-    fn of(entry: &Entry) -> Self {
-        Self {
-            net: entry.net(),
-            bytes: entry.bytes(),
-            signature_units: entry.pooled.transaction.signature().size().signature_units(),
-            openings: entry.cost.openings,
-        }
-    }
 }
 
 /// Executable transactions of about the same rate.
@@ -76,11 +72,12 @@ impl ProjectedBlock {
             let left = u128::from(one.net.get()) * other.bytes as u128;
             left.cmp(&(u128::from(other.net.get()) * one.bytes as u128))
         });
-        let (mut bytes, mut units, mut openings) = (0, 0, 0);
+        // What is free need not be outbid.
+        let (mut bytes, mut units, mut openings) = (free.bytes, free.signature_units, free.openings);
         let enough = taken.iter().position(|paid| {
-            bytes += paid.bytes;
-            units += paid.signature_units;
-            openings += paid.openings;
+            bytes = bytes.saturating_add(paid.bytes);
+            units = units.saturating_add(paid.signature_units);
+            openings = openings.saturating_add(paid.openings);
             bytes >= MAX_TRANSACTION_BYTES && units >= MAX_UNITS && openings >= MAX_OPENINGS
         });
         taken.truncate(enough.map_or(transactions, |last| last + 1));
@@ -89,18 +86,68 @@ impl ProjectedBlock {
     }
 }
 
+/// What executable transactions offer, those of an account together and in order: all that prices are reckoned from, so that
+/// the pool is free meanwhile.
+#[derive(Debug)]
+pub(in crate::mempool) struct Offers(Vec<Offer>);
+
+/// What one transaction offers.
+#[derive(Debug)]
+struct Offer {
+    net: Mites,
+    needs: Needs,
+    arrival: u64,
+    /// Whether it is its account's first.
+    is_first: bool,
+}
+
+impl Offer {
+    fn paid(&self) -> Paid {
+        let Needs { bytes, signature_units, openings, .. } = self.needs;
+        Paid { net: self.net, bytes, signature_units, openings }
+    }
+}
+
 impl Pool {
+    /// What the executable transactions offer.
+    pub(in crate::mempool) fn offers(&self) -> Offers {
+        let mut offers = Vec::with_capacity(self.stats.executable);
+        for queue in self.queues.values() {
+            offers.extend(queue.executables().enumerate().map(|(at, entry)| Offer {
+                net: entry.net(),
+                needs: Needs::of(entry),
+                arrival: entry.pooled.arrival,
+                is_first: at == 0,
+            }));
+        }
+        Offers(offers)
+    }
+}
+
+impl Offers {
     /// See [`Prices`]. `levels` are the rates at which they begin, rising; what pays less than the first is in the first.
     pub(in crate::mempool) fn prices(&self, limits: &TemplateLimits, blocks: usize, levels: &[u64]) -> Prices {
         Prices { blocks: self.project(limits, blocks), levels: self.levels(levels) }
     }
 
+    fn head(&self, at: usize) -> Option<Head<usize>> {
+        self.0.get(at).map(|offer| Head::new(Rate::new(offer.net, offer.needs.bytes), offer.arrival, at))
+    }
+
     fn project(&self, limits: &TemplateLimits, blocks: usize) -> Vec<ProjectedBlock> {
-        let (mut heads, mut limits) = (self.heads(), *limits);
-        let mut projected = Vec::new();
+        let firsts = self.0.iter().enumerate().filter(|(_, offer)| offer.is_first);
+        let mut heads: Vec<_> = firsts.filter_map(|(at, _)| self.head(at)).collect();
+        let (mut limits, mut projected) = (*limits, Vec::new());
         while projected.len() < blocks {
             let mut taken = Vec::new();
-            let (free, left) = self.fill(heads, &limits, |entry| taken.push(Paid::of(entry)));
+            let (free, left) = fill(heads, &limits, |at, rest| {
+                let offer = self.0.get(*at)?;
+                let less = offer.needs.taken_from(rest)?;
+                taken.push(offer.paid());
+                let behind = at.saturating_add(1);
+                let goes_on = self.0.get(behind).is_some_and(|offer| !offer.is_first);
+                Some((less, self.head(behind).filter(|_| goes_on)))
+            });
             if taken.is_empty() {
                 break;
             }
@@ -113,8 +160,7 @@ impl Pool {
 
     fn levels(&self, begin: &[u64]) -> Vec<Level> {
         let mut levels = vec![Level::default(); begin.len()];
-        for entry in self.queues.values().flat_map(super::queue::Queue::executables) {
-            let paid = Paid::of(entry);
+        for paid in self.0.iter().map(Offer::paid) {
             let at = begin.partition_point(|least| *least <= paid.rate()).saturating_sub(1);
             if let Some(level) = levels.get_mut(at) {
                 level.transactions += 1;

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
-use farthing::{Address, limits::MIN_TRANSACTION_BYTES};
+use farthing::{Address, Height, limits::MIN_TRANSACTION_BYTES};
 
 use super::{
     super::{Pooled, TemplateLimits},
@@ -11,77 +11,101 @@ use super::{
     rate::Rate,
 };
 
-/// An account's next transaction; the greatest is taken first, among equals the earliest.
+/// An account's next transaction and where it is found; the greatest is taken first, among equals the earliest.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Head {
+pub(super) struct Head<K> {
     rate: Rate,
     arrival: Reverse<u64>,
-    account: Address,
-    nonce: u64,
+    at: K,
 }
 
-impl Head {
+impl<K> Head<K> {
+    pub(super) const fn new(rate: Rate, arrival: u64, at: K) -> Self {
+        Self { rate, arrival: Reverse(arrival), at }
+    }
+}
+
+impl Head<(Address, u64)> {
     fn of(entry: &Entry) -> Self {
         let pooled = &entry.pooled;
-        Self { rate: entry.rate(), arrival: Reverse(pooled.arrival), account: pooled.sender(), nonce: pooled.nonce() }
+        Self::new(entry.rate(), pooled.arrival, (pooled.sender(), pooled.nonce()))
     }
 }
 
 impl Pool {
     /// What a block should take. What does not fit ends its account's turn; the others go on.
     pub(in crate::mempool) fn select(&self, limits: &TemplateLimits) -> Vec<Arc<Pooled>> {
+        let heads = self.queues.values().filter_map(|q| q.executables().next()).map(Head::of).collect();
         let mut chosen = Vec::new();
-        self.fill(self.heads(), limits, |entry| chosen.push(Arc::clone(&entry.pooled)));
+        fill(heads, limits, |(account, nonce), rest| {
+            let queue = self.queues.get(account)?;
+            let entry = queue.entries.get(nonce)?;
+            let less = Needs::of(entry).taken_from(rest)?;
+            chosen.push(Arc::clone(&entry.pooled));
+            let next = nonce.checked_add(1).and_then(|nonce| queue.entries.get(&nonce));
+            Some((less, next.filter(|entry| entry.is_executable()).map(Head::of)))
+        });
         chosen
-    }
-
-    /// Every account's first executable transaction.
-    pub(super) fn heads(&self) -> Vec<Head> {
-        self.queues.values().filter_map(|q| q.executables().next()).map(Head::of).collect()
-    }
-
-    /// Fills a block from these transactions and those behind them. Returns what is left of the limits, and each
-    /// account's first transaction that was not taken.
-    pub(super) fn fill(
-        &self,
-        heads: Vec<Head>,
-        limits: &TemplateLimits,
-        mut take_up: impl FnMut(&Entry),
-    ) -> (TemplateLimits, Vec<Head>) {
-        let mut heads = BinaryHeap::from(heads);
-        let (mut rest, mut left) = (*limits, Vec::new());
-        while rest.count > 0
-            && rest.bytes >= MIN_TRANSACTION_BYTES
-            && rest.signature_units > 0
-            && let Some(head) = heads.pop()
-        {
-            let Some(queue) = self.queues.get(&head.account) else { continue };
-            let Some(entry) = queue.entries.get(&head.nonce) else { continue };
-            let Some(less) = take(&rest, entry) else {
-                left.push(head);
-                continue;
-            };
-            rest = less;
-            take_up(entry);
-            let next = head.nonce.checked_add(1).and_then(|nonce| queue.entries.get(&nonce));
-            heads.extend(next.filter(|entry| entry.is_executable()).map(Head::of));
-        }
-        left.extend(heads.into_vec());
-        (rest, left)
     }
 }
 
-/// What is left of the limits once the entry is taken; none if it does not fit.
-fn take(rest: &TemplateLimits, entry: &Entry) -> Option<TemplateLimits> {
-    let signed = &entry.pooled.transaction;
-    if signed.transaction().valid_until().is_some_and(|last| last < rest.height) {
-        return None;
+/// Fills a block from these transactions and those behind them. `take` says what is left of the limits with one of them,
+/// and which comes behind it; none if it does not fit. Returns what is left of the limits, and each account's first
+/// transaction that was not taken.
+pub(super) fn fill<K: Ord>(
+    heads: Vec<Head<K>>,
+    limits: &TemplateLimits,
+    mut take: impl FnMut(&K, &TemplateLimits) -> Option<(TemplateLimits, Option<Head<K>>)>,
+) -> (TemplateLimits, Vec<Head<K>>) {
+    let mut heads = BinaryHeap::from(heads);
+    let (mut rest, mut left) = (*limits, Vec::new());
+    while rest.count > 0
+        && rest.bytes >= MIN_TRANSACTION_BYTES
+        && rest.signature_units > 0
+        && let Some(head) = heads.pop()
+    {
+        let Some((less, next)) = take(&head.at, &rest) else {
+            left.push(head);
+            continue;
+        };
+        rest = less;
+        heads.extend(next);
     }
-    Some(TemplateLimits {
-        height: rest.height,
-        bytes: rest.bytes.checked_sub(signed.size_bytes())?,
-        signature_units: rest.signature_units.checked_sub(signed.signature().size().signature_units())?,
-        openings: rest.openings.checked_sub(entry.cost.openings)?,
-        count: rest.count.checked_sub(1)?,
-    })
+    left.extend(heads.into_vec());
+    (rest, left)
+}
+
+/// What a transaction takes of a block.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needs {
+    pub(super) bytes: usize,
+    pub(super) signature_units: u64,
+    pub(super) openings: u32,
+    pub(super) valid_until: Option<Height>,
+}
+
+impl Needs {
+    pub(super) fn of(entry: &Entry) -> Self {
+        let signed = &entry.pooled.transaction;
+        Self {
+            bytes: signed.size_bytes(),
+            signature_units: signed.signature().size().signature_units(),
+            openings: entry.cost.openings,
+            valid_until: signed.transaction().valid_until(),
+        }
+    }
+
+    /// What is left of the limits once it is taken; none if it does not fit.
+    pub(super) fn taken_from(&self, rest: &TemplateLimits) -> Option<TemplateLimits> {
+        if self.valid_until.is_some_and(|last| last < rest.height) {
+            return None;
+        }
+        Some(TemplateLimits {
+            height: rest.height,
+            bytes: rest.bytes.checked_sub(self.bytes)?,
+            signature_units: rest.signature_units.checked_sub(self.signature_units)?,
+            openings: rest.openings.checked_sub(self.openings)?,
+            count: rest.count.checked_sub(1)?,
+        })
+    }
 }

@@ -1,7 +1,7 @@
 //! The reckoning: what one must outbid in the blocks to come, and what would have got into those of late.
 
-use super::book::{PROJECTED_BLOCKS, Snapshot};
-use crate::mempool::{Paid, ProjectedBlock};
+use super::book::{PROJECTED_BLOCKS, PaidBlock, Snapshot};
+use crate::mempool::ProjectedBlock;
 
 /// From so many thousandths on, a block counts as full: what paid less than its least had no place in it.
 const FULL_PERMILLE: u32 = 950;
@@ -43,7 +43,7 @@ pub(super) struct Price {
 pub(super) fn prices(snapshot: &Snapshot, subject: &Subject) -> [Price; 3] {
     let ahead: Vec<u64> =
         (0..PROJECTED_BLOCKS).map(|at| ahead(snapshot.prices.blocks.get(at), subject, snapshot.floor)).collect();
-    let mut behind: Vec<u64> = snapshot.recent.iter().map(|block| entry(snapshot, &block.paid)).collect();
+    let mut behind: Vec<u64> = snapshot.recent.iter().map(|block| entry(snapshot.floor, block)).collect();
     behind.sort_unstable();
     let mut least = snapshot.floor;
     TARGETS.map(|target| {
@@ -74,12 +74,12 @@ fn ahead(block: Option<&ProjectedBlock>, subject: &Subject, floor: u64) -> u64 {
 }
 
 /// The least rate that would have got into a block: the floor unless it was full.
-fn entry(snapshot: &Snapshot, paid: &[Paid]) -> u64 {
-    if snapshot.capacity.fullness(paid) < FULL_PERMILLE {
-        return snapshot.floor;
+const fn entry(floor: u64, block: &PaidBlock) -> u64 {
+    if block.fullness_permille < FULL_PERMILLE {
+        return floor;
     }
-    let least = paid.iter().map(Paid::rate).min();
-    least.map_or(snapshot.floor, |least| least.saturating_add(1).max(snapshot.floor))
+    let above = block.least.saturating_add(1);
+    if above > floor { above } else { floor }
 }
 
 /// The least of sorted values that so many in a hundred do not exceed (nearest rank); none of none.
@@ -93,7 +93,7 @@ mod tests {
     use farthing::{Height, Mites};
 
     use super::*;
-    use crate::mempool::TemplateLimits;
+    use crate::mempool::{Paid, TemplateLimits};
 
     const SUBJECT: Subject = Subject { bytes: 400, signature_units: 1, openings: 0 };
 

@@ -11,11 +11,11 @@ use farthing::{
 };
 
 use self::{
-    book::{LEVELS, Snapshot},
+    book::{LEVELS, PaidBlock},
     estimate::Subject,
 };
 use super::{ApiError, Deps};
-use crate::{chain::BlockPayments, mempool::Paid};
+use crate::mempool::Paid;
 
 pub(super) use self::book::FeeBook;
 
@@ -133,25 +133,22 @@ pub(super) async fn get(deps: &Deps, book: &FeeBook) -> Result<v1::GetFeesRespon
         opening_cost_mites: params.opening_cost.get(),
         levels: levels.collect(),
         projected_blocks: projected.collect(),
-        recent_blocks: snapshot.recent.iter().map(|block| paid_in(&snapshot, block)).collect(),
+        recent_blocks: snapshot.recent.iter().map(|block| paid_in(block)).collect(),
         tip: Some((&snapshot.tip).into()),
     })
 }
 
-fn paid_in(snapshot: &Snapshot, block: &BlockPayments) -> v1::BlockFees {
-    let mut rates: Vec<u64> = block.paid.iter().map(Paid::rate).collect();
-    rates.sort_unstable();
-    let at = |percent| estimate::percentile(&rates, percent).unwrap_or(0);
+fn paid_in(block: &PaidBlock) -> v1::BlockFees {
     v1::BlockFees {
         block_id: block.id.to_bytes().to_vec().into(),
         block_id_hex: block.id.to_string(),
         height: block.height.get(),
-        transaction_count: number(block.paid.len()),
-        fullness_permille: snapshot.capacity.fullness(&block.paid),
-        min_rate_mites_per_byte: rates.first().copied().unwrap_or(0),
-        p10_rate_mites_per_byte: at(10),
-        median_rate_mites_per_byte: at(50),
-        p90_rate_mites_per_byte: at(90),
+        transaction_count: number(block.transactions),
+        fullness_permille: block.fullness_permille,
+        min_rate_mites_per_byte: block.least,
+        p10_rate_mites_per_byte: block.p10,
+        median_rate_mites_per_byte: block.median,
+        p90_rate_mites_per_byte: block.p90,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Prices, and the figures behind them.
 
 use farthing::{Address, codec::Canonical as _, keys::KeySize};
+use futures_util::FutureExt as _;
 use v1::estimate_fee_request::Subject;
 
 use super::*;
@@ -148,4 +149,20 @@ async fn a_shape_that_cannot_be_is_refused_by_name() {
     let larger = v1::TransactionShape { key_bits: 4_096, ..shape(&[]) };
     let answer = api.estimate(Subject::Shape(larger)).await.unwrap();
     assert_eq!(answer.size_bytes as usize, 366 - 256 + KeySize::Bits4096.bytes());
+}
+
+#[tokio::test]
+async fn figures_that_nobody_waits_for_any_more_are_kept_for_the_next_who_asks() {
+    let api = Api::start().await;
+    let book = crate::rpc::fees::FeeBook::new();
+    for _ in 0..100 {
+        assert!(crate::rpc::fees::get(&api.deps, &book).now_or_never().is_none(), "given up at once");
+    }
+    let made = async {
+        while !book.is_made() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), made).await.expect("the work of those who left is not lost");
+    assert!(crate::rpc::fees::get(&api.deps, &book).now_or_never().is_some(), "and it is the answer");
 }

@@ -24,14 +24,14 @@ fn the_first_projected_block_is_the_template_and_the_next_ones_hold_the_rest() {
     let (fixture, bytes) = pool();
     // Two fit into a block, with a little to spare.
     let limits = limits(2 * bytes + 7);
-    let prices = fixture.pool.prices(&limits, 10, &LEVELS);
+    let prices = fixture.pool.offers().prices(&limits, 10, &LEVELS);
     let rates: Vec<Vec<u64>> =
         prices.blocks.iter().map(|block| block.cheapest.iter().map(super::super::Paid::rate).collect()).collect();
     assert_eq!(rates, [vec![400, 500], vec![200, 300], vec![100]], "the cheapest of each block first");
     assert_eq!(fixture.pool.select(&limits).len(), prices.blocks[0].transactions);
     let free: Vec<usize> = prices.blocks.iter().map(|block| block.free.bytes).collect();
     assert_eq!(free, [7, 7, bytes + 7]);
-    assert_eq!(fixture.pool.prices(&limits, 2, &LEVELS).blocks.len(), 2, "no more blocks than were asked for");
+    assert_eq!(fixture.pool.offers().prices(&limits, 2, &LEVELS).blocks.len(), 2, "no more blocks than were asked for");
 }
 
 #[test]
@@ -43,17 +43,21 @@ fn a_projected_block_keeps_no_more_than_one_transaction_can_have_to_outbid() {
         let to = stranger(u8::try_from(nonce).unwrap());
         fixture.admit(&Spend { to, ..Spend::new(1, nonce, 10_100_000) }).unwrap();
     }
-    let block =
-        fixture.pool.prices(&TemplateLimits { signature_units: 1_000, openings: 1_000, ..limits(1 << 20) }, 1, &LEVELS);
-    let block = &block.blocks[0];
+    let kept = |openings| {
+        let limits = TemplateLimits { signature_units: 1_000, openings, ..limits(1 << 20) };
+        let prices = fixture.pool.offers().prices(&limits, 1, &LEVELS);
+        (prices.blocks[0].transactions, prices.blocks[0].cheapest.len())
+    };
     // 64 openings are more than enough for 4,096 bytes and 5 signature units.
-    assert_eq!((block.transactions, block.cheapest.len()), (200, 64));
+    assert_eq!(kept(200), (200, 64));
+    assert_eq!(kept(240), (200, 24), "what is free need not be outbid");
+    assert_eq!(kept(1_000), (200, 1), "the least is told in any case");
 }
 
 #[test]
 fn what_waits_is_counted_by_levels() {
     let (fixture, bytes) = pool();
-    let levels = fixture.pool.prices(&limits(usize::MAX), 1, &LEVELS).levels;
+    let levels = fixture.pool.offers().prices(&limits(usize::MAX), 1, &LEVELS).levels;
     let counts: Vec<(usize, usize)> = levels.iter().map(|level| (level.transactions, level.bytes)).collect();
     assert_eq!(counts, [(1, bytes), (2, 2 * bytes), (2, 2 * bytes)]);
 }
