@@ -90,6 +90,12 @@ impl Pool {
         if !gone.is_empty() {
             outlook.required = self.replacement_fee(signed, screened.cost, &gone);
         }
+        // With less it would not be worth more than the dearest of those that must go.
+        let executable = plan.iter().filter_map(|(address, nonce)| self.queues.get(address)?.entries.get(nonce));
+        if let Some(dearest) = executable.filter(|entry| entry.is_executable()).map(|entry| entry.floor).max() {
+            let outbid = dearest.outbid_by(signed.size_bytes()).checked_add(screened.cost.burned);
+            outlook.required = outlook.required.max(outbid.unwrap_or(Mites::MAX));
+        }
         let evicted = plan.iter().filter_map(|(address, nonce)| self.queues.get(address)?.entries.get(nonce));
         outlook.displaced = gone
             .iter()

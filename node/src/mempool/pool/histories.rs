@@ -106,6 +106,7 @@ impl Both {
                 let to = if to < 5 { address(to.max(1)) } else { stranger(to) };
                 let spend = Spend { from, nonce, fee, to, amount, valid_until, memo };
                 let outlook = self.pool.foresee(&spend.signed(), spend.id());
+                self.check_required(&spend, &outlook);
                 let verdict = self.pool.admit(candidate(&spend, Source::Rpc), at(self.now));
                 self.compare_with_outlook(&spend, &outlook, &verdict);
                 let verdict = verdict.map(|_| ()).map_err(|rejection| rejection.reason());
@@ -142,6 +143,24 @@ impl Both {
             }
         }
         self.compare();
+    }
+
+    /// Of what would be taken, the fee that is told would do, and one mite less would not.
+    fn check_required(&self, spend: &Spend, outlook: &Outlook) {
+        if outlook.before_signature != Ok(None) || outlook.behind_signature.is_err() {
+            return;
+        }
+        let displaced_for = |fee| {
+            let spend = Spend { fee, ..spend.clone() };
+            let outlook = self.pool.foresee(&spend.signed(), spend.id());
+            let is_taken = outlook.before_signature.is_ok() && outlook.behind_signature.is_ok();
+            is_taken.then_some(outlook.displaced.len())
+        };
+        let required = outlook.required.get();
+        assert!(displaced_for(required).is_some(), "{spend:?}: {outlook:?}");
+        // Unless, because it costs the account less, it leaves more of that account's own ones payable.
+        let with_less = displaced_for(required - 1).is_none_or(|displaced| displaced < outlook.displaced.len());
+        assert!(with_less, "{spend:?}: {outlook:?}");
     }
 
     /// What was foreseen is what has happened.
