@@ -15,6 +15,7 @@ use super::{
     page::{self, Listing},
 };
 use crate::chain::{AccountEntry, Chain, ChainError, ChainView, EntryCause, EntryCursor};
+use crate::server::CallMeter;
 
 const DEFAULT_PAGE: usize = 20;
 pub(super) const MAX_PAGE: usize = 100;
@@ -73,18 +74,23 @@ async fn prove(deps: &Deps, address: Address) -> Result<(Arc<ChainView>, Anchore
 pub(super) async fn list_entries(
     deps: &Deps,
     request: v1::ListAccountEntriesRequest,
+    meter: Option<&CallMeter>,
 ) -> Result<v1::ListAccountEntriesResponse, ApiError> {
     let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
     let mask = ReadMask::read(request.read_mask.as_ref())?;
     let address = AddressLookup::try_from(&request)?.resolve(&deps.chain.params().prefix)?;
     if entries_order(request.order)? == v1::AccountEntryOrder::OldestFirst {
-        return oldest::list(deps, address, size, &request.page_token, &mask).await;
+        return oldest::list(deps, address, size, &request.page_token, &mask, meter).await;
     }
     let above = match page::read::<TOKEN_BYTES>(Listing::AccountEntries, &request.page_token)? {
         None => None,
         Some(token) => Some(Link::from_token(&token, &address).ok_or_else(page::invalid)?),
     };
     let (found, tip) = entries(deps, address, above.as_ref().map(Link::cursor), size).await?;
+    if let Some(meter) = meter {
+        // One block an entry at most.
+        meter.charge(found.len());
+    }
     if let (Some(above), Some(first)) = (&above, found.first())
         && !above.stands_on(first)
     {

@@ -126,7 +126,8 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<v1::ListAccountEntriesRequest>,
     ) -> Result<Response<v1::ListAccountEntriesResponse>, Status> {
-        Ok(Response::new(accounts::list_entries(&self.deps, request.into_inner()).await?))
+        let meter = request.extensions().get::<CallMeter>().cloned();
+        Ok(Response::new(accounts::list_entries(&self.deps, request.into_inner(), meter.as_ref()).await?))
     }
 
     async fn get_chain_proof(

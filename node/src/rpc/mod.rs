@@ -150,16 +150,14 @@ pub fn methods() -> MethodTable {
         .with("/farthing.v1.LedgerService/EstimateFee", MethodPolicy::unary(TRANSACTION_REQUEST, calls(16, 200, 1_000)))
         .with("/farthing.v1.LedgerService/GetFees", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
         .with("/farthing.v1.LedgerService/GetTransaction", look_up)
-        .with(
-            "/farthing.v1.LedgerService/GetTransactionProof",
-            MethodPolicy::unary(SMALL_REQUEST, calls(16, 500, 1_000)),
-        )
+        // The Merkle tree of a whole block.
+        .with("/farthing.v1.LedgerService/GetTransactionProof", pages)
         .with("/farthing.v1.LedgerService/GetAccount", look_up)
         .with("/farthing.v1.LedgerService/GetBlock", pages)
         .with("/farthing.v1.LedgerService/ListBlocks", pages)
         .with(
             "/farthing.v1.LedgerService/ListAccountEntries",
-            MethodPolicy::unary(FILTER_REQUEST, calls(16, 200, 1_000)),
+            MethodPolicy::unary(FILTER_REQUEST, calls(16, 200, 1_000)).counting(Unit::Blocks, 1_000, 20_000),
         )
         .with(
             "/farthing.v1.LedgerService/SubscribeBlocks",

@@ -13,7 +13,10 @@ use super::{
     blocks,
     page::{self, Listing},
 };
-use crate::chain::{Ascent, ChainError, Mark, sparse};
+use crate::{
+    chain::{Ascent, ChainError, Mark, sparse},
+    server::CallMeter,
+};
 
 /// Most marks of a token: one for each power of two.
 const MAX_MARKS: usize = 64;
@@ -71,12 +74,17 @@ pub(super) async fn list(
     size: usize,
     page_token: &str,
     mask: &ReadMask<v1::AccountEntry>,
+    meter: Option<&CallMeter>,
 ) -> Result<v1::ListAccountEntriesResponse, ApiError> {
     let place = match page::read_bytes(Listing::OldestEntries, page_token)? {
         None => Place::beginning(),
         Some(token) => Place::from_token(&token, &address).ok_or_else(page::invalid)?,
     };
-    let Ascent { entries: found, marks, account, tip, .. } = ascend(deps, address, &place, size).await?;
+    let Ascent { entries: found, marks, account, tip, passed } = ascend(deps, address, &place, size).await?;
+    if let Some(meter) = meter {
+        // However few entries the page has, the way down to them was read.
+        meter.charge(passed);
+    }
     let continues = match found.first() {
         Some(first) => history_link(&place.history, first.id, first.height) == first.history,
         // All that was known then is all that there is, or the way down takes another call.

@@ -73,14 +73,17 @@ async fn prove(
             _ => Ok(None),
         };
     };
-    let (Some(path), Some(signed)) = (leaf(at.index).and_then(|leaf| tx_path(&block.leaves(), leaf)), {
-        let place = leaf(at.index).and_then(|leaf| leaf.checked_sub(1));
-        place.and_then(|place| block.transactions.get(place)).cloned()
-    }) else {
-        return Ok(None);
-    };
+    let header = block.header;
+    // Some milliseconds for a full block.
+    let worker = deps.env.compute();
+    let found = worker.run(move || {
+        let leaf = leaf(at.index)?;
+        let signed = block.transactions.get(leaf.checked_sub(1)?)?.clone();
+        Some((tx_path(&block.leaves(), leaf)?, signed))
+    });
+    let Some((path, signed)) = found.await else { return Ok(None) };
     let Some(anchor) = anchor(deps, view, at.block_id, at.height).await? else { return Ok(None) };
-    let proof = TransactionProof { signed, header: block.header, path, anchor };
+    let proof = TransactionProof { signed, header, path, anchor };
     // Cheap: a score of hashes.
     let proven = proof.verify(deps.chain.params(), id, &tip);
     Ok(proven.ok().map(|proven| (proof, proven)))
