@@ -136,12 +136,19 @@ impl Chain {
         .await
     }
 
-    /// Whether a transaction is on the best chain. Reads the disk on this thread.
+    /// Whether transactions are indexed; without that nobody can say which are mined.
+    #[must_use]
+    pub fn indexes_transactions(&self) -> bool {
+        self.shared.store.indexes_transactions()
+    }
+
+    /// Whether a transaction is on the best chain; true as well if that cannot be told, because transactions are not
+    /// indexed. Reads the disk on this thread.
     ///
     /// # Errors
     /// If the store fails.
-    pub fn is_mined_blocking(&self, id: &TxId) -> Result<bool, ChainError> {
-        Ok(self.shared.store.locate(id)?.is_some())
+    pub fn may_be_mined_blocking(&self, id: &TxId) -> Result<bool, ChainError> {
+        Ok(!self.indexes_transactions() || self.shared.store.locate(id)?.is_some())
     }
 
     /// Ids of the best chain from the tip back to genesis at growing distances.

@@ -41,7 +41,7 @@ impl Ledger for Chain {
     }
 
     fn may_be_mined(&self, id: &TxId) -> bool {
-        known(self.is_mined_blocking(id)).unwrap_or(true)
+        known(self.may_be_mined_blocking(id)).unwrap_or(true)
     }
 
     fn is_verified(&self, id: &WireId) -> bool {

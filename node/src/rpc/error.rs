@@ -90,6 +90,8 @@ reasons! {
     TransactionNotFound = "TRANSACTION_NOT_FOUND", NotFound;
     /// The transaction is known but not mined, so there is nothing to prove.
     TransactionNotMined = "TRANSACTION_NOT_MINED", FailedPrecondition;
+    /// This node keeps no index of transactions, without which it cannot tell when one is mined.
+    TransactionIndexOff = "TRANSACTION_INDEX_OFF", FailedPrecondition;
     /// There is no such block.
     BlockNotFound = "BLOCK_NOT_FOUND", NotFound;
     /// The chain of this node begins with a checkpoint, and what is asked for stands below it.

@@ -37,6 +37,8 @@ const VERSION: u8 = 2;
 const CURSOR_BYTES: usize = 1 + 16 + 8 + 8;
 /// A transaction that could not be written to disk was here for a moment.
 const NOT_WRITTEN: &str = "NOT_WRITTEN";
+/// It was mined, or another one with its nonce: without an index of transactions nobody can say which.
+const NONCE_TAKEN: &str = "NONCE_TAKEN";
 /// Its nonce was used by another one while the pool did not look.
 const NONCE_USED: &str = DropReason::NonceUsed.reason();
 
@@ -233,7 +235,10 @@ impl Transactions {
             }
             Exit::NonceTaken => match self.chain.locate(id).await? {
                 Some(at) => Cause::Mined((&self.place_of(at.block_id).await?).into()),
-                None => Cause::Dropped(v1::MempoolDrop { reason: NONCE_USED.to_owned(), ..v1::MempoolDrop::default() }),
+                None => {
+                    let reason = if self.chain.indexes_transactions() { NONCE_USED } else { NONCE_TAKEN };
+                    Cause::Dropped(v1::MempoolDrop { reason: reason.to_owned(), ..v1::MempoolDrop::default() })
+                }
             },
         };
         let transaction_id = id.to_bytes().to_vec().into();

@@ -9,7 +9,7 @@ use farthing::{
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::rpc::{
-    ApiError, Deps,
+    ApiError, Deps, Reason,
     refusals::Credit,
     transactions::{confirmations_wanted, standing_or_dropped, submit_one},
 };
@@ -51,6 +51,16 @@ impl Goal {
         Ok(Self { confirmations, timeout: Duration::from_millis(timeout_ms) })
     }
 
+    /// Without an index nobody would see that the transfer is mined: refused before it is taken.
+    fn check(self, indexes_transactions: bool) -> Result<(), ApiError> {
+        if indexes_transactions || self.confirmations == 0 {
+            return Ok(());
+        }
+        let message = "this node keeps no index of transactions (--transaction-index off) and cannot tell when one is \
+                       mined; submit it, wait_for accepted, and follow it with WatchTransaction, or ask another node";
+        Err(ApiError::new(Reason::TransactionIndexOff, message))
+    }
+
     /// Whether there is nothing more to wait for.
     fn is_over(self, status: &TransactionStatus) -> bool {
         match status.standing {
@@ -75,6 +85,7 @@ pub(in crate::rpc) async fn submit_and_wait(
 ) -> Result<v1::SubmitTransactionAndWaitResponse, ApiError> {
     credit.check(deps.env.clock().elapsed())?;
     let goal = Goal::read(&request)?;
+    goal.check(deps.chain.indexes_transactions())?;
     let status = submit_one(deps, credit, SignedTransaction::try_from(request)?).await?;
     let id = status.id;
     let mut last = status;
@@ -120,4 +131,25 @@ async fn wait(deps: &Deps, id: TxId, goal: Goal, last: &mut TransactionStatus) -
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn without_an_index_only_acceptance_is_waited_for() {
+        let goal = |confirmations| Goal { confirmations, timeout: Duration::from_secs(1) };
+        assert_eq!(goal(0).check(false), Ok(()));
+        for confirmations in [1, 3] {
+            let error = goal(confirmations).check(false).unwrap_err();
+            assert_eq!(
+                (error.reason(), error.reason().code()),
+                (Reason::TransactionIndexOff, Code::FailedPrecondition)
+            );
+            assert_eq!(goal(confirmations).check(true), Ok(()));
+        }
+    }
 }

@@ -34,6 +34,7 @@ const TESTS: &[(&str, &str)] = &[
     ("KEY_UNKNOWN", "a_transfer_that_the_ledger_or_the_mempool_cannot_take_is_refused_by_name"),
     ("TRANSACTION_NOT_FOUND", "a_transaction_that_nobody_saw_is_not_found"),
     ("TRANSACTION_NOT_MINED", "a_transfer_that_is_not_mined_is_refused_with_its_state"),
+    ("TRANSACTION_INDEX_OFF", "a_node_that_cannot_see_what_is_mined_waits_for_nothing_that_it_would_miss"),
     ("BLOCK_NOT_FOUND", "a_block_that_does_not_exist_is_not_found_by_name"),
     ("BLOCK_PRUNED", "what_stands_below_the_checkpoint_is_refused_by_name_and_peers_are_asked_for_it_in_its_place"),
     ("CURSOR_UNKNOWN", "a_start_that_cannot_be_is_refused_with_its_reason"),
