@@ -121,11 +121,19 @@ impl TestChain {
     }
 
     pub(crate) fn with(settings: chain::Settings) -> Self {
+        Self::on(MemoryStore::new(&dev()).0, settings)
+    }
+
+    /// One that cannot tell which transactions are mined.
+    pub(crate) fn without_transaction_index() -> Self {
+        Self::on(MemoryStore::new(&dev()).0.without_transaction_index(), chain::Settings::default())
+    }
+
+    fn on(store: MemoryStore, settings: chain::Settings) -> Self {
         let params = dev();
         let clock = ManualClock::new(params.genesis_time.saturating_add(86_400_000));
         let env = Env::system().unwrap().with_clock(clock.clone());
         let tasks = Tasks::new();
-        let (store, _) = MemoryStore::new(&params);
         let (store, view) = (Arc::new(store), ChainView::genesis(&params));
         let kept = Arc::clone(&store) as Arc<dyn Store>;
         let chain = chain::start(params, env, kept, view, Vec::new(), settings, &tasks);

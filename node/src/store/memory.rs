@@ -23,6 +23,8 @@ use crate::ledger::{ChainView, range_leaf};
 #[derive(Debug)]
 pub struct MemoryStore {
     genesis: BlockId,
+    /// Whether transactions can be located.
+    indexed: bool,
     state: Mutex<State>,
 }
 
@@ -83,7 +85,13 @@ impl MemoryStore {
         state.side.clear();
         state.best.push(tip.id());
         let recovered = Recovered { view, candidates: Vec::new() };
-        (Self { genesis: *params.genesis_id(), state: Mutex::new(state) }, recovered)
+        (Self { genesis: *params.genesis_id(), indexed: true, state: Mutex::new(state) }, recovered)
+    }
+
+    /// The same without an index of transactions.
+    #[cfg(test)]
+    pub(crate) fn without_transaction_index(self) -> Self {
+        Self { indexed: false, ..self }
     }
 
     /// Offers a checkpoint to others from now on; the twin makes none itself.
@@ -281,11 +289,11 @@ impl Store for MemoryStore {
         if self.lock().is_unreadable {
             return Err(StoreError::IndexDamaged("a test made it unreadable".to_owned()));
         }
-        Ok(self.lock().transactions.get(id).copied())
+        Ok(self.lock().transactions.get(id).copied().filter(|_| self.indexed))
     }
 
     fn indexes_transactions(&self) -> bool {
-        true
+        self.indexed
     }
 
     fn key_at(&self, place: &LogPlace, address: &Address) -> Result<PublicKey, StoreError> {

@@ -119,7 +119,10 @@ impl Api {
     }
 
     async fn start_of(pool: Pool, change: impl FnOnce(&mut ServerSettings)) -> Self {
-        let test = TestChain::start();
+        Self::start_on(TestChain::start(), pool, change).await
+    }
+
+    async fn start_on(test: TestChain, pool: Pool, change: impl FnOnce(&mut ServerSettings)) -> Self {
         let network = Arc::new(FixedNetwork(watch::Sender::new(false)));
         let env = Env::system().unwrap().with_clock(test.clock.clone());
         let changes = test.chain.subscribe();

@@ -126,3 +126,18 @@ async fn a_node_that_stops_tells_those_who_wait_what_to_ask_for_elsewhere() {
     assert_eq!((code, reason.as_str()), (Code::Unavailable, "STOPPING"));
     assert_eq!(metadata["transaction_id"], pay.transaction().id(dev().genesis_id()).to_string());
 }
+
+#[tokio::test]
+async fn a_node_that_cannot_see_what_is_mined_waits_for_nothing_that_it_would_miss() {
+    let api = Api::start_on(TestChain::without_transaction_index(), Pool::default(), |_| ()).await;
+    let pay = ALICE.pay(0, BOB.address(), 5);
+    for wait_for in [None, Some(WaitFor::Mined(true)), Some(WaitFor::Confirmations(2))] {
+        let error = end(begin(&api, request(&pay, wait_for, 100))).await.unwrap_err();
+        assert_eq!((facts(&error).0, facts(&error).1.as_str()), (Code::FailedPrecondition, "TRANSACTION_INDEX_OFF"));
+    }
+    assert_eq!(api.mempool.stats().executable, 0, "nothing of that was taken");
+    let accepted = end(begin(&api, request(&pay, Some(WaitFor::Accepted(true)), 0))).await.unwrap();
+    assert_eq!(accepted.status.unwrap().state(), v1::TransactionState::Pending);
+    let id = pay.transaction().id(dev().genesis_id());
+    assert!(mempool::Ledger::may_be_mined(&api.test.chain, &id), "nobody can tell that it is not");
+}
