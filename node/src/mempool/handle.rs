@@ -6,7 +6,7 @@ use farthing::{Address, BlockId, SignedTransaction, TxId, WireId, keys::KeySize,
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    AccountPending, Admitted, Announcement, Arrival, Begun, Confirmed, Overtaken, Page, PageCursor, PoolEvent,
+    AccountPending, Admitted, Announcement, Arrival, Begun, Confirmed, Overtaken, Page, PageCursor, Places, PoolEvent,
     PoolHead, PoolLimits, PoolPart, PoolStats, PoolStatus, Pooled, Prices, Rejection, Simulation, Source,
     TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
 };
@@ -26,13 +26,27 @@ impl Mempool {
         transactions: Vec<SignedTransaction>,
         source: Source,
     ) -> Vec<Result<Admitted, Rejection>> {
-        self.begin(transactions, source).await.finish().await
+        let begun = match self.places(transactions.len(), source).await {
+            Ok(places) => self.begin(transactions, source, places).await,
+            Err(rejection) => return vec![Err(rejection); transactions.len()],
+        };
+        begun.finish().await
     }
 
-    /// The same without the wait for the disk, which [`Begun::finish`] is. What is begun before another batch stands
-    /// before it, so that whoever begins one after the other leaves no gaps, and need not wait for the disk in between.
-    pub async fn begin(&self, transactions: Vec<SignedTransaction>, source: Source) -> Begun {
-        self.shared.begin(transactions, source).await
+    /// Waits until a batch of so many may be submitted. Places that are assigned are kept from everybody else, so whoever
+    /// waits here must be polled, as a task or a call is and the body of an answer is not.
+    ///
+    /// # Errors
+    /// `Stopping`, or `SourceLimited` at once.
+    pub async fn places(&self, count: usize, source: Source) -> Result<Places, Rejection> {
+        self.shared.places(count, source).await
+    }
+
+    /// [`Mempool::submit`] once there are places for all, without the wait for the disk, which [`Begun::finish`] is. What
+    /// is begun before another batch stands before it, so that whoever begins one after the other leaves no gaps, and need
+    /// not wait for the disk in between.
+    pub async fn begin(&self, transactions: Vec<SignedTransaction>, source: Source, places: Places) -> Begun {
+        self.shared.begin(transactions, source, places).await
     }
 
     /// What would happen to a transaction now. Changes nothing. Verifies a signature and may read the disk.

@@ -37,7 +37,7 @@ pub use pool::{Level, Outlook, Paid, Prices, ProjectedBlock};
 pub use rejection::{Rejection, RejectionKind};
 pub use simulate::Simulation;
 pub use start::start;
-pub use submit::Begun;
+pub use submit::{Begun, Places};
 pub use types::{
     AccountPending, Admitted, Announcement, Arrival, Listed, Page, PageCursor, PoolStats, PoolStatus, Pooled, Source,
     TemplateLimits,

@@ -52,22 +52,27 @@ impl Begun {
     }
 }
 
+/// Places for transactions that are verified or wait for the journal. They are as good as held once they are waited for
+/// in line: whoever waits must be polled.
+#[derive(Debug)]
+pub struct Places(OwnedSemaphorePermit);
+
 impl Shared {
-    /// Everything but the wait for the disk.
-    pub(super) async fn begin(self: &Arc<Self>, batch: Vec<SignedTransaction>, source: Source) -> Begun {
-        let count = batch.len();
-        let refused = |rejection| {
-            let verdicts = vec![Err(rejection); count];
-            Begun { shared: Arc::clone(self), verdicts, answers: Vec::new() }
-        };
-        let limited = self.budgets.lock().unwrap_or_else(PoisonError::into_inner).check(source, self.now().elapsed);
-        if let Err(rejection) = limited {
-            return refused(rejection);
-        }
+    /// Waits for as many places as a batch of so many takes.
+    pub(super) async fn places(&self, count: usize, source: Source) -> Result<Places, Rejection> {
+        self.budgets.lock().unwrap_or_else(PoisonError::into_inner).check(source, self.now().elapsed)?;
         let permits = u32::try_from(count.min(MAX_IN_FLIGHT)).unwrap_or(u32::MAX);
-        let Ok(places) = Arc::clone(&self.in_flight).acquire_many_owned(permits).await else {
-            return refused(Rejection::Stopping);
-        };
+        let places = Arc::clone(&self.in_flight).acquire_many_owned(permits).await;
+        places.map(Places).map_err(|_| Rejection::Stopping)
+    }
+
+    /// Everything but the waits for places and for the disk.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        batch: Vec<SignedTransaction>,
+        source: Source,
+        Places(places): Places,
+    ) -> Begun {
         let shared = Arc::clone(self);
         // The work goes on to its end although the submitter may stop waiting, so the places go with it.
         let work = move || shared.take(batch, source, &Arc::new(places));

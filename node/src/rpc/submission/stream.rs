@@ -1,20 +1,24 @@
 //! Transfers as they come: what has arrived is judged together, while earlier ones are still on their way to the disk.
 //!
-//! Nothing runs for a stream but when its client reads verdicts or there is room for more: a client that does not read is
-//! not read either.
+//! A task judges, and the body of the answer only receives: HTTP/2 does not poll a body whose client has no room, and a
+//! body that waits for places of the mempool would be given them then and keep them from everybody. The task reads no
+//! further than there is room for verdicts, so a client that does not read is not read either.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use farthing::{
     SignedTransaction, TxId,
     wire::{TransactionStatus, canonical_transaction, v1},
 };
 use futures_util::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture, stream};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
 use tonic::{Status, Streaming};
 
 use crate::{
-    mempool::Source,
+    mempool::{Places, Source},
     rpc::{
         ApiError, Deps, Reason,
         refusals::Refusals,
@@ -29,7 +33,7 @@ const GROUP: usize = 128;
 const GROUPS: usize = 8;
 
 type Request = v1::SubmitTransactionStreamRequest;
-type Verdicts = Vec<Result<v1::SubmitTransactionStreamResponse, Status>>;
+type Verdicts = Vec<v1::SubmitTransactionStreamResponse>;
 
 /// What judges the transfers of one stream.
 #[derive(Debug, Clone)]
@@ -43,32 +47,59 @@ pub(in crate::rpc) struct Intake {
 
 /// A verdict for each request, in order. The stream ends when the requests do; when the node stops, or the connection is too
 /// old, what was read has its verdict first.
-#[expect(clippy::async_yields_async, reason = "what it yields waits for the disk while the next group is judged")]
 pub(in crate::rpc) fn verdicts(
     intake: Intake,
     requests: Streaming<Request>,
     leave_by: Option<Instant>,
 ) -> impl Stream<Item = Result<v1::SubmitTransactionStreamResponse, Status>> + Send + 'static {
-    let reader = Reader { deps: intake.deps.clone(), requests, leave_by, end: None, ended: false };
-    stream::unfold(reader, |mut reader| async move { reader.next().await.map(|read| (read, reader)) })
-        // One after the other, so that what comes first stands first.
-        .then(move |read| {
-            let intake = intake.clone();
-            async move {
-                match read {
-                    Read::Group(group) => intake.judge(group).await,
-                    Read::End(status) => std::future::ready(vec![Err(status)]).boxed(),
-                }
-            }
-        })
-        .buffered(GROUPS)
-        .flat_map(stream::iter)
+    // One more is with the body.
+    let (judged, groups) = mpsc::channel(GROUPS - 1);
+    let (ended, end) = oneshot::channel();
+    let tasks = intake.deps.tasks.clone();
+    let mut reader = Reader { deps: intake.deps.clone(), requests, leave_by, end: None, ended: false };
+    tasks.spawn("submission stream", async move {
+        // Nobody is told once the client has gone.
+        let _ = ended.send(intake.judge_all(&mut reader, judged).await);
+        Ok::<_, Infallible>(())
+    });
+    let groups = stream::unfold(groups, |mut groups| async move { groups.recv().await.map(|group| (group, groups)) });
+    let end = stream::once(async move {
+        // The task tells, unless it was not started or did not come to its end: then the node stops.
+        end.await.unwrap_or_else(|_| Some(ApiError::stopping().into()))
+    });
+    let settled = groups.then(|group: Settling| group).flat_map(stream::iter);
+    settled.map(Ok).chain(end.filter_map(|end| std::future::ready(end.map(Err))))
 }
 
-enum Read {
-    Group(Vec<Request>),
-    /// Why no more is read; the last.
-    End(Status),
+/// The verdicts on a group, once they are on the disk. Holds no place that others wait for.
+type Settling = BoxFuture<'static, Verdicts>;
+
+/// What a group has become before it is begun.
+struct Group {
+    tags: Vec<u64>,
+    /// In order: what could not be read, or the id of the next of `good`.
+    slots: Vec<Result<TxId, ApiError>>,
+    good: Vec<SignedTransaction>,
+}
+
+impl Group {
+    fn new(tags: Vec<u64>, items: Vec<Result<(TxId, SignedTransaction), ApiError>>) -> Self {
+        let mut good = Vec::with_capacity(items.len());
+        let mut keep = |(id, signed)| {
+            good.push(signed);
+            id
+        };
+        let slots = items.into_iter().map(|item| item.map(&mut keep)).collect();
+        Self { tags, slots, good }
+    }
+}
+
+/// How a group goes on.
+enum Prepared {
+    /// It is refused as a whole, or known.
+    Settled(Verdicts),
+    /// It may be judged.
+    Placed(Group, Places),
 }
 
 struct Reader {
@@ -81,8 +112,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// What has arrived, one request at least.
-    async fn next(&mut self) -> Option<Read> {
+    /// What has arrived, one request at least; none at the end.
+    async fn next(&mut self) -> Option<Vec<Request>> {
         let mut group = Vec::new();
         if !self.ended {
             match self.first().await {
@@ -99,7 +130,7 @@ impl Reader {
                 other => self.close(other),
             }
         }
-        if group.is_empty() { self.end.take().map(Read::End) } else { Some(Read::Group(group)) }
+        (!group.is_empty()).then_some(group)
     }
 
     async fn first(&mut self) -> Option<Result<Request, Status>> {
@@ -125,25 +156,35 @@ impl Reader {
 }
 
 impl Intake {
-    /// Judges a group. What is left then is to wait for the disk.
-    async fn judge(self, group: Vec<Request>) -> BoxFuture<'static, Verdicts> {
-        if let Some(meter) = &self.meter {
-            tokio::select! {
+    /// Judges what comes, as long as there is room for verdicts. Returns why it ends, if not because there is no more.
+    async fn judge_all(self, reader: &mut Reader, judged: mpsc::Sender<Settling>) -> Option<Status> {
+        loop {
+            let room = tokio::select! {
                 biased;
-                // Everything that was read gets its verdict, though it is dear.
-                () = self.deps.tasks.token().cancelled() => meter.charge(group.len()),
-                () = meter.pay(group.len()) => {}
-            }
+                room = judged.reserve() => room,
+                // The client takes nothing, and what it has sent beyond this was not read.
+                () = self.deps.tasks.token().cancelled() => return Some(ApiError::stopping().into()),
+            };
+            // An error: the client has gone.
+            let Ok(room) = room else { return None };
+            let group = tokio::select! {
+                biased;
+                () = judged.closed() => return None,
+                group = reader.next() => group,
+            };
+            let Some(group) = group else { return reader.end.take() };
+            let prepared = tokio::select! {
+                biased;
+                () = judged.closed() => return None,
+                prepared = self.prepare(group) => prepared,
+            };
+            // What has its places is judged to the end, so that the caller is charged for it whether it stays or not.
+            let settling = match prepared {
+                Prepared::Settled(settled) => std::future::ready(settled).boxed(),
+                Prepared::Placed(group, places) => self.clone().begin(group, places).await,
+            };
+            room.send(settling);
         }
-        let tags: Vec<u64> = group.iter().map(|request| request.tag).collect();
-        let items = self.read(group).await;
-        let settled = match self.admittance() {
-            Ok(()) => self.begin(items).await,
-            Err(refusal) => self.refuse(items, refusal).boxed(),
-        };
-        settled
-            .map(|outcomes| tags.into_iter().zip(outcomes).map(|(tag, outcome)| Ok(answer(tag, outcome))).collect())
-            .boxed()
     }
 
     /// Whether transfers are taken now.
@@ -165,18 +206,42 @@ impl Intake {
         self.deps.env.compute().run(read).await
     }
 
-    async fn begin(
-        self,
-        items: Vec<Result<(TxId, SignedTransaction), ApiError>>,
-    ) -> BoxFuture<'static, Vec<Result<TransactionStatus, ApiError>>> {
-        let mut good = Vec::with_capacity(items.len());
-        let mut keep = |(id, signed)| {
-            good.push(signed);
-            id
+    /// Reads a group and waits until it may be judged. Cancel safe: nothing has been changed.
+    async fn prepare(&self, group: Vec<Request>) -> Prepared {
+        let stopped = self.deps.tasks.token();
+        if let Some(meter) = &self.meter {
+            tokio::select! {
+                biased;
+                // Everything that was read gets its verdict, though it is dear.
+                () = stopped.cancelled() => meter.charge(group.len()),
+                () = meter.pay(group.len()) => {}
+            }
+        }
+        let tags: Vec<u64> = group.iter().map(|request| request.tag).collect();
+        let items = self.read(group).await;
+        let refusal = match self.admittance() {
+            Ok(()) => {
+                follow_the_tip(&self.deps).await;
+                let count = items.iter().filter(|item| item.is_ok()).count();
+                tokio::select! {
+                    biased;
+                    places = self.deps.mempool.places(count, Source::Rpc) => match places {
+                        Ok(places) => return Prepared::Placed(Group::new(tags, items), places),
+                        Err(rejection) => rejection.into(),
+                    },
+                    // There may be none any more.
+                    () = stopped.cancelled() => ApiError::stopping(),
+                }
+            }
+            Err(refusal) => refusal,
         };
-        let slots: Vec<Result<TxId, ApiError>> = items.into_iter().map(|item| item.map(&mut keep)).collect();
-        follow_the_tip(&self.deps).await;
-        let begun = self.deps.mempool.begin(good, Source::Rpc).await;
+        Prepared::Settled(answers(tags, self.refuse(items, refusal).await))
+    }
+
+    /// Judges a group. What is left then is to wait for the disk.
+    async fn begin(self, group: Group, places: Places) -> Settling {
+        let Group { tags, slots, good } = group;
+        let begun = self.deps.mempool.begin(good, Source::Rpc, places).await;
         // At once, so that the next group is refused already.
         self.refusals.of(self.caller).charge(begun.wasted(), self.deps.env.clock().elapsed());
         let settled = async move {
@@ -191,14 +256,14 @@ impl Intake {
                     },
                 });
             }
-            outcomes
+            answers(tags, outcomes)
         };
         settled.boxed()
     }
 
     /// What is known already is not refused: whoever asks again learns where it stands.
     async fn refuse(
-        self,
+        &self,
         items: Vec<Result<(TxId, SignedTransaction), ApiError>>,
         refusal: ApiError,
     ) -> Vec<Result<TransactionStatus, ApiError>> {
@@ -215,6 +280,10 @@ impl Intake {
         }
         outcomes
     }
+}
+
+fn answers(tags: Vec<u64>, outcomes: Vec<Result<TransactionStatus, ApiError>>) -> Verdicts {
+    tags.into_iter().zip(outcomes).map(|(tag, outcome)| answer(tag, outcome)).collect()
 }
 
 fn answer(tag: u64, outcome: Result<TransactionStatus, ApiError>) -> v1::SubmitTransactionStreamResponse {

@@ -1,19 +1,29 @@
 //! Streams of transfers, and the same transfer from many at once.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Poll},
+};
 
 use farthing::{
     Mites, SignedTransaction,
     codec::Canonical as _,
-    wire::{TransactionStanding, TransactionStatus},
+    wire::{TransactionStanding, TransactionStatus, v1::ledger_service_server::LedgerService as _},
 };
 use futures_util::{StreamExt as _, future::join_all, stream};
+use http_body::Frame;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Request, codec::Codec as _};
+use tonic_prost::ProstCodec;
 use v1::submit_transaction_stream_response::Verdict;
 
 use super::*;
 use crate::{
+    mempool::Source,
+    rpc::ledger::LedgerApi,
     server::{MethodPolicy, Unit, calls},
     testing::{ALICE, BOB},
 };
@@ -160,6 +170,43 @@ async fn a_client_that_does_not_read_its_verdicts_is_not_read_either() {
     for _ in 0..2 * bound {
         assert_eq!(verdict(&mut verdicts).await.1, "PENDING");
     }
+}
+
+/// What a client sends, as the listener hands it over.
+struct Sent(mpsc::UnboundedReceiver<v1::SubmitTransactionStreamRequest>);
+
+impl http_body::Body for Sent {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
+        self.0.poll_recv(cx).map(|request| {
+            request.map(|request| {
+                let message = request.encode_to_vec();
+                let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+                Ok(Frame::data([&[0], &length[..], &message].concat().into()))
+            })
+        })
+    }
+}
+
+/// HTTP/2 does not poll an answer whose client has no room.
+#[tokio::test]
+async fn a_client_that_does_not_read_keeps_no_place_of_the_mempool() {
+    let api = Api::start().await;
+    let all = async || tokio::time::timeout(PATIENCE, api.mempool.places(8_192, Source::Rpc)).await;
+    let held = all().await.unwrap().unwrap();
+    let (requests, sent) = mpsc::unbounded_channel();
+    let mut codec = ProstCodec::<v1::SubmitTransactionStreamResponse, v1::SubmitTransactionStreamRequest>::default();
+    let sent = tonic::Streaming::new_request(codec.decoder(), Sent(sent), None, None);
+    let service = LedgerApi::new(api.deps.clone());
+    let mut verdicts = service.submit_transaction_stream(Request::new(sent)).await.unwrap().into_inner();
+    requests.send(transfer(1, &ALICE.pay(0, BOB.address(), 5))).unwrap();
+    // Long enough to stand in line; what comes of it has no effect but that this test could pass in vain.
+    tokio::time::timeout(Duration::from_millis(300), verdicts.next()).await.unwrap_err();
+    drop(held);
+    drop(all().await.expect("all places come back, though nobody polls the answer").unwrap());
+    assert_eq!(verdicts.next().await.unwrap().unwrap().tag, 1);
 }
 
 #[tokio::test]
