@@ -190,9 +190,12 @@ impl ApiError {
     /// A stream was given up because its client took nothing for so long. It may go on at once.
     pub(super) fn subscriber_stalled(cursor: &[u8], limit: Duration) -> Self {
         let limit = limit.as_millis();
-        let message = format!("the client took nothing of the stream for {limit} ms; go on with the cursor");
+        let go_on = if cursor.is_empty() { "" } else { "; go on with the cursor" };
+        let message = format!("the client took nothing of the stream for {limit} ms{go_on}");
         let error = Self { retry_after: Some(Duration::ZERO), ..Self::new(Reason::SubscriberStalled, message) };
-        error.with("cursor", BASE64_STANDARD.encode(cursor)).with("limit_ms", limit)
+        let error = error.with("limit_ms", limit);
+        // Some streams have none.
+        if cursor.is_empty() { error } else { error.with("cursor", BASE64_STANDARD.encode(cursor)) }
     }
 
     /// The reason.

@@ -1,29 +1,29 @@
 //! The frames of one miner: a template at each new tip, for better fees, and after a while in any case.
 //!
-//! Each is made when the miner has taken the one before; nothing is queued for one that does not read.
+//! Each is asked for when the miner has taken the one before; nothing is queued for one that does not read.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use farthing::wire::v1;
-use futures_util::{Stream, stream};
+use bytes::Bytes;
+use farthing::{
+    BlockId,
+    wire::{v1, v1::get_block_template_response::Event},
+};
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     time::{Instant, sleep_until},
 };
-use tonic::Status;
 
-use super::templates::{KEPT_FOR, Makers, Templates};
+use super::templates::{KEPT_FOR, Made, Makers, Network, Templates};
 use crate::{
     chain::ChainView,
     mempool::PoolStats,
-    miner::{self, REFRESH_AFTER, RENEW_AFTER, Reward, Template},
-    rpc::{ApiError, Deps, Reason},
+    miner::{self, REFRESH_AFTER, RENEW_AFTER, Reward, TemplateError},
+    rpc::{
+        ApiError, Deps, Reason,
+        stream::{Next, Source, Told},
+    },
 };
-
-/// A quiet stream shows that it lives this often; the API promises 15 s.
-const PROGRESS_EVERY: Duration = Duration::from_secs(10);
-
-use v1::get_block_template_response::Event;
 
 /// What makes the frames of one miner.
 pub(super) struct TemplateFrames {
@@ -31,20 +31,22 @@ pub(super) struct TemplateFrames {
     templates: Arc<Templates>,
     makers: Makers,
     reward: Reward,
-    leave_by: Option<Instant>,
+    /// Whose templates they are.
+    network: Network,
     tips: watch::Receiver<Arc<ChainView>>,
     pool: watch::Receiver<PoolStats>,
     syncing: watch::Receiver<bool>,
-    /// What the last template was made of, and when.
-    last: Option<(PoolStats, Instant)>,
-    phase: Phase,
+    last: Option<Given>,
+    /// The next template, while it is made.
+    making: Option<oneshot::Receiver<Result<Made, TemplateError>>>,
 }
 
-enum Phase {
-    Giving,
-    /// The last frame said so; the status that ends the stream is next.
-    Drained(ApiError),
-    Ended,
+/// What the last template was made of, and when.
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    tip: BlockId,
+    seen: PoolStats,
+    at: Instant,
 }
 
 impl TemplateFrames {
@@ -54,7 +56,7 @@ impl TemplateFrames {
         deps: Deps,
         (templates, makers): (Arc<Templates>, Makers),
         reward: Reward,
-        leave_by: Option<Instant>,
+        network: Network,
     ) -> Result<Self, ApiError> {
         let syncing = deps.network.syncing();
         if *syncing.borrow() {
@@ -62,97 +64,33 @@ impl TemplateFrames {
             return Err(ApiError::new(Reason::Syncing, message));
         }
         let (tips, pool) = (deps.chain.watch(), deps.mempool.watch());
-        Ok(Self { deps, templates, makers, reward, leave_by, tips, pool, syncing, last: None, phase: Phase::Giving })
+        Ok(Self { deps, templates, makers, reward, network, tips, pool, syncing, last: None, making: None })
     }
 
-    pub(super) fn into_stream(self) -> impl Stream<Item = Result<v1::GetBlockTemplateResponse, Status>> + Send {
-        stream::unfold(self, |mut frames| async move { frames.next().await.map(|frame| (frame, frames)) })
-    }
-
-    async fn next(&mut self) -> Option<Result<v1::GetBlockTemplateResponse, Status>> {
-        match std::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Giving => {}
-            Phase::Drained(error) => return Some(Err(error.into())),
-            Phase::Ended => return None,
-        }
-        let stop = self.deps.tasks.token().clone();
-        let leave_by = self.leave_by;
-        let leaving = async move {
-            match leave_by {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        let event = tokio::select! {
-            biased;
-            () = stop.cancelled() => Err(ApiError::stopping()),
-            () = leaving => Err(ApiError::connection_expired()),
-            event = self.event() => event,
-        };
-        match event {
-            Ok(event) => {
-                self.phase = Phase::Giving;
-                Some(Ok(frame(event)))
-            }
-            Err(why) => {
-                self.phase = Phase::Drained(why);
-                Some(Ok(frame(Event::Draining(v1::Draining {}))))
-            }
-        }
-    }
-}
-
-impl TemplateFrames {
-    /// Waits for a reason to say something. Cancel safe: what is made is kept only when it is told.
-    async fn event(&mut self) -> Result<Event, ApiError> {
+    /// Waits until another template is due; false if there will be none any more. Cancel safe.
+    async fn due(&mut self) -> bool {
         self.deps.chain.begun().await;
-        let heartbeat = Instant::now() + PROGRESS_EVERY;
-        let Some((seen, made)) = self.last else { return self.template().await.map(Event::Template) };
+        let Some(Given { tip, seen, at }) = self.last else { return true };
         let pool = &mut self.pool;
         let better = async {
-            sleep_until(made + REFRESH_AFTER).await;
+            sleep_until(at + REFRESH_AFTER).await;
             pool.wait_for(|now| now.net_fees > seen.net_fees).await.is_ok()
         };
         let lives = tokio::select! {
             biased;
-            changed = self.tips.changed() => changed.is_ok(),
+            changed = self.tips.wait_for(|view| view.tip.id() != tip) => changed.is_ok(),
             lives = better => lives,
-            () = sleep_until(made + RENEW_AFTER) => true,
-            () = sleep_until(heartbeat) => return Ok(Event::Progress(v1::Progress {})),
+            () = sleep_until(at + RENEW_AFTER) => true,
         };
         // Far behind the others, the next template is for when it has caught up.
-        let lives = lives
-            && tokio::select! {
-                biased;
-                caught_up = self.syncing.wait_for(|syncing| !syncing) => caught_up.is_ok(),
-                () = sleep_until(heartbeat) => return Ok(Event::Progress(v1::Progress {})),
-            };
-        if !lives {
-            return Err(ApiError::stopping());
-        }
-        self.template().await.map(Event::Template)
+        lives && self.syncing.wait_for(|syncing| !syncing).await.is_ok()
     }
 
-    async fn template(&mut self) -> Result<v1::BlockTemplate, ApiError> {
-        let view = Arc::clone(&self.tips.borrow_and_update());
-        let Deps { env, chain, mempool, .. } = &self.deps;
-        let made = self.makers.one(async {
-            miner::pool_follows(mempool, &view).await;
-            let seen = *self.pool.borrow_and_update();
-            let template = miner::prepare(env, chain.params(), mempool, &view, &self.reward, usize::MAX).await;
-            template.map(|template| (seen, template))
-        });
-        let (seen, template) = made.await.map_err(|error| {
-            tracing::error!(error = %crate::tasks::Chain(&error), "no template can be made");
-            ApiError::new(Reason::Internal, "a fault of the node itself; its log says more")
-        })?;
-        self.last = Some((seen, Instant::now()));
-        Ok(self.tell(&view, template))
-    }
-
-    fn tell(&self, view: &ChainView, template: Template) -> v1::BlockTemplate {
+    fn tell(&mut self, made: Made) -> v1::BlockTemplate {
+        let Made { view, seen, template } = made;
+        self.last = Some(Given { tip: view.tip.id(), seen, at: Instant::now() });
         let Deps { env, chain, .. } = &self.deps;
-        let (id, template) = self.templates.keep(template, env.clock().elapsed());
+        let (id, template) = self.templates.keep(self.network, template, env.clock().elapsed());
         let (block, height) = (&template.block, view.tip.height().next());
         let fees = block.coinbase.amount.checked_sub(chain.params().subsidy(height)).unwrap_or_default();
         let hesitate = miner::hesitation(chain.params(), &**env.random()).unwrap_or_default();
@@ -175,6 +113,40 @@ impl TemplateFrames {
     }
 }
 
-fn frame(event: Event) -> v1::GetBlockTemplateResponse {
-    v1::GetBlockTemplateResponse { event: Some(event) }
+impl Source for TemplateFrames {
+    type Event = Made;
+    type Frame = v1::GetBlockTemplateResponse;
+
+    async fn next(&mut self) -> Result<Next<Made>, ApiError> {
+        loop {
+            if let Some(making) = &mut self.making {
+                let made = making.await;
+                self.making = None;
+                // What makes them ends without an answer only when the node stops.
+                let Ok(made) = made else { return Ok(Next::Stopping) };
+                return made.map(Next::Tell).map_err(|error| {
+                    tracing::error!(error = %crate::tasks::Chain(&error), "no template can be made");
+                    ApiError::new(Reason::Internal, "a fault of the node itself; its log says more")
+                });
+            }
+            if !self.due().await {
+                return Ok(Next::Stopping);
+            }
+            self.making = Some(self.makers.start(&self.deps, &self.reward));
+        }
+    }
+
+    async fn frame(&mut self, told: Told<Made>) -> Result<v1::GetBlockTemplateResponse, ApiError> {
+        let event = match told {
+            Told::Event(made) => Event::Template(self.tell(made)),
+            Told::Progress => Event::Progress(v1::Progress {}),
+            Told::Draining => Event::Draining(v1::Draining {}),
+        };
+        Ok(v1::GetBlockTemplateResponse { event: Some(event) })
+    }
+
+    /// None: whoever comes again gets the newest template.
+    fn cursor(&self) -> Bytes {
+        Bytes::new()
+    }
 }

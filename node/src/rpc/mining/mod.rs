@@ -13,15 +13,21 @@ use farthing::{
         v1::{self, mining_service_server::MiningService},
     },
 };
-use futures_util::{StreamExt as _, stream::BoxStream};
+use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use self::{
     frames::TemplateFrames,
     templates::{Makers, Templates},
 };
-use super::{ApiError, Deps};
-use crate::{miner::Reward, server::LeaveBy};
+use super::{
+    ApiError, Deps,
+    stream::{Terms, run},
+};
+use crate::{
+    env::{is_own_machine, prefix},
+    miner::Reward,
+};
 
 /// The service.
 #[derive(Debug)]
@@ -61,11 +67,13 @@ impl MiningService for MiningApi {
         &self,
         request: Request<v1::GetBlockTemplateRequest>,
     ) -> Result<Response<Self::GetBlockTemplateStream>, Status> {
-        let leave_by = request.extensions().get().map(|LeaveBy(at)| *at);
+        let terms = Terms::of(&self.deps, &request);
+        let caller = request.remote_addr().map(|address| address.ip());
+        let network = caller.filter(|caller| !is_own_machine(*caller)).map(prefix);
         let reward = reward(&self.deps, request.into_inner())?;
         let templates = (Arc::clone(&self.templates), self.makers.clone());
-        let frames = TemplateFrames::start(self.deps.clone(), templates, reward, leave_by)?;
-        Ok(Response::new(frames.into_stream().boxed()))
+        let frames = TemplateFrames::start(self.deps.clone(), templates, reward, network)?;
+        Ok(Response::new(run(frames, terms)))
     }
 
     async fn submit_block(

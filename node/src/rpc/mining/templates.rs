@@ -1,15 +1,24 @@
 //! The templates that were given away, and how many may be made at a time.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
+    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use farthing::{BlockId, SignedTransaction};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::miner::Template;
+use crate::{
+    chain::ChainView,
+    mempool::PoolStats,
+    miner::{self, Reward, Template, TemplateError},
+    rpc::Deps,
+};
+
+/// Where a miner calls from: its network; none for the own machine.
+pub(super) type Network = Option<[u8; 8]>;
 
 /// How long a template can be submitted by its id.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(120);
@@ -32,25 +41,45 @@ struct Kept {
 
 #[derive(Debug)]
 struct One {
+    network: Network,
     id: BlockId,
     template: Arc<Template>,
     bytes: usize,
     until: Duration,
 }
 
+impl Kept {
+    /// Drops the oldest template of the network that takes most of what is short. So whoever asks for many pushes out its
+    /// own, and not those of a miner that asks for few.
+    fn make_room(&mut self) {
+        let mut shares: HashMap<Network, usize> = HashMap::new();
+        for one in &self.all {
+            *shares.entry(one.network).or_default() += if self.bytes > MAX_BYTES { one.bytes } else { 1 };
+        }
+        let Some(most) = shares.values().max() else { return };
+        // The oldest, where several take as much.
+        let oldest = self.all.iter().position(|one| shares.get(&one.network) == Some(most));
+        if let Some(oldest) = oldest.and_then(|at| self.all.remove(at)) {
+            self.bytes -= oldest.bytes;
+        }
+    }
+}
+
 impl Templates {
-    /// Keeps a template for a while, by the steady clock. The oldest make room for it.
-    pub(super) fn keep(&self, template: Template, now: Duration) -> (BlockId, Arc<Template>) {
+    /// Keeps a template for a while, by the steady clock. Room for it is made by the network that takes most.
+    pub(super) fn keep(&self, network: Network, template: Template, now: Duration) -> (BlockId, Arc<Template>) {
         let (id, template) = (template.block.header.id(), Arc::new(template));
         let bytes = template.block.transactions.iter().map(SignedTransaction::size_bytes).sum();
         let mut kept = self.lock();
-        kept.bytes += bytes;
-        kept.all.push_back(One { id, template: Arc::clone(&template), bytes, until: now + KEPT_FOR });
-        while kept.all.len() > 1
-            && (kept.all.len() > MAX_KEPT || kept.bytes > MAX_BYTES || kept.all[0].until <= now)
+        while kept.all.front().is_some_and(|oldest| oldest.until <= now)
             && let Some(oldest) = kept.all.pop_front()
         {
             kept.bytes -= oldest.bytes;
+        }
+        kept.bytes += bytes;
+        kept.all.push_back(One { network, id, template: Arc::clone(&template), bytes, until: now + KEPT_FOR });
+        while kept.all.len() > 1 && (kept.all.len() > MAX_KEPT || kept.bytes > MAX_BYTES) {
+            kept.make_room();
         }
         (id, template)
     }
@@ -77,13 +106,45 @@ impl Default for Makers {
     }
 }
 
+/// A template, and what it was made of.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) view: Arc<ChainView>,
+    pub(super) seen: PoolStats,
+    pub(super) template: Template,
+}
+
 impl Makers {
-    /// Makes a template once there is a place.
-    pub(super) async fn one<T>(&self, make: impl Future<Output = T>) -> T {
-        // Nobody closes it.
-        let _place = self.0.acquire().await;
-        make.await
+    /// Makes a template on the tip that there is once there is a place. A task waits for that and has it to the end of the
+    /// work: the body of an answer is not polled while its client has no room, and may be dropped at any time.
+    pub(super) fn start(&self, deps: &Deps, reward: &Reward) -> oneshot::Receiver<Result<Made, TemplateError>> {
+        let (mut answer, made) = oneshot::channel();
+        let (places, deps, reward) = (Arc::clone(&self.0), deps.clone(), reward.clone());
+        let tasks = deps.tasks.clone();
+        tasks.spawn("block template", async move {
+            let place = tokio::select! {
+                biased;
+                () = deps.tasks.token().cancelled() => return Ok::<_, Infallible>(()),
+                () = answer.closed() => return Ok(()),
+                place = places.acquire_owned() => place,
+            };
+            let made = make(&deps, &reward).await;
+            drop(place);
+            // The caller may have gone.
+            let _ = answer.send(made);
+            Ok(())
+        });
+        made
     }
+}
+
+async fn make(deps: &Deps, reward: &Reward) -> Result<Made, TemplateError> {
+    let Deps { env, chain, mempool, .. } = deps;
+    let view = chain.view();
+    miner::pool_follows(mempool, &view).await;
+    let seen = *mempool.watch().borrow();
+    let template = miner::prepare(env, chain.params(), mempool, &view, reward, usize::MAX).await?;
+    Ok(Made { view, seen, template })
 }
 
 #[cfg(test)]
@@ -107,18 +168,34 @@ mod tests {
     fn a_template_is_kept_for_two_minutes_and_the_oldest_make_room() {
         let templates = Templates::default();
         let now = Duration::from_secs(7);
-        let (first, made) = templates.keep(template(0), now);
+        let (first, made) = templates.keep(None, template(0), now);
         assert_eq!(templates.get(&first, now).unwrap().block, made.block);
         assert!(templates.get(&first, now + KEPT_FOR).is_none());
         for mark in 1..=255 {
-            templates.keep(template(mark), now);
+            templates.keep(None, template(mark), now);
         }
         assert!(templates.get(&first, now).is_some());
-        templates.keep(template(7), now);
+        templates.keep(None, template(7), now);
         assert!(templates.get(&first, now).is_none());
         assert_eq!(templates.lock().all.len(), MAX_KEPT);
-        let (last, _) = templates.keep(template(9), now + KEPT_FOR);
+        let (last, _) = templates.keep(None, template(9), now + KEPT_FOR);
         assert_eq!(templates.lock().all.len(), 1);
         assert!(templates.get(&last, now + KEPT_FOR).is_some());
+    }
+
+    #[test]
+    fn a_network_that_asks_for_many_pushes_out_its_own_only() {
+        let templates = Templates::default();
+        let now = Duration::from_secs(7);
+        let (honest, greedy) = (Some([1; 8]), Some([2; 8]));
+        let (found, _) = templates.keep(honest, template(0), now);
+        let (own, _) = templates.keep(greedy, template(1), now);
+        for _ in 0..2 * MAX_KEPT {
+            templates.keep(greedy, template(2), now);
+        }
+        assert!(templates.get(&found, now).is_some());
+        assert!(templates.get(&own, now).is_none());
+        let kept = templates.lock();
+        assert_eq!((kept.all.len(), kept.bytes), (MAX_KEPT, kept.all.iter().map(|one| one.bytes).sum()));
     }
 }

@@ -21,5 +21,5 @@ pub(super) use account::watch as watch_account;
 pub(super) use follow::StartError;
 pub(super) use frames::{Frames, FramesSettings};
 pub(super) use mempool::subscribe as subscribe_transactions;
-pub(super) use run::{Terms, run};
+pub(super) use run::{Next, Source, Terms, Told, run};
 pub(super) use transaction::watch as watch_transaction;
