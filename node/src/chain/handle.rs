@@ -166,6 +166,12 @@ impl Chain {
         self.shared.waits.send_replace(waits);
     }
 
+    /// Whether it waits for one.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        *self.shared.waits.borrow()
+    }
+
     /// Resolves once the chain does not wait for a checkpoint to begin with.
     pub async fn begun(&self) {
         // The sender lives as long as this handle.

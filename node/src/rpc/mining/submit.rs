@@ -1,15 +1,19 @@
 //! Solved blocks: joined with their templates, and handed to the chain.
 
+use std::sync::Arc;
+
 use farthing::{
     Block, BlockId, Header,
-    codec::Canonical as _,
+    codec::{Canonical as _, DecodeError},
     header::HEADER_BYTES,
     wire::{WireError, WireFault, v1},
 };
+use farthing_consensus::{HeaderError, check_header_alone};
 
 use super::templates::Templates;
 use crate::{
     chain::{Accepted, BlockRejection, Origin},
+    miner::Template,
     rpc::{ApiError, Deps, Reason},
 };
 
@@ -19,29 +23,42 @@ pub(super) async fn submit(
     request: v1::SubmitBlockRequest,
 ) -> Result<v1::SubmitBlockResponse, ApiError> {
     use v1::submit_block_request::Block as Form;
+    if deps.chain.is_waiting() {
+        let message =
+            "the node is fetching a checkpoint to begin with: a block now would be the beginning of another chain";
+        return Err(ApiError::new(Reason::Syncing, message));
+    }
+    // The header first, in both forms: whoever has done no work costs none.
     let block = match request.block {
         None => return Err(WireError::missing("block").into()),
-        Some(Form::Solved(solved)) => match join(deps, templates, &solved)? {
-            Some(block) => block,
-            None => return Ok(stale()),
-        },
+        Some(Form::Solved(solved)) => {
+            let Some((header, template)) = find(deps, templates, &solved)? else { return Ok(stale()) };
+            if let Err(error) = check_header_alone(deps.chain.params(), &header) {
+                return Ok(unworthy(&header, &error));
+            }
+            let join = move || {
+                let Block { coinbase, transactions, .. } = &template.block;
+                Block { header, coinbase: coinbase.clone(), transactions: transactions.clone() }
+            };
+            deps.env.compute().run(join).await
+        }
         Some(Form::BlockBytes(bytes)) => {
             let max = usize::try_from(deps.chain.params().max_block_bytes).unwrap_or(usize::MAX);
             if bytes.len() > max {
                 let fault = WireFault::Count { unit: "bytes", min: 1, max, found: bytes.len() };
                 return Err(WireError::new("block_bytes", fault).into());
             }
+            let no_block = |error: DecodeError| malformed("block_bytes", &format!("no canonical block: {error}"));
+            let header = bytes.get(..HEADER_BYTES).unwrap_or(&bytes);
+            let header = Header::from_canonical(header).map_err(no_block)?;
+            if let Err(error) = check_header_alone(deps.chain.params(), &header) {
+                return Ok(unworthy(&header, &error));
+            }
             let read = move || Block::from_canonical(&bytes);
-            let block = deps.env.compute().run(read).await;
-            block.map_err(|error| malformed("block_bytes", &format!("no canonical block: {error}")))?
+            deps.env.compute().run(read).await.map_err(no_block)?
         }
     };
     let id = block.id();
-    if !block.header.has_work() {
-        // Before anything else is looked at: whoever has done no work costs none.
-        let message = format!("block {id} is above the target of its bits: the work was not done");
-        return Ok(answer(id, v1::BlockVerdict::Invalid, "R-HDR-03", message));
-    }
     match deps.chain.submit_block(block, Origin::Mined).await {
         Ok(accepted) => Ok(answer(id, verdict(accepted), "", String::new())),
         Err(BlockRejection::Chain(error)) => Err(error.into()),
@@ -71,8 +88,12 @@ const fn rule(rejection: &BlockRejection) -> &'static str {
     }
 }
 
-/// A template's block with the header that was found; none if the template is gone.
-fn join(deps: &Deps, templates: &Templates, solved: &v1::SolvedTemplate) -> Result<Option<Block>, ApiError> {
+/// The header that was found and the template that it is for; none if that is gone.
+fn find(
+    deps: &Deps,
+    templates: &Templates,
+    solved: &v1::SolvedTemplate,
+) -> Result<Option<(Header, Arc<Template>)>, ApiError> {
     let length = |field: &str, bytes: &[u8], expected| {
         WireError::new(field, WireFault::Length { expected, found: bytes.len() }).within("solved")
     };
@@ -87,11 +108,15 @@ fn join(deps: &Deps, templates: &Templates, solved: &v1::SolvedTemplate) -> Resu
     if (Header { time: given.header.time, nonce: given.header.nonce, ..header }) != given.header {
         return Err(malformed("solved.header_bytes", "it differs from the template's in more than time and nonce"));
     }
-    Ok(Some(Block { header, ..given.clone() }))
+    Ok(Some((header, template)))
 }
 
 fn malformed(field: &str, what: &str) -> ApiError {
     ApiError::new(Reason::InvalidField, format!("{field}: {what}")).with("field", field)
+}
+
+fn unworthy(header: &Header, error: &HeaderError) -> v1::SubmitBlockResponse {
+    answer(header.id(), v1::BlockVerdict::Invalid, error.rule(), error.to_string())
 }
 
 fn stale() -> v1::SubmitBlockResponse {

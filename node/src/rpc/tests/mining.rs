@@ -1,8 +1,12 @@
 //! Templates and solved blocks over the wire, and the miner that uses them.
 
 use farthing::{
-    Address, Block, Header, Mites, TimeMs, codec::Canonical as _, wire::v1::mining_service_client::MiningServiceClient,
+    Address, Block, Header, Mites, TimeMs,
+    codec::Canonical as _,
+    wire::v1::{mining_service_client::MiningServiceClient, mining_service_server::MiningService as _},
 };
+use futures_util::{FutureExt as _, StreamExt as _};
+use tonic::Request;
 use v1::{BlockVerdict, get_block_template_response::Event, submit_block_request::Block as Form};
 
 use super::*;
@@ -10,6 +14,7 @@ use crate::{
     config::RemoteMining,
     miner::Searchers,
     remote_miner,
+    rpc::mining::MiningApi,
     testing::{ALICE, BOB, solve},
 };
 
@@ -205,6 +210,106 @@ async fn a_stopping_node_tells_its_miners_that_it_drains_and_then_that_it_is_una
     assert!(matches!(frame.event, Some(Event::Draining(_))), "{frame:?}");
     let error = tokio::time::timeout(PATIENCE, frames.message()).await.unwrap().unwrap_err();
     assert_eq!((facts(&error).0, facts(&error).1.as_str()), (Code::Unavailable, "STOPPING"));
+}
+
+/// HTTP/2 does not poll an answer whose client has no room.
+#[tokio::test]
+async fn miners_that_do_not_read_keep_the_templates_from_nobody() {
+    let api = Api::start().await;
+    let service = MiningApi::new(api.deps.clone());
+    let open = async || service.get_block_template(Request::new(to_bob())).await.unwrap().into_inner();
+    let mut deaf = Vec::new();
+    for _ in 0..4 {
+        let mut frames = open().await;
+        frames.next().await.unwrap().unwrap();
+        deaf.push(frames);
+    }
+    api.grow(1, 1).await;
+    for frames in &mut deaf {
+        // The next one is begun, and then nobody polls any more.
+        assert!(frames.next().now_or_never().is_none());
+    }
+    let mut frames = open().await;
+    let frame = tokio::time::timeout(PATIENCE, frames.next()).await.expect("there is a place").unwrap().unwrap();
+    let Some(Event::Template(template)) = frame.event else { panic!("{frame:?}") };
+    assert_eq!(template.height, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_templates_shows_that_it_lives_also_while_there_can_be_none() {
+    let api = Api::start().await;
+    let service = MiningApi::new(api.deps.clone());
+    let mut frames = service.get_block_template(Request::new(to_bob())).await.unwrap().into_inner();
+    // The clock of this test runs on while one is made.
+    while !matches!(frames.next().await.unwrap().unwrap().event, Some(Event::Template(_))) {}
+    api.test.chain.set_waiting(true);
+    for _ in 0..10 {
+        let before = tokio::time::Instant::now();
+        let frame = frames.next().await.unwrap().unwrap();
+        assert!(matches!(frame.event, Some(Event::Progress(_))), "{frame:?}");
+        assert!(before.elapsed() <= Duration::from_secs(15));
+    }
+    api.test.chain.set_waiting(false);
+    while !matches!(frames.next().await.unwrap().unwrap().event, Some(Event::Template(_))) {}
+}
+
+#[tokio::test]
+async fn a_miner_that_takes_nothing_is_let_go_and_told_so_when_it_reads_again() {
+    let stall = Duration::from_millis(300);
+    let api = Api::start_with(|settings| settings.subscriber_stall = stall).await;
+    let mut client = MiningServiceClient::new(api.narrow_channel(64).await);
+    let watchers = api.test.chain.watchers();
+    let mut frames = client.get_block_template(to_bob()).await.unwrap().into_inner();
+    assert!(api.test.chain.watchers() > watchers);
+    let let_go = async {
+        while api.test.chain.watchers() > watchers {
+            tokio::time::sleep(stall / 10).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, let_go).await.expect("it is let go");
+    let status = loop {
+        match tokio::time::timeout(PATIENCE, frames.message()).await.unwrap() {
+            Ok(frame) => drop(frame.expect("it does not end with OK")),
+            Err(status) => break status,
+        }
+    };
+    let (code, reason, metadata) = facts(&status);
+    assert_eq!((code, reason.as_str()), (Code::ResourceExhausted, "SUBSCRIBER_STALLED"));
+    assert_eq!(metadata.get("cursor"), None, "there is none to go on with");
+}
+
+#[tokio::test]
+async fn no_block_is_taken_while_the_chain_is_to_begin_with_a_checkpoint() {
+    let api = Api::start().await;
+    let block = mine(&dev(), &api.test.chain.view(), Vec::new(), 3);
+    let form = Form::BlockBytes(block.to_canonical().into());
+    api.test.chain.set_waiting(true);
+    let (code, reason, _) = facts(&api.submit_block(form.clone()).await.unwrap_err());
+    assert_eq!((code, reason.as_str()), (Code::Unavailable, "SYNCING"));
+    api.test.chain.set_waiting(false);
+    assert_eq!(api.submit_block(form).await.unwrap().verdict(), BlockVerdict::Accepted, "it was not kept either");
+}
+
+#[tokio::test]
+async fn the_work_of_a_block_is_looked_at_before_the_rest_of_it() {
+    let api = Api::start().await;
+    let mut header = mine(&dev(), &api.test.chain.view(), Vec::new(), 3).header;
+    while header.has_work() {
+        header.nonce += 1;
+    }
+    let with_rubbish = |header: &Header| Form::BlockBytes([&header.to_bytes()[..], &[0xff; 40]].concat().into());
+    let answer = api.submit_block(with_rubbish(&header)).await.unwrap();
+    assert_eq!((answer.verdict(), answer.rule.as_str()), (BlockVerdict::Invalid, "R-HDR-03"));
+    assert_eq!(answer.block_id_hex, header.id().to_string());
+    // A target that is met by nearly anything is no work either.
+    let easy = Header { bits: farthing::Bits::from_compact(0x2100_ffff), ..header };
+    let answer = api.submit_block(with_rubbish(&easy)).await.unwrap();
+    assert_eq!((answer.verdict(), answer.rule.as_str()), (BlockVerdict::Invalid, "R-DIF-05"));
+    while !header.has_work() {
+        header.nonce += 1;
+    }
+    let error = api.submit_block(with_rubbish(&header)).await.unwrap_err();
+    assert_eq!(facts(&error).2["field"], "block_bytes");
 }
 
 fn mining_on(api: &Api, address: &str) -> RemoteMining {
