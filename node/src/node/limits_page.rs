@@ -72,7 +72,11 @@ fn the_page_of_limits_says_what_is_enforced() {
     assert_eq!(on_the_page("connections"), connections(), "write this into docs/limits.md");
     let peers = peers::methods(Network::Main.params());
     assert_eq!(on_the_page("peer methods"), table(&peers, "/farthing."), "write this into docs/limits.md");
-    assert_eq!(on_the_page("public methods"), table(&rpc::methods(), "/farthing."), "write this into docs/limits.md");
+    assert_eq!(
+        on_the_page("public methods"),
+        table(&rpc::methods(Network::Main.params()), "/farthing."),
+        "write this into docs/limits.md"
+    );
 }
 
 #[test]

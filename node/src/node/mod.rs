@@ -446,7 +446,7 @@ fn peers_config(config: &Config, p2p: SocketAddr) -> PeersConfig {
 /// What the two listeners that strangers reach enforce, and tell of.
 fn listener_limits(config: &Config, params: &Params, network: &Network) -> rpc::Listeners {
     let peers = ServerSettings { unwanted: network.banned_hosts(), ..ServerSettings::peers(peers::methods(params)) };
-    let public = ServerSettings { web: config.web.clone(), ..ServerSettings::public(rpc::methods()) };
+    let public = ServerSettings { web: config.web.clone(), ..ServerSettings::public(rpc::methods(params)) };
     rpc::Listeners { public, peers }
 }
 

@@ -5,12 +5,9 @@
 
 use std::sync::Arc;
 
-use farthing::{
-    limits::MAX_BLOCK_BYTES,
-    wire::{
-        PUBLIC_DESCRIPTORS,
-        v1::{ledger_service_server::LedgerServiceServer, mining_service_server::MiningServiceServer},
-    },
+use farthing::wire::{
+    PUBLIC_DESCRIPTORS,
+    v1::{ledger_service_server::LedgerServiceServer, mining_service_server::MiningServiceServer},
 };
 use tonic::service::Routes;
 
@@ -79,8 +76,10 @@ const TRANSACTION_REQUEST: usize = 8 * 1024;
 /// Largest request with a batch of transactions.
 const BATCH_REQUEST: usize = 1024 * 1024;
 
-/// Largest request with a block, of whatever network.
-const BLOCK_REQUEST: usize = MAX_BLOCK_BYTES + 1024;
+/// Largest request with a block of this network.
+fn block_request(params: &farthing::Params) -> usize {
+    usize::try_from(params.max_block_bytes).unwrap_or(usize::MAX).saturating_add(1024)
+}
 
 /// What a view may be larger than the canonical bytes that it shows: hex and bech32m beside every id and address.
 const VIEW_FACTOR: usize = 4;
@@ -106,8 +105,8 @@ pub async fn routes(deps: &Deps) -> Result<Routes, tonic_reflection::server::Err
     let ledger = LedgerServiceServer::new(ledger::LedgerApi::new(deps.clone()))
         .max_decoding_message_size(BATCH_REQUEST)
         .max_encoding_message_size(largest_answer(deps.chain.params()));
-    let mining =
-        MiningServiceServer::new(mining::MiningApi::new(deps.clone())).max_decoding_message_size(BLOCK_REQUEST);
+    let mining = MiningServiceServer::new(mining::MiningApi::new(deps.clone()))
+        .max_decoding_message_size(block_request(deps.chain.params()));
     Ok(Routes::new(ledger)
         .add_service(mining)
         .add_service(health::start(deps).await)
@@ -115,9 +114,9 @@ pub async fn routes(deps: &Deps) -> Result<Routes, tonic_reflection::server::Err
         .add_service(reflect().build_v1alpha()?))
 }
 
-/// What each method of the public listener may cost.
+/// What each method of the public listener may cost on a network.
 #[must_use]
-pub fn methods() -> MethodTable {
+pub fn methods(params: &farthing::Params) -> MethodTable {
     // calls(at a time, a second, at once); counting(what else, a second, at once).
     let look_up = MethodPolicy::unary(SMALL_REQUEST, calls(64, 2_000, 4_000));
     let pages = MethodPolicy::unary(SMALL_REQUEST, calls(16, 200, 1_000));
@@ -192,5 +191,6 @@ pub fn methods() -> MethodTable {
             "/farthing.v1.MiningService/GetBlockTemplate",
             MethodPolicy::server_stream(SMALL_REQUEST, calls(4, 2, 20)),
         )
-        .with("/farthing.v1.MiningService/SubmitBlock", MethodPolicy::unary(BLOCK_REQUEST, calls(4, 20, 100)))
+        // One at a time, for a request is held in memory before anything of it can be looked at.
+        .with("/farthing.v1.MiningService/SubmitBlock", MethodPolicy::unary(block_request(params), calls(1, 20, 100)))
 }

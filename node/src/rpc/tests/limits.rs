@@ -68,7 +68,7 @@ async fn a_network_whose_signatures_are_wrong_is_limited_for_a_while_and_others_
 #[tokio::test(start_paused = true)]
 async fn a_client_that_exceeds_any_limit_of_any_method_is_refused_by_name() {
     let api = Api::start().await;
-    exceed_every_limit("/farthing.", routes(&api.deps).await.unwrap(), ServerSettings::public(methods())).await;
+    exceed_every_limit("/farthing.", routes(&api.deps).await.unwrap(), ServerSettings::public(methods(&dev()))).await;
 }
 
 /// Streams that go through blocks which say nothing to their reader pay for them: the connection's other calls feel it.
@@ -126,9 +126,9 @@ async fn get_limits_tells_what_the_listeners_enforce() {
     assert_eq!(public.max_calls_per_connection, settings.max_streams);
     assert!(!public.counts_own_machine);
     let paths: Vec<&str> = public.methods.iter().map(|method| method.method.as_str()).collect();
-    assert_eq!(paths, methods().iter().map(|(path, _)| path).collect::<Vec<_>>());
+    assert_eq!(paths, methods(&dev()).iter().map(|(path, _)| path).collect::<Vec<_>>());
     let batch = public.methods.iter().find(|method| method.method.ends_with("/SubmitTransactions")).unwrap();
-    let policy = *methods().get(&batch.method).unwrap();
+    let policy = *methods(&dev()).get(&batch.method).unwrap();
     let rate = |unit: &str, rate: Rate| {
         Some(v1::RateLimit { unit: unit.to_owned(), per_second: rate.per_second, burst: rate.burst })
     };

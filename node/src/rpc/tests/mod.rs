@@ -132,7 +132,7 @@ impl Api {
         let stop = test.tasks.token().clone();
         let following = mempool::follow(mempool.clone(), test.chain.clone(), changes, env.clone(), stop);
         test.tasks.spawn("mempool", following);
-        let mut settings = ServerSettings::public(methods());
+        let mut settings = ServerSettings::public(methods(&dev()));
         change(&mut settings);
         let listeners = Listeners { public: settings.clone(), peers: ServerSettings::peers(MethodTable::new()) };
         let deps = Deps {

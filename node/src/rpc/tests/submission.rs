@@ -215,7 +215,7 @@ async fn a_client_that_sends_more_than_it_may_is_slowed_down_and_not_refused() {
     let policy = MethodPolicy::client_stream(8_192, calls(8, 20, 100)).counting(Unit::Transactions, 100, 10);
     let api = Api::start_with(|settings| {
         settings.counts_own_machine = true;
-        settings.methods = methods().with(PATH, policy);
+        settings.methods = methods(&dev()).with(PATH, policy);
     })
     .await;
     let (requests, mut verdicts) = open(&api).await;
