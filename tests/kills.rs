@@ -14,7 +14,7 @@ use farthing::{
     Params, TxId,
     wire::{
         TransactionStanding, TransactionStatus,
-        v1::{submit_transaction_stream_response::Verdict, subscribe_blocks_response::Event},
+        v1::{submit_transaction_stream_response::Event as StreamEvent, subscribe_blocks_response::Event},
     },
 };
 use futures_util::stream;
@@ -133,16 +133,21 @@ impl Witness {
         };
         let mut expected = 0;
         while let Ok(Some(response)) = verdicts.message().await {
+            let event = response.event.expect("an event");
+            if matches!(event, StreamEvent::Progress(_) | StreamEvent::Draining(_)) {
+                continue;
+            }
             assert_eq!(response.tag, expected, "verdicts come in the order of the transfers");
             expected += 1;
-            match response.verdict.expect("a verdict") {
-                Verdict::Status(status) => {
+            match event {
+                StreamEvent::Status(status) => {
                     let status = TransactionStatus::try_from(status).expect("a well-formed status");
                     let mut known = self.lock();
                     known.transfers.push(status.id);
                     known.streamed += 1;
                 }
-                Verdict::Error(refusal) => {
+                StreamEvent::Progress(_) | StreamEvent::Draining(_) => {}
+                StreamEvent::Error(refusal) => {
                     let code = Code::from(refusal.code);
                     // The account may be full: blocks come slowly on a busy machine.
                     let tolerable = matches!(code, Code::Unavailable | Code::ResourceExhausted);

@@ -45,7 +45,8 @@ async fn proofs_of_what_is_here(params: &Params, client: &mut LedgerServiceClien
     let proven = verify_chain_proof(params, &proof).expect("the chain is worked for");
     assert_eq!(proven.tip.height(), Height::new(40));
     let mut headers = client.get_headers(v1::GetHeadersRequest::default()).await.expect("a stream").into_inner();
-    let message = headers.message().await.expect("it goes on").expect("all at once");
+    let frame = headers.message().await.expect("it goes on").expect("all at once");
+    let Some(v1::get_headers_response::Event::Headers(message)) = frame.event else { panic!("{frame:?}") };
     assert_eq!((message.first_height, message.headers_bytes.len()), (0, 41));
     let id = v1::get_transaction_proof_request::Id::TransactionIdHex(mined.to_owned());
     let request = v1::GetTransactionProofRequest { id: Some(id) };

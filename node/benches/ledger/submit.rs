@@ -5,7 +5,7 @@ use std::time::Instant;
 use farthing::wire::v1::{
     SubmitTransactionRequest, SubmitTransactionStreamRequest, SubmitTransactionsRequest,
     ledger_service_client::LedgerServiceClient, submit_transaction_request::Form,
-    submit_transaction_stream_response::Verdict as StreamVerdict, submit_transactions_result::Verdict,
+    submit_transaction_stream_response::Event, submit_transactions_result::Verdict,
 };
 use prost::bytes::Bytes;
 use tokio::task::JoinSet;
@@ -48,7 +48,7 @@ pub(crate) async fn streams(client: &Client, transfers: &[Bytes]) -> f64 {
             let requests = futures_util::stream::iter(requests);
             let mut verdicts = client.submit_transaction_stream(requests).await.unwrap().into_inner();
             while let Some(response) = verdicts.message().await.unwrap() {
-                assert!(matches!(response.verdict, Some(StreamVerdict::Status(_))), "{response:?}");
+                assert!(matches!(response.event, Some(Event::Status(_) | Event::Progress(_))), "{response:?}");
             }
         });
     }

@@ -1,18 +1,17 @@
 //! Headers of the best chain, streamed towards the tip that was there when the stream began.
 
+use bytes::Bytes;
 use farthing::{
     BlockId, Hash, Height,
     wire::{ChainPoint, HeadersStart, v1},
 };
-use futures_util::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use futures_util::stream::BoxStream;
+use tonic::{Request, Status};
 
-use super::{ApiError, Deps, Reason, blocks, stream::StartError};
+use super::{
+    ApiError, Deps, Reason, blocks,
+    stream::{Next, Source, StartError, Terms, Told, run},
+};
 use crate::{
     chain::{Chain, ChainError, Side},
     server::CallMeter,
@@ -32,16 +31,14 @@ struct Way {
     /// Height of the last one.
     end: Height,
     meter: Option<CallMeter>,
-    stop: CancellationToken,
-    leave_by: Option<Instant>,
 }
 
 pub(super) async fn stream(
     deps: &Deps,
-    request: v1::GetHeadersRequest,
-    meter: Option<CallMeter>,
-    leave_by: Option<Instant>,
+    request: Request<v1::GetHeadersRequest>,
 ) -> Result<BoxStream<'static, Result<v1::GetHeadersResponse, Status>>, ApiError> {
+    let (terms, meter) = (Terms::of(deps, &request), request.extensions().get::<CallMeter>().cloned());
+    let request = request.into_inner();
     let start = HeadersStart::try_from(&request)?;
     let tip = blocks::tip(&deps.chain.view());
     let (next, behind) = match start {
@@ -58,13 +55,7 @@ pub(super) async fn stream(
         let message = format!("stop_height: expected at least {next}, where the stream begins, got {end}");
         return Err(ApiError::new(Reason::InvalidField, message).with("field", "stop_height"));
     }
-    let (chain, stop) = (deps.chain.clone(), deps.tasks.token().clone());
-    let way = Way { chain, tip, next, behind, end: end.min(tip.height), meter, stop, leave_by };
-    let frames = stream::try_unfold(way, |mut way| async move {
-        let message = way.advance().await?;
-        Ok::<_, Status>(message.map(|message| (message, way)))
-    });
-    Ok(frames.boxed())
+    Ok(run(Way { chain: deps.chain.clone(), tip, next, behind, end: end.min(tip.height), meter }, terms))
 }
 
 /// Height of a header on the best chain.
@@ -83,16 +74,10 @@ async fn behind(chain: &Chain, id: BlockId) -> Result<Height, ApiError> {
 }
 
 impl Way {
-    /// The next message; none at the end.
-    async fn advance(&mut self) -> Result<Option<v1::GetHeadersResponse>, ApiError> {
+    /// The next headers; none at the end. Cancel safe: it is moved along with the answer only.
+    async fn advance(&mut self) -> Result<Option<v1::HeaderRun>, ApiError> {
         if self.next > self.end {
             return Ok(None);
-        }
-        if self.stop.is_cancelled() {
-            return Err(ApiError::stopping());
-        }
-        if self.leave_by.is_some_and(|leave_by| leave_by <= Instant::now()) {
-            return Err(ApiError::connection_expired());
         }
         let (first, tip) = (self.next, self.tip.block_id);
         let last = self.end.min(first.saturating_add(CHUNK - 1));
@@ -110,10 +95,9 @@ impl Way {
             behind = Some(header.id());
         }
         (self.behind, self.next) = (behind, last.next());
-        Ok(Some(v1::GetHeadersResponse {
+        Ok(Some(v1::HeaderRun {
             headers_bytes: headers.iter().map(|header| header.to_bytes().to_vec().into()).collect(),
             first_height: first.get(),
-            tip: Some((&self.tip).into()),
         }))
     }
 
@@ -129,5 +113,29 @@ impl Way {
             (Some(id), Some(height)) => error.with("last_height", height).with("last_block_id", id),
             _ => error.with("last_block_id", Hash::ZERO),
         }
+    }
+}
+
+impl Source for Way {
+    type Event = v1::HeaderRun;
+    type Frame = v1::GetHeadersResponse;
+
+    async fn next(&mut self) -> Result<Next<v1::HeaderRun>, ApiError> {
+        Ok(self.advance().await?.map_or(Next::End, Next::Tell))
+    }
+
+    async fn frame(&mut self, told: Told<v1::HeaderRun>) -> Result<v1::GetHeadersResponse, ApiError> {
+        use v1::get_headers_response::Event;
+        let event = match told {
+            Told::Event(headers) => Event::Headers(headers),
+            Told::Progress => Event::Progress(v1::Progress {}),
+            Told::Draining => Event::Draining(v1::Draining {}),
+        };
+        Ok(v1::GetHeadersResponse { event: Some(event), tip: Some((&self.tip).into()) })
+    }
+
+    /// None: a reader goes on behind its last header.
+    fn cursor(&self) -> Bytes {
+        Bytes::new()
     }
 }

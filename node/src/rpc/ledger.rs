@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use farthing::wire::v1::{self, ledger_service_server::LedgerService};
-use futures_util::{StreamExt as _, stream::BoxStream};
+use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Deps, accounts, blocks, fees, headers, info, limits, proofs, refusals::Refusals, stream, submission, supply,
     transactions, waiting,
 };
-use crate::server::{CallMeter, LeaveBy};
+use crate::server::CallMeter;
 
 /// The service.
 #[derive(Debug)]
@@ -59,8 +59,8 @@ impl LedgerService for LedgerApi {
             caller: request.remote_addr(),
             meter: request.extensions().get().cloned(),
         };
-        let leave_by = request.extensions().get().map(|LeaveBy(at)| *at);
-        Ok(Response::new(submission::verdicts(intake, request.into_inner(), leave_by).boxed()))
+        let terms = stream::Terms::of(&self.deps, &request);
+        Ok(Response::new(submission::verdicts(intake, request.into_inner(), terms)))
     }
 
     async fn submit_transaction_and_wait(
@@ -143,9 +143,7 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<v1::GetHeadersRequest>,
     ) -> Result<Response<Self::GetHeadersStream>, Status> {
-        let leave_by = request.extensions().get().map(|LeaveBy(at)| *at);
-        let meter = request.extensions().get::<CallMeter>().cloned();
-        Ok(Response::new(headers::stream(&self.deps, request.into_inner(), meter, leave_by).await?))
+        Ok(Response::new(headers::stream(&self.deps, request).await?))
     }
 
     async fn get_supply(

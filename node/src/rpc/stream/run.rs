@@ -47,6 +47,10 @@ pub(in crate::rpc) enum Next<E> {
     End,
     /// The chain has stopped, and so does the node.
     Stopping,
+    /// The connection ends, and the source has told what it had to first.
+    Expiring,
+    /// What the client sends has come to an end that is none.
+    Broken(Status),
 }
 
 /// What a frame tells.
@@ -134,24 +138,24 @@ impl<S: Source> Running<S> {
             Phase::Ended => return None,
         }
         let frame = match self.wait().await {
-            Ok(Some(told)) => self.source.frame(told).await,
+            Ok(Some(told)) => self.source.frame(told).await.map_err(Status::from),
             Ok(None) => {
                 self.phase = Phase::Ended;
                 return None;
             }
-            Err(error) => Err(error),
+            Err(status) => Err(status),
         };
         match frame {
             Ok(frame) => Some(Ok((frame, self.source.cursor()))),
-            Err(error) => {
+            Err(status) => {
                 self.phase = Phase::Ended;
-                Some(Err(error.into()))
+                Some(Err(status))
             }
         }
     }
 
     /// What is to be told next; none at the end.
-    async fn wait(&mut self) -> Result<Option<Told<S::Event>>, ApiError> {
+    async fn wait(&mut self) -> Result<Option<Told<S::Event>>, Status> {
         let leave_by = self.leave_by;
         let leaving = async move {
             match leave_by {
@@ -167,6 +171,8 @@ impl<S: Source> Running<S> {
                 Next::Tell(event) => return Ok(Some(Told::Event(event))),
                 Next::End => return Ok(None),
                 Next::Stopping => Why::NodeStops,
+                Next::Expiring => Why::ConnectionEnds,
+                Next::Broken(status) => return Err(status),
             },
             () = sleep(PROGRESS_EVERY) => return Ok(Some(Told::Progress)),
         };

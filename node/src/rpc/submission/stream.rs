@@ -6,22 +6,25 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
+use bytes::Bytes;
 use farthing::{
     SignedTransaction, TxId,
-    wire::{TransactionStatus, canonical_transaction, v1},
+    wire::{TransactionStatus, canonical_transaction, v1, v1::submit_transaction_stream_response::Event},
 };
-use futures_util::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture, stream};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::{
-    mempool::{Places, Source},
+    mempool::{self, Places},
     rpc::{
         ApiError, Deps, Reason,
         refusals::Refusals,
+        stream::{Next, Source, Terms, Told, run},
         transactions::{follow_the_tip, refuse_while_syncing, settle, standing},
     },
     server::CallMeter,
@@ -50,25 +53,84 @@ pub(in crate::rpc) struct Intake {
 pub(in crate::rpc) fn verdicts(
     intake: Intake,
     requests: Streaming<Request>,
-    leave_by: Option<Instant>,
-) -> impl Stream<Item = Result<v1::SubmitTransactionStreamResponse, Status>> + Send + 'static {
+    terms: Terms,
+) -> BoxStream<'static, Result<v1::SubmitTransactionStreamResponse, Status>> {
     // One more is with the body.
     let (judged, groups) = mpsc::channel(GROUPS - 1);
     let (ended, end) = oneshot::channel();
+    let Terms { leave_by, delivery, .. } = terms;
     let tasks = intake.deps.tasks.clone();
-    let mut reader = Reader { deps: intake.deps.clone(), requests, leave_by, end: None, ended: false };
+    let mut reader = Reader { deps: intake.deps.clone(), requests, leave_by, end: None };
     tasks.spawn("submission stream", async move {
         // Nobody is told once the client has gone.
         let _ = ended.send(intake.judge_all(&mut reader, judged).await);
         Ok::<_, Infallible>(())
     });
-    let groups = stream::unfold(groups, |mut groups| async move { groups.recv().await.map(|group| (group, groups)) });
-    let end = stream::once(async move {
-        // The task tells, unless it was not started or did not come to its end: then the node stops.
-        end.await.unwrap_or_else(|_| Some(ApiError::stopping().into()))
-    });
-    let settled = groups.then(|group: Settling| group).flat_map(stream::iter);
-    settled.map(Ok).chain(end.filter_map(|end| std::future::ready(end.map(Err))))
+    let verdicts = Judged { groups, settling: None, ready: Vec::new().into_iter(), end };
+    // The task looks at the circumstances: what it has read then is told first.
+    run(verdicts, Terms { stop: CancellationToken::new(), leave_by: None, delivery })
+}
+
+/// What was judged, on its way to the client.
+struct Judged {
+    groups: mpsc::Receiver<Settling>,
+    /// A group that waits for the disk.
+    settling: Option<Settling>,
+    ready: std::vec::IntoIter<v1::SubmitTransactionStreamResponse>,
+    /// Why there are no more groups.
+    end: oneshot::Receiver<End>,
+}
+
+/// Why no more is read.
+enum End {
+    /// The client has no more.
+    Done,
+    /// What it sends cannot be read.
+    Broken(Status),
+    NodeStops,
+    ConnectionEnds,
+}
+
+impl Source for Judged {
+    type Event = v1::SubmitTransactionStreamResponse;
+    type Frame = v1::SubmitTransactionStreamResponse;
+
+    async fn next(&mut self) -> Result<Next<Self::Event>, ApiError> {
+        loop {
+            if let Some(verdict) = self.ready.next() {
+                return Ok(Next::Tell(verdict));
+            }
+            if let Some(settling) = &mut self.settling {
+                self.ready = settling.await.into_iter();
+                self.settling = None;
+                continue;
+            }
+            self.settling = self.groups.recv().await;
+            if self.settling.is_none() {
+                break;
+            }
+        }
+        Ok(match (&mut self.end).await {
+            Ok(End::Done) => Next::End,
+            Ok(End::Broken(status)) => Next::Broken(status),
+            Ok(End::ConnectionEnds) => Next::Expiring,
+            // An error: the task was not started, or did not come to its end.
+            Ok(End::NodeStops) | Err(_) => Next::Stopping,
+        })
+    }
+
+    async fn frame(&mut self, told: Told<Self::Event>) -> Result<Self::Frame, ApiError> {
+        Ok(match told {
+            Told::Event(verdict) => verdict,
+            Told::Progress => frame(0, Event::Progress(v1::Progress {})),
+            Told::Draining => frame(0, Event::Draining(v1::Draining {})),
+        })
+    }
+
+    /// None: a client sends again what has no verdict.
+    fn cursor(&self) -> Bytes {
+        Bytes::new()
+    }
 }
 
 /// The verdicts on a group, once they are on the disk. Holds no place that others wait for.
@@ -107,33 +169,29 @@ struct Reader {
     requests: Streaming<Request>,
     leave_by: Option<Instant>,
     /// Why there will be no more.
-    end: Option<Status>,
-    ended: bool,
+    end: Option<End>,
 }
 
 impl Reader {
-    /// What has arrived, one request at least; none at the end.
-    async fn next(&mut self) -> Option<Vec<Request>> {
-        let mut group = Vec::new();
-        if !self.ended {
-            match self.first().await {
-                Some(Ok(request)) => group.push(request),
-                other => self.close(other),
-            }
+    /// What has arrived, one request at least; or why there is no more.
+    async fn next(&mut self) -> Result<Vec<Request>, End> {
+        if let Some(end) = self.end.take() {
+            return Err(end);
         }
-        while !self.ended
-            && group.len() < GROUP
+        let mut group = vec![self.first().await?];
+        while group.len() < GROUP
+            && self.end.is_none()
             && let Some(arrived) = self.requests.next().now_or_never()
         {
-            match arrived {
-                Some(Ok(request)) => group.push(request),
-                other => self.close(other),
+            match read(arrived) {
+                Ok(request) => group.push(request),
+                Err(end) => self.end = Some(end),
             }
         }
-        (!group.is_empty()).then_some(group)
+        Ok(group)
     }
 
-    async fn first(&mut self) -> Option<Result<Request, Status>> {
+    async fn first(&mut self) -> Result<Request, End> {
         let leave_by = self.leave_by;
         let leaving = async move {
             match leave_by {
@@ -143,39 +201,45 @@ impl Reader {
         };
         tokio::select! {
             biased;
-            () = self.deps.tasks.token().cancelled() => Some(Err(ApiError::stopping().into())),
-            () = leaving => Some(Err(ApiError::connection_expired().into())),
-            request = self.requests.next() => request,
+            () = self.deps.tasks.token().cancelled() => Err(End::NodeStops),
+            () = leaving => Err(End::ConnectionEnds),
+            request = self.requests.next() => read(request),
         }
     }
+}
 
-    fn close(&mut self, last: Option<Result<Request, Status>>) {
-        self.ended = true;
-        self.end = last.and_then(Result::err);
+fn read(arrived: Option<Result<Request, Status>>) -> Result<Request, End> {
+    match arrived {
+        Some(Ok(request)) => Ok(request),
+        Some(Err(status)) => Err(End::Broken(status)),
+        None => Err(End::Done),
     }
 }
 
 impl Intake {
-    /// Judges what comes, as long as there is room for verdicts. Returns why it ends, if not because there is no more.
-    async fn judge_all(self, reader: &mut Reader, judged: mpsc::Sender<Settling>) -> Option<Status> {
+    /// Judges what comes, as long as there is room for verdicts. Returns why it ends.
+    async fn judge_all(self, reader: &mut Reader, judged: mpsc::Sender<Settling>) -> End {
         loop {
             let room = tokio::select! {
                 biased;
                 room = judged.reserve() => room,
                 // The client takes nothing, and what it has sent beyond this was not read.
-                () = self.deps.tasks.token().cancelled() => return Some(ApiError::stopping().into()),
+                () = self.deps.tasks.token().cancelled() => return End::NodeStops,
             };
             // An error: the client has gone.
-            let Ok(room) = room else { return None };
+            let Ok(room) = room else { return End::Done };
             let group = tokio::select! {
                 biased;
-                () = judged.closed() => return None,
+                () = judged.closed() => return End::Done,
                 group = reader.next() => group,
             };
-            let Some(group) = group else { return reader.end.take() };
+            let group = match group {
+                Ok(group) => group,
+                Err(end) => return end,
+            };
             let prepared = tokio::select! {
                 biased;
-                () = judged.closed() => return None,
+                () = judged.closed() => return End::Done,
                 prepared = self.prepare(group) => prepared,
             };
             // What has its places is judged to the end, so that the caller is charged for it whether it stays or not.
@@ -225,7 +289,7 @@ impl Intake {
                 let count = items.iter().filter(|item| item.is_ok()).count();
                 tokio::select! {
                     biased;
-                    places = self.deps.mempool.places(count, Source::Rpc) => match places {
+                    places = self.deps.mempool.places(count, mempool::Source::Rpc) => match places {
                         Ok(places) => return Prepared::Placed(Group::new(tags, items), places),
                         Err(rejection) => rejection.into(),
                     },
@@ -241,7 +305,7 @@ impl Intake {
     /// Judges a group. What is left then is to wait for the disk.
     async fn begin(self, group: Group, places: Places) -> Settling {
         let Group { tags, slots, good } = group;
-        let begun = self.deps.mempool.begin(good, Source::Rpc, places).await;
+        let begun = self.deps.mempool.begin(good, mempool::Source::Rpc, places).await;
         // At once, so that the next group is refused already.
         self.refusals.of(self.caller).charge(begun.wasted(), self.deps.env.clock().elapsed());
         let settled = async move {
@@ -287,10 +351,13 @@ fn answers(tags: Vec<u64>, outcomes: Vec<Result<TransactionStatus, ApiError>>) -
 }
 
 fn answer(tag: u64, outcome: Result<TransactionStatus, ApiError>) -> v1::SubmitTransactionStreamResponse {
-    use v1::submit_transaction_stream_response::Verdict;
-    let verdict = match outcome {
-        Ok(status) => Verdict::Status((&status).into()),
-        Err(error) => Verdict::Error(error.into()),
+    let event = match outcome {
+        Ok(status) => Event::Status((&status).into()),
+        Err(error) => Event::Error(error.into()),
     };
-    v1::SubmitTransactionStreamResponse { tag, verdict: Some(verdict) }
+    frame(tag, event)
+}
+
+const fn frame(tag: u64, event: Event) -> v1::SubmitTransactionStreamResponse {
+    v1::SubmitTransactionStreamResponse { tag, event: Some(event) }
 }

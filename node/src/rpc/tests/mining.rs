@@ -5,7 +5,7 @@ use farthing::{
     codec::Canonical as _,
     wire::v1::{mining_service_client::MiningServiceClient, mining_service_server::MiningService as _},
 };
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, stream::BoxStream};
 use tonic::Request;
 use v1::{BlockVerdict, get_block_template_response::Event, submit_block_request::Block as Form};
 
@@ -235,13 +235,20 @@ async fn miners_that_do_not_read_keep_the_templates_from_nobody() {
     assert_eq!(template.height, 2);
 }
 
+async fn skip_to_template(frames: &mut BoxStream<'static, Result<v1::GetBlockTemplateResponse, Status>>) {
+    let start = std::time::Instant::now();
+    while !matches!(frames.next().await.unwrap().unwrap().event, Some(Event::Template(_))) {
+        assert!(start.elapsed() < PATIENCE, "there is one by the clock on the wall");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_of_templates_shows_that_it_lives_also_while_there_can_be_none() {
     let api = Api::start().await;
     let service = MiningApi::new(api.deps.clone());
     let mut frames = service.get_block_template(Request::new(to_bob())).await.unwrap().into_inner();
     // The clock of this test runs on while one is made.
-    while !matches!(frames.next().await.unwrap().unwrap().event, Some(Event::Template(_))) {}
+    skip_to_template(&mut frames).await;
     api.test.chain.set_waiting(true);
     for _ in 0..10 {
         let before = tokio::time::Instant::now();
@@ -250,7 +257,7 @@ async fn a_stream_of_templates_shows_that_it_lives_also_while_there_can_be_none(
         assert!(before.elapsed() <= Duration::from_secs(15));
     }
     api.test.chain.set_waiting(false);
-    while !matches!(frames.next().await.unwrap().unwrap().event, Some(Event::Template(_))) {}
+    skip_to_template(&mut frames).await;
 }
 
 #[tokio::test]

@@ -161,7 +161,8 @@ async fn pages_of_one_order_account_or_branch_do_not_continue_another() {
 async fn headers(api: &Api, request: v1::GetHeadersRequest) -> Result<(Vec<Header>, Vec<u64>), Status> {
     let mut stream = api.client().await.get_headers(request).await?.into_inner();
     let (mut headers, mut starts) = (Vec::new(), Vec::new());
-    while let Some(message) = stream.message().await? {
+    while let Some(frame) = stream.message().await? {
+        let Some(v1::get_headers_response::Event::Headers(message)) = frame.event else { continue };
         starts.push(message.first_height);
         assert_eq!(message.first_height, starts[0] + headers.len() as u64);
         assert!(message.headers_bytes.len() <= 1_000 && !message.headers_bytes.is_empty());
@@ -207,8 +208,8 @@ async fn a_stream_of_headers_whose_tip_leaves_the_chain_ends_by_name_and_says_wh
     let common = api.grow(3, 1).await;
     let mut branch = (*api.test.chain.view()).clone();
     let old = api.grow(40, 1).await;
-    let service = crate::rpc::headers::stream(&api.deps, v1::GetHeadersRequest::default(), None, None);
-    let mut stream = service.await.unwrap();
+    let request = tonic::Request::new(v1::GetHeadersRequest::default());
+    let mut stream = crate::rpc::headers::stream(&api.deps, request).await.unwrap();
     for _ in 0..50 {
         let (block, next) = next_on(&branch, Vec::new(), 2);
         api.test.chain.submit_block(block, Origin::Local).await.unwrap();
@@ -229,6 +230,22 @@ async fn a_stream_of_headers_whose_tip_leaves_the_chain_ends_by_name_and_says_wh
     let start = Some(Start::AfterBlockIdHex(metadata["fork_block_id"].clone()));
     let (rest, _) = headers(&api, v1::GetHeadersRequest { start, stop_height: None }).await.unwrap();
     assert_eq!((rest.len(), rest[49].id()), (50, branch.tip.id()));
+}
+
+#[tokio::test]
+async fn a_stream_of_headers_says_that_the_node_drains_and_then_that_it_is_unavailable() {
+    use futures_util::StreamExt as _;
+    use v1::get_headers_response::Event;
+    let api = Api::start().await;
+    api.grow(3, 1).await;
+    let request = tonic::Request::new(v1::GetHeadersRequest::default());
+    let mut stream = crate::rpc::headers::stream(&api.deps, request).await.unwrap();
+    api.test.tasks.stop();
+    let frame = stream.next().await.unwrap().unwrap();
+    assert!(matches!(frame.event, Some(Event::Draining(_))), "{frame:?}");
+    let status = stream.next().await.unwrap().unwrap_err();
+    assert_eq!((facts(&status).0, facts(&status).1.as_str()), (Code::Unavailable, "STOPPING"));
+    assert!(stream.next().await.is_none());
 }
 
 #[tokio::test]

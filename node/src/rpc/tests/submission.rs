@@ -11,14 +11,18 @@ use farthing::{
     codec::Canonical as _,
     wire::{TransactionStanding, TransactionStatus, v1::ledger_service_server::LedgerService as _},
 };
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::{
+    StreamExt as _,
+    future::join_all,
+    stream::{self, BoxStream},
+};
 use http_body::Frame;
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Request, codec::Codec as _};
 use tonic_prost::ProstCodec;
-use v1::submit_transaction_stream_response::Verdict;
+use v1::submit_transaction_stream_response::Event;
 
 use super::*;
 use crate::{
@@ -52,14 +56,20 @@ async fn next(verdicts: &mut Verdicts) -> Result<Option<v1::SubmitTransactionStr
 
 /// Tag and state or reason of the next verdict.
 async fn verdict(verdicts: &mut Verdicts) -> (u64, String) {
-    let v1::SubmitTransactionStreamResponse { tag, verdict } = next(verdicts).await.unwrap().expect("a verdict");
-    let said = match verdict.unwrap() {
-        Verdict::Status(status) => status.state().as_str_name().trim_start_matches("TRANSACTION_STATE_").to_owned(),
-        Verdict::Error(error) => {
+    let v1::SubmitTransactionStreamResponse { tag, event } = loop {
+        let frame = next(verdicts).await.unwrap().expect("a verdict");
+        if !matches!(frame.event, Some(Event::Progress(_))) {
+            break frame;
+        }
+    };
+    let said = match event.unwrap() {
+        Event::Status(status) => status.state().as_str_name().trim_start_matches("TRANSACTION_STATE_").to_owned(),
+        Event::Error(error) => {
             let info = error.get_details_error_info().unwrap();
             assert_eq!(info.domain, "farthing");
             info.reason
         }
+        other => panic!("no verdict: {other:?}"),
     };
     (tag, said)
 }
@@ -126,10 +136,12 @@ async fn a_stopping_node_gives_all_that_it_has_read_a_verdict_and_then_says_that
     }
     assert_eq!(verdict(&mut verdicts).await, (0, "PENDING".to_owned()));
     api.test.tasks.stop();
-    let mut tag = 1;
+    let (mut tag, mut drained) = (1, false);
     let end = loop {
         match next(&mut verdicts).await {
+            Ok(Some(response)) if matches!(response.event, Some(Event::Draining(_))) => drained = true,
             Ok(Some(response)) => {
+                assert!(!drained, "what was read has its verdict first");
                 assert_eq!(response.tag, tag);
                 tag += 1;
             }
@@ -137,6 +149,7 @@ async fn a_stopping_node_gives_all_that_it_has_read_a_verdict_and_then_says_that
             Err(status) => break status,
         }
     };
+    assert!(drained, "it says so first");
     let (code, reason, _) = facts(&end);
     assert_eq!((code, reason.as_str()), (Code::Unavailable, "STOPPING"));
     assert!(end.get_details_retry_info().is_some());
@@ -190,17 +203,58 @@ impl http_body::Body for Sent {
     }
 }
 
+/// A stream without a listener: its answer is polled when a test does so.
+async fn in_process(api: &Api) -> (Requests, BoxStream<'static, Result<v1::SubmitTransactionStreamResponse, Status>>) {
+    let (requests, sent) = mpsc::unbounded_channel();
+    let mut codec = ProstCodec::<v1::SubmitTransactionStreamResponse, v1::SubmitTransactionStreamRequest>::default();
+    let sent = tonic::Streaming::new_request(codec.decoder(), Sent(sent), None, None);
+    let service = LedgerApi::new(api.deps.clone());
+    (requests, service.submit_transaction_stream(Request::new(sent)).await.unwrap().into_inner())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_transfers_shows_that_it_lives_while_none_comes() {
+    let api = Api::start().await;
+    let (requests, mut verdicts) = in_process(&api).await;
+    for _ in 0..3 {
+        let before = tokio::time::Instant::now();
+        let frame = verdicts.next().await.unwrap().unwrap();
+        assert!(matches!(frame.event, Some(Event::Progress(_))), "{frame:?}");
+        assert!(before.elapsed() > Duration::from_secs(1) && before.elapsed() <= Duration::from_secs(15));
+    }
+    drop(requests);
+    assert!(verdicts.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_verdicts_is_let_go_and_told_so_when_it_reads_again() {
+    let stall = Duration::from_millis(300);
+    let api = Api::start_with(|settings| settings.subscriber_stall = stall).await;
+    let mut client = LedgerServiceClient::new(api.narrow_channel(64).await);
+    let (requests, sent) = mpsc::unbounded_channel();
+    for tag in 0..100 {
+        requests.send(request(tag, vec![1, 2, 3])).unwrap();
+    }
+    let sent = UnboundedReceiverStream::new(sent);
+    let mut verdicts = client.submit_transaction_stream(sent).await.unwrap().into_inner();
+    // Nothing but time tells that it is let go.
+    tokio::time::sleep(stall * 10).await;
+    let status = loop {
+        match next(&mut verdicts).await {
+            Ok(frame) => drop(frame.expect("it does not end with OK")),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((facts(&status).0, facts(&status).1.as_str()), (Code::ResourceExhausted, "SUBSCRIBER_STALLED"));
+}
+
 /// HTTP/2 does not poll an answer whose client has no room.
 #[tokio::test]
 async fn a_client_that_does_not_read_keeps_no_place_of_the_mempool() {
     let api = Api::start().await;
     let all = async || tokio::time::timeout(PATIENCE, api.mempool.places(8_192, Source::Rpc)).await;
     let held = all().await.unwrap().unwrap();
-    let (requests, sent) = mpsc::unbounded_channel();
-    let mut codec = ProstCodec::<v1::SubmitTransactionStreamResponse, v1::SubmitTransactionStreamRequest>::default();
-    let sent = tonic::Streaming::new_request(codec.decoder(), Sent(sent), None, None);
-    let service = LedgerApi::new(api.deps.clone());
-    let mut verdicts = service.submit_transaction_stream(Request::new(sent)).await.unwrap().into_inner();
+    let (requests, mut verdicts) = in_process(&api).await;
     requests.send(transfer(1, &ALICE.pay(0, BOB.address(), 5))).unwrap();
     // Long enough to stand in line; what comes of it has no effect but that this test could pass in vain.
     tokio::time::timeout(Duration::from_millis(300), verdicts.next()).await.unwrap_err();
