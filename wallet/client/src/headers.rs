@@ -105,6 +105,7 @@ impl Headers {
     }
 
     async fn step(&mut self) -> Result<Option<HeaderBatch>, Error> {
+        use v1::get_headers_response::Event;
         if self.has_all() {
             return Ok(None);
         }
@@ -114,11 +115,18 @@ impl Headers {
         };
         let (pool, silence) = (self.client.pool(), self.client.settings().silence);
         let node = pool.node(open.at);
-        let outcome = match timeout(silence, open.messages.message()).await {
-            Ok(Ok(None)) => return Ok(None),
-            Ok(Ok(Some(message))) => read(&self.client, self.from, message, node).map(Some),
-            Ok(Err(status)) => Err(Error::from_status(&status, &node.url)),
-            Err(_) => Err(Error::Deadline { node: node.url.clone(), after: silence }),
+        let outcome = loop {
+            break match timeout(silence, open.messages.message()).await {
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Ok(Some(message))) => match message.event {
+                    Some(Event::Headers(run)) => read(&self.client, self.from, message.tip, &run, node).map(Some),
+                    // It lives; and if it drains, its status says why.
+                    Some(Event::Progress(_) | Event::Draining(_)) => continue,
+                    None => Err(node.malformed(WireError::missing("event"))),
+                },
+                Ok(Err(status)) => Err(Error::from_status(&status, &node.url)),
+                Err(_) => Err(Error::Deadline { node: node.url.clone(), after: silence }),
+            };
         };
         if let Ok(Some(batch)) = &outcome {
             node.did_well();
@@ -147,15 +155,16 @@ impl Headers {
     }
 }
 
-/// Reads a message whose headers go on where the reader stands.
+/// Reads headers that go on where the reader stands.
 fn read(
     client: &Client,
     from: HeadersFrom,
-    message: v1::GetHeadersResponse,
+    tip: Option<v1::ChainPoint>,
+    run: &v1::HeaderRun,
     node: &NodeSlot,
 ) -> Result<HeaderBatch, Error> {
-    let tip = node.read_tip(message.tip)?;
-    let found = message.headers_bytes.len();
+    let tip = node.read_tip(tip)?;
+    let found = run.headers_bytes.len();
     if found == 0 || found > MOST_HEADERS {
         let fault = WireFault::Count { unit: "headers", min: 1, max: MOST_HEADERS, found };
         return Err(node.malformed(WireError::new("headers_bytes", fault)));
@@ -165,12 +174,12 @@ fn read(
         HeadersFrom::After(height, id) => (height.next(), Some(id)),
     };
     let first = height;
-    if message.first_height != first.get() {
-        let found = Height::new(message.first_height);
+    if run.first_height != first.get() {
+        let found = Height::new(run.first_height);
         return Err(node.unproven(VerifyError::BlockHeight { found, expected: first }));
     }
     let mut headers = Vec::with_capacity(found);
-    for (at, bytes) in message.headers_bytes.iter().enumerate() {
+    for (at, bytes) in run.headers_bytes.iter().enumerate() {
         let malformed = |fault: WireFault| node.malformed(WireError::new("", fault).within_item("headers_bytes", at));
         if bytes.len() != HEADER_BYTES {
             return Err(malformed(WireFault::Length { expected: HEADER_BYTES, found: bytes.len() }));

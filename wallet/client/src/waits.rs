@@ -26,7 +26,7 @@ pub enum WaitFor {
     /// Until it is in a block of the best chain.
     Mined,
     /// Until so many blocks, from its own up to the tip, hold it: 1 to 1,000.
-    Confirmations(u32),
+    Confirmations(u64),
 }
 
 /// What became of a transfer that was waited for, on the node's word.

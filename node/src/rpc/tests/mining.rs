@@ -235,6 +235,7 @@ async fn miners_that_do_not_read_keep_the_templates_from_nobody() {
     assert_eq!(template.height, 2);
 }
 
+#[allow(clippy::disallowed_methods, reason = "the clock of the test is not the one that templates are made by")]
 async fn skip_to_template(frames: &mut BoxStream<'static, Result<v1::GetBlockTemplateResponse, Status>>) {
     let start = std::time::Instant::now();
     while !matches!(frames.next().await.unwrap().unwrap().event, Some(Event::Template(_))) {

@@ -210,7 +210,7 @@ async fn what_the_disk_does_not_take_or_give_is_told_by_name() {
 #[tokio::test]
 async fn a_network_that_wastes_work_is_told_over_its_connection_when_to_come_again() {
     let api = Api::start().await;
-    let settings = ServerSettings::public(methods());
+    let settings = ServerSettings::public(methods(&dev()));
     exceeding::from_elsewhere(routes(&api.deps).await.unwrap(), settings, async |channel| {
         let mut client = LedgerServiceClient::new(channel);
         let good = ALICE.pay(0, BOB.address(), 5).to_canonical();
@@ -243,7 +243,7 @@ async fn a_connection_that_calls_too_often_or_too_much_at_a_time_is_told_which()
         settings.counts_own_machine = true;
         let stream = MethodPolicy::server_stream(4_096, calls(1, 1, 100));
         let once = MethodPolicy::unary(4_096, calls(8, 1, 1));
-        settings.methods = methods()
+        settings.methods = methods(&dev())
             .with("/farthing.v1.LedgerService/SubscribeBlocks", stream)
             .with("/farthing.v1.LedgerService/GetLimits", once);
     })

@@ -20,6 +20,7 @@ use crate::{
 
 /// What the methods that are asked for one thing answer.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a test makes one or two")]
 pub(crate) enum Answer {
     Wait(v1::SubmitTransactionAndWaitResponse),
     Simulation(v1::SimulateTransactionResponse),
@@ -169,7 +170,9 @@ async fn a_proof_of_a_transfer_is_checked_up_to_the_work_of_its_headers() {
 /// A message with the headers of a chain from one height to below another.
 fn message(of: &[farthing::Block], from: usize, to: usize) -> v1::GetHeadersResponse {
     let headers_bytes = of[from..to].iter().map(|block| block.header.to_canonical().into()).collect();
-    v1::GetHeadersResponse { headers_bytes, first_height: from as u64, tip: Some((&point(9, 20)).into()) }
+    let run = v1::HeaderRun { headers_bytes, first_height: from as u64 };
+    let event = Some(v1::get_headers_response::Event::Headers(run));
+    v1::GetHeadersResponse { event, tip: Some((&point(9, 20)).into()) }
 }
 
 #[tokio::test]
