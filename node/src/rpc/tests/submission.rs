@@ -226,28 +226,6 @@ async fn a_stream_of_transfers_shows_that_it_lives_while_none_comes() {
     assert!(verdicts.next().await.is_none());
 }
 
-#[tokio::test]
-async fn a_client_that_takes_no_verdicts_is_let_go_and_told_so_when_it_reads_again() {
-    let stall = Duration::from_millis(300);
-    let api = Api::start_with(|settings| settings.subscriber_stall = stall).await;
-    let mut client = LedgerServiceClient::new(api.narrow_channel(64).await);
-    let (requests, sent) = mpsc::unbounded_channel();
-    for tag in 0..100 {
-        requests.send(request(tag, vec![1, 2, 3])).unwrap();
-    }
-    let sent = UnboundedReceiverStream::new(sent);
-    let mut verdicts = client.submit_transaction_stream(sent).await.unwrap().into_inner();
-    // Nothing but time tells that it is let go.
-    tokio::time::sleep(stall * 10).await;
-    let status = loop {
-        match next(&mut verdicts).await {
-            Ok(frame) => drop(frame.expect("it does not end with OK")),
-            Err(status) => break status,
-        }
-    };
-    assert_eq!((facts(&status).0, facts(&status).1.as_str()), (Code::ResourceExhausted, "SUBSCRIBER_STALLED"));
-}
-
 /// HTTP/2 does not poll an answer whose client has no room.
 #[tokio::test]
 async fn a_client_that_does_not_read_keeps_no_place_of_the_mempool() {
