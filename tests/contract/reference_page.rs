@@ -45,7 +45,6 @@ fn streams_lists_maps_choices_and_units_are_marked() {
     for part in [
         "[SubscribeBlocksRequest](#subscribeblocksrequest) → **stream** of [SubscribeBlocksResponse](#subscribeblocksresponse)",
         "| list of [TransactionOutput](#transactionoutput) |",
-        "| map of string to string |",
         "One of `block_id`, ",
         "| uint64, optional |",
         "| `fee_mites` | 5 | uint64 | mites |",
