@@ -100,7 +100,7 @@ pub enum Error {
     Setup(String),
 }
 
-/// What a node said no with. The reasons are those of `docs/api.md`; the message is for people and may change.
+/// What a node said no with. The reasons are those of `docs/api/errors.md`; the message is for people and may change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the node at {node} refuses: {message} [{reason}]")]
 pub struct Refusal {
@@ -128,7 +128,7 @@ impl Refusal {
     /// What to do about it.
     #[must_use]
     pub fn advice(&self) -> &'static str {
-        advice::for_reason(&self.reason).unwrap_or("docs/api.md lists all reasons; a newer node may have more")
+        advice::for_reason(&self.reason).unwrap_or("docs/api/errors.md lists all reasons; a newer node may have more")
     }
 
     fn class(&self) -> Class {
