@@ -272,6 +272,28 @@ fn standing(lines: &str) -> (BTreeSet<(String, String, u64)>, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_of_a_miner_finds_blocks_for_the_address_that_it_is_given() {
+    let world = World::new().await;
+    let mut command = Command::new(binaries::example("miner"));
+    command.arg("--node").arg(format!("http://{}", world.node())).args(["--blocks", "3"]);
+    command.arg(world.cluster.params.prefix.format(&DAVE.address())).stdout(Stdio::piped());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("it starts");
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).expect("text");
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let accepted: Vec<_> = lines.iter().filter(|line| line["verdict"] == "BLOCK_VERDICT_ACCEPTED").collect();
+    assert_eq!(accepted.len(), 3, "{lines:?}");
+    let chain = world.cluster.chain(0);
+    for (height, line) in (1..).zip(accepted) {
+        let id = chain.best_at(Height::new(height)).await.expect("the store reads").expect("up to the tip");
+        assert_eq!((line["height"].as_u64(), line["block"].as_str()), (Some(height), Some(id.to_string().as_str())));
+        let block = chain.block(id).await.expect("the store reads").expect("it is there");
+        assert_eq!(block.coinbase.to, DAVE.address());
+    }
+    world.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_notifier_that_is_killed_tells_every_deep_payment_and_takes_back_those_that_leave() {
     let mut world = World::new().await;
     let out = world.file("lines");
