@@ -14,6 +14,8 @@ use tokio::sync::watch;
 /// being relayed. It is so until fewer than [`SYNCED_WITHIN`] are missing.
 pub(super) const SYNCING_FROM: usize = 24;
 const SYNCED_WITHIN: usize = 3;
+/// How long headers alone are believed, once: until the first bodies are asked for, and one had time to come.
+const HEADERS_BELIEVED_FOR: Duration = Duration::from_secs(90);
 /// How long a body of many that were missing lets the others be waited for.
 const BELIEVED_FOR: Duration = Duration::from_secs(30);
 
@@ -81,7 +83,7 @@ impl Belief {
             return false;
         }
         if !std::mem::replace(&mut self.has_settled, true) {
-            self.until = look.now.saturating_add(BELIEVED_FOR);
+            self.until = look.now.saturating_add(HEADERS_BELIEVED_FOR);
         }
         look.now < self.until
     }
@@ -90,6 +92,7 @@ impl Belief {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peers::limits::HEADERS_AT_A_STRETCH;
 
     const fn at(seconds: u64, behind: usize) -> Look {
         Look { now: Duration::from_secs(seconds), behind, tip_is_recent: false, begins: false }
@@ -112,9 +115,10 @@ mod tests {
     #[test]
     fn headers_without_bodies_are_believed_once_and_not_for_long() {
         let node = CatchingUp::new();
-        assert!(says(&node, at(0, 24)) && says(&node, at(29, 24)));
-        assert!(!says(&node, at(30, 24)));
-        assert!(!says(&node, at(31, 0)) && !says(&node, at(32, 24)), "nor after another session brought them");
+        assert!(says(&node, at(0, 24)) && says(&node, at(89, 24)));
+        assert!(HEADERS_BELIEVED_FOR > HEADERS_AT_A_STRETCH + BELIEVED_FOR, "bodies are asked for by then");
+        assert!(!says(&node, at(90, 24)));
+        assert!(!says(&node, at(91, 0)) && !says(&node, at(92, 24)), "nor after another session brought them");
     }
 
     #[test]
