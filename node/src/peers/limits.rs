@@ -109,6 +109,8 @@ pub(super) const MAX_INBOUND_SESSIONS: usize = 112;
 pub(super) const MAX_INBOUND_PER_PREFIX: usize = 4;
 /// Events queued for one follower.
 pub(super) const FOLLOW_QUEUE: usize = 16;
+/// Tips of one peer that are remembered as announced by it, half of them at least.
+pub(super) const MAX_TOLD_TIPS: usize = 32;
 /// Announced tips of one peer that wait to be looked at; the oldest leaves first.
 pub(super) const MAX_WAITING_TIPS: usize = 8;
 /// Announced tips of one peer in a row that may bring nothing from it; after each one more it is left alone for a moment.

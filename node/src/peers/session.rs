@@ -20,7 +20,7 @@ use super::{
     convert::Tip,
     handshake::Hello,
     known::Known,
-    limits::{MAX_KNOWN_WIRE_IDS, MAX_OUTGOING_WIRE_IDS, MAX_WAITING_TIPS, POOL_QUERY_INTERVAL},
+    limits::{MAX_KNOWN_WIRE_IDS, MAX_OUTGOING_WIRE_IDS, MAX_TOLD_TIPS, MAX_WAITING_TIPS, POOL_QUERY_INTERVAL},
     merits::Merits,
     remote::Remote,
     room::Share,
@@ -96,8 +96,8 @@ pub(super) struct Session {
     tip: watch::Sender<Arc<Tip>>,
     /// The most work of headers that it has sent and this node has found valid.
     shown: Mutex<Work>,
-    /// The one that it announced last.
-    last_tip: Mutex<BlockId>,
+    /// The newest ones that it announced: an announcement may be overtaken by the next one before it is looked at.
+    told_tips: Mutex<Known<BlockId>>,
     /// Tips that were not looked at yet.
     tips: Mutex<VecDeque<Arc<Tip>>>,
     tips_ready: Notify,
@@ -145,6 +145,8 @@ impl Session {
     ) -> Self {
         let outgoing = Outgoing { wire_ids: VecDeque::new(), pool_from: Some(Arrival::FIRST), asked_at: None };
         let tip = Arc::new(tip);
+        let mut told_tips = Known::new(MAX_TOLD_TIPS);
+        told_tips.insert(&tip.id);
         let session = Self {
             id,
             who,
@@ -152,7 +154,7 @@ impl Session {
             end,
             tip: watch::Sender::new(Arc::clone(&tip)),
             shown: Mutex::default(),
-            last_tip: Mutex::new(tip.id),
+            told_tips: Mutex::new(told_tips),
             tips: Mutex::new(VecDeque::from([tip])),
             tips_ready: Notify::new(),
             known: Mutex::new(Known::new(MAX_KNOWN_WIRE_IDS)),
@@ -177,9 +179,9 @@ impl Session {
         Arc::clone(&self.tip.borrow())
     }
 
-    /// Whether the peer announced this one just now, or is known to have it.
+    /// Whether the peer announced this one lately, or is known to have it.
     pub(super) fn announced(&self, tip: BlockId) -> bool {
-        self.tip.borrow().id == tip || *lock(&self.last_tip) == tip
+        self.tip.borrow().id == tip || lock(&self.told_tips).contains(&tip)
     }
 
     /// The peer announced a tip, or a branch with as much work beside it.
@@ -192,7 +194,7 @@ impl Session {
         }
         tips.push_back(Arc::clone(&tip));
         drop(tips);
-        *lock(&self.last_tip) = tip.id;
+        lock(&self.told_tips).insert(&tip.id);
         self.is_at(tip);
         self.tips_ready.notify_one();
     }
