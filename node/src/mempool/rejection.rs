@@ -156,6 +156,17 @@ impl Rejection {
         }
     }
 
+    /// The fee that would do as far as this refusal goes, if a higher one helps.
+    #[must_use]
+    pub const fn required_fee(&self) -> Option<Mites> {
+        match self {
+            Self::FeeTooLow { required, .. }
+            | Self::ReplacementUnderpaid { required, .. }
+            | Self::PoolFull { required } => Some(*required),
+            _ => None,
+        }
+    }
+
     /// Particulars as stable names with values: what a program needs to do better.
     #[must_use]
     pub fn metadata(&self) -> Vec<(&'static str, String)> {

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use farthing::{Account, Mites, SignedTransaction, TimeMs, TxId};
+use farthing::{
+    Account, Mites, SignedTransaction, TimeMs, TxId,
+    tx::{Transaction, TransactionFields},
+};
 
 use super::{
     super::{DropReason, PoolStatus, Pooled, Rejection, Source},
@@ -12,6 +15,9 @@ use super::{
     queue::{Entry, Queue, State},
     settle::reach,
 };
+
+/// Fees that are tried at most to find the least one that would do.
+const MAX_TRIED_FEES: usize = 256;
 
 /// What would happen to a transaction and to the pool, its signature not looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +36,7 @@ pub struct Outlook {
     pub burned: Mites,
     /// What must be left for the miner.
     pub floor: Mites,
-    /// The least fee that would do.
+    /// The least fee that would do; if none would, what the rejection asks for, or what it burns and the floor.
     pub required: Mites,
     /// Indexes of the outputs that open an account.
     pub openings: Vec<usize>,
@@ -59,13 +65,15 @@ impl Pool {
             openings: self.opening_outputs(signed),
             displaced: Vec::new(),
         };
-        if let Err(Rejection::ReplacementUnderpaid { required, .. } | Rejection::PoolFull { required }) =
-            outlook.before_signature
-        {
-            outlook.required = required;
-        }
         if matches!(outlook.before_signature, Ok(None)) {
             outlook.behind_signature = self.foresee_admission(signed, id, queue, &mut outlook);
+        }
+        let is_here = matches!(outlook.before_signature, Ok(Some(_)));
+        let least = if is_here { None } else { self.least_fee(signed, queue) };
+        let verdict = outlook.before_signature.as_ref().err().or(outlook.behind_signature.as_ref().err());
+        let told = || verdict.map_or_else(|| Some(signed.transaction().fee()), Rejection::required_fee);
+        if let Some(required) = least.or_else(told).filter(|_| !is_here) {
+            outlook.required = required;
         }
         outlook
     }
@@ -79,23 +87,10 @@ impl Pool {
     ) -> Result<PoolStatus, Rejection> {
         let screened = self.screen(signed, Source::Rpc)?;
         let place = self.place(signed, &screened, Source::Rpc)?;
-        let plan = self.room_for(signed, &screened, &place).inspect_err(|rejection| {
-            if let Rejection::PoolFull { required } = rejection {
-                outlook.required = *required;
-            }
-        })?;
+        let plan = self.room_for(signed, &screened, &place)?;
         let replaced: &[u64] = if let Place::Replace(nonces) = &place { nonces } else { &[] };
         let gone: Vec<&Entry> =
             queue.into_iter().flat_map(|q| replaced.iter().filter_map(|nonce| q.entries.get(nonce))).collect();
-        if !gone.is_empty() {
-            outlook.required = self.replacement_fee(signed, screened.cost, &gone);
-        }
-        // With less it would not be worth more than the dearest of those that must go.
-        let executable = plan.iter().filter_map(|(address, nonce)| self.queues.get(address)?.entries.get(nonce));
-        if let Some(dearest) = executable.filter(|entry| entry.is_executable()).map(|entry| entry.floor).max() {
-            let outbid = dearest.outbid_by(signed.size_bytes()).checked_add(screened.cost.burned);
-            outlook.required = outlook.required.max(outbid.unwrap_or(Mites::MAX));
-        }
         let evicted = plan.iter().filter_map(|(address, nonce)| self.queues.get(address)?.entries.get(nonce));
         outlook.displaced = gone
             .iter()
@@ -109,6 +104,53 @@ impl Pool {
         entries.insert(entries.partition_point(|entry| entry.pooled.nonce() < nonce), &added);
         outlook.after = reach(entries, &screened.account, self.limits.executable_per_account);
         Ok(if nonce < outlook.after.0 { PoolStatus::Pending } else { PoolStatus::Queued })
+    }
+
+    /// The least fee with which it would be taken, all else being equal; none if no fee would do.
+    ///
+    /// What a rejection requires is exact as long as the same ones have to go for it. A higher fee may leave too little
+    /// for later ones of the same account, which then have to go too, and that changes what is required.
+    fn least_fee(&self, signed: &SignedTransaction, queue: Option<&Queue>) -> Option<Mites> {
+        let mut fee = Mites::ZERO;
+        let mut lasts = self.fees_that_leave_followers(signed, queue).into_iter().peekable();
+        for _ in 0..MAX_TRIED_FEES {
+            match self.admissible(&with_fee(signed, fee)?) {
+                Ok(()) => return Some(fee),
+                Err(rejection) => {
+                    let required = rejection.required_fee().filter(|required| *required > fee)?;
+                    while lasts.next_if(|last| *last < fee).is_some() {}
+                    let next = lasts.peek().and_then(|last| last.checked_add(Mites::new(1)));
+                    fee = next.map_or(required, |next| next.min(required));
+                }
+            }
+        }
+        None
+    }
+
+    /// The highest fees that leave enough for all later ones of the account, for all but the last, and so on, the lowest
+    /// first.
+    fn fees_that_leave_followers(&self, signed: &SignedTransaction, queue: Option<&Queue>) -> Vec<Mites> {
+        let (nonce, total) = (signed.transaction().nonce(), signed.transaction().total());
+        let mut fees = Vec::new();
+        let Some(queue) = queue else { return fees };
+        let outputs = total.checked_sub(signed.transaction().fee()).unwrap_or(Mites::ZERO);
+        let balance = self.confirmed.account(&signed.transaction().sender_address()).unwrap_or_default().balance;
+        let mut left = balance.checked_sub(outputs);
+        for entry in queue.executables().filter(|entry| entry.pooled.nonce() != nonce) {
+            left = left.and_then(|left| left.checked_sub(entry.total()));
+            if entry.pooled.nonce() > nonce {
+                fees.extend(left);
+            }
+        }
+        fees.reverse();
+        fees
+    }
+
+    /// Whether it would be taken, its signature not looked at.
+    fn admissible(&self, signed: &SignedTransaction) -> Result<(), Rejection> {
+        let screened = self.screen(signed, Source::Rpc)?;
+        let place = self.place(signed, &screened, Source::Rpc)?;
+        self.room_for(signed, &screened, &place).map(|_| ())
     }
 
     fn as_entry(&self, signed: &SignedTransaction, id: TxId, screened: &Screened) -> Entry {
@@ -129,4 +171,18 @@ impl Pool {
         let is_first = |at: usize| !outputs[..at].iter().any(|earlier| earlier.to == outputs[at].to);
         (0..outputs.len()).filter(|at| is_first(*at) && self.confirmed.account(&outputs[*at].to).is_none()).collect()
     }
+}
+
+/// The same transaction with another fee, as far as that can be.
+fn with_fee(signed: &SignedTransaction, fee: Mites) -> Option<SignedTransaction> {
+    let transaction = signed.transaction();
+    let fields = TransactionFields {
+        sender: transaction.sender().clone(),
+        nonce: transaction.nonce(),
+        fee,
+        valid_until: transaction.valid_until(),
+        outputs: transaction.outputs().to_vec(),
+        memo: transaction.memo().to_vec(),
+    };
+    SignedTransaction::new(Transaction::new(fields).ok()?, signed.signature().clone()).ok()
 }

@@ -145,22 +145,26 @@ impl Both {
         self.compare();
     }
 
-    /// Of what would be taken, the fee that is told would do, and one mite less would not.
+    /// The fee that is told would do, and no lower one would.
     fn check_required(&self, spend: &Spend, outlook: &Outlook) {
-        if outlook.before_signature != Ok(None) || outlook.behind_signature.is_err() {
+        if matches!(outlook.before_signature, Ok(Some(_))) {
             return;
         }
-        let displaced_for = |fee| {
+        let is_taken_for = |fee| {
             let spend = Spend { fee, ..spend.clone() };
             let outlook = self.pool.foresee(&spend.signed(), spend.id());
-            let is_taken = outlook.before_signature.is_ok() && outlook.behind_signature.is_ok();
-            is_taken.then_some(outlook.displaced.len())
+            outlook.before_signature.is_ok() && outlook.behind_signature.is_ok()
         };
         let required = outlook.required.get();
-        assert!(displaced_for(required).is_some(), "{spend:?}: {outlook:?}");
-        // Unless, because it costs the account less, it leaves more of that account's own ones payable.
-        let with_less = displaced_for(required - 1).is_none_or(|displaced| displaced < outlook.displaced.len());
-        assert!(with_less, "{spend:?}: {outlook:?}");
+        if outlook.before_signature.is_ok() && outlook.behind_signature.is_ok() {
+            assert!(required <= spend.fee && is_taken_for(required), "{spend:?}: {outlook:?}");
+        }
+        if is_taken_for(required) {
+            let lower = [required - 1, required - required.div_ceil(100), required / 2];
+            assert!(!lower.into_iter().any(is_taken_for), "{spend:?}: {outlook:?}");
+        } else {
+            assert!(!is_taken_for(required.saturating_mul(2)), "{spend:?}: {outlook:?}");
+        }
     }
 
     /// What was foreseen is what has happened.
