@@ -126,8 +126,8 @@ impl From<NodeUrlError> for ConfigError {
 pub struct Choices {
     /// A name or a file.
     pub network: Option<String>,
-    /// A URL.
-    pub node: Option<String>,
+    /// URLs.
+    pub nodes: Vec<String>,
     /// The wallet's folder.
     pub wallet_dir: Option<PathBuf>,
 }
@@ -181,7 +181,7 @@ impl ConfigFile {
 pub struct Settings {
     root: PathBuf,
     network: Arc<Params>,
-    node: NodeUrl,
+    nodes: Vec<NodeUrl>,
 }
 
 impl Settings {
@@ -196,8 +196,16 @@ impl Settings {
         };
         let file = ConfigFile::read(&root)?;
         let network = choices.network.as_deref().or(file.network.as_deref()).unwrap_or(DEFAULT_NETWORK);
-        let node = choices.node.as_deref().or(file.node.as_deref()).unwrap_or(DEFAULT_NODE);
-        Ok(Self { network: network_of(network)?, node: node.parse()?, root })
+        let in_file = || file.node.as_deref().unwrap_or(DEFAULT_NODE).split(',').map(str::to_owned).collect();
+        let nodes = if choices.nodes.is_empty() { in_file() } else { choices.nodes.clone() };
+        let mut urls: Vec<NodeUrl> = Vec::new();
+        for node in nodes {
+            let url = node.trim().parse()?;
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        Ok(Self { network: network_of(network)?, nodes: urls, root })
     }
 
     /// The wallet's folder, common to all networks.
@@ -230,10 +238,16 @@ impl Settings {
         &self.network
     }
 
-    /// The node to ask.
+    /// The nodes to ask, each once; at least one.
     #[must_use]
-    pub const fn node(&self) -> &NodeUrl {
-        &self.node
+    pub fn nodes(&self) -> &[NodeUrl] {
+        &self.nodes
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn node(&self) -> &NodeUrl {
+        &self.nodes[0]
     }
 }
 
@@ -270,7 +284,7 @@ mod tests {
     fn resolve(root: &Path, network: Option<&str>, node: Option<&str>) -> Result<Settings, ConfigError> {
         let choices = Choices {
             network: network.map(str::to_owned),
-            node: node.map(str::to_owned),
+            nodes: node.into_iter().map(str::to_owned).collect(),
             wallet_dir: Some(root.to_owned()),
         };
         Settings::resolve(&choices, |_| None)

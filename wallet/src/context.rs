@@ -3,8 +3,10 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
+
+use farthing::Address;
 
 use crate::{
     cli::Global,
@@ -12,7 +14,7 @@ use crate::{
     config::{ConfigFile, Settings},
     disk,
     error::{Exit, Explain, Result},
-    keystore::{FileSigner, KeystoreError},
+    keystore::{FileSigner, KeyEntry, KeystoreError, Signer},
     name::Name,
     output::Output,
     passphrase::{Passphrase, PassphraseError},
@@ -77,6 +79,12 @@ pub struct Context {
     pub output: Output,
     /// Who answers.
     pub terminal: Box<dyn Terminal>,
+    /// The account that the person chose for every command, if any.
+    pub account: Option<String>,
+    /// How long to wait for a confirmation, if the person said so.
+    pub timeout: Option<Duration>,
+    yes: bool,
+    no_input: bool,
     passphrase_file: Option<PathBuf>,
     /// Passphrase files whose mode was already remarked on.
     remarked: Vec<PathBuf>,
@@ -97,10 +105,44 @@ impl Context {
             .and_then(|settings| Wallet::open(&settings).map(|wallet| (settings, wallet)));
         match opened {
             Ok((settings, wallet)) => {
+                let account = global.account().map(str::to_owned);
                 let passphrase_file = global.passphrase_file();
-                Ok(Self { settings, wallet, output, terminal, passphrase_file, remarked: Vec::new() })
+                let (timeout, yes, no_input) = (global.timeout, global.yes, global.no_input);
+                let remarked = Vec::new();
+                Ok(Self {
+                    settings,
+                    wallet,
+                    output,
+                    terminal,
+                    account,
+                    timeout,
+                    yes,
+                    no_input,
+                    passphrase_file,
+                    remarked,
+                })
             }
             Err(error) => Err((output, error.into())),
+        }
+    }
+
+    /// The own key that pays or is asked about: the chosen one, or the only one.
+    ///
+    /// # Errors
+    /// [`crate::name::NameError`], and those of [`Wallet::own_key`].
+    pub fn own_key(&self) -> Result<KeyEntry> {
+        let name = self.account.as_deref().map(str::parse).transpose()?;
+        self.wallet.own_key(name.as_ref())
+    }
+
+    /// The account that a command is about: the one that it names, or the chosen one, or the only key's.
+    ///
+    /// # Errors
+    /// Those of [`Wallet::find`] and [`Wallet::own_key`].
+    pub fn account(&self, named: Option<&str>) -> Result<Address> {
+        match named.or(self.account.as_deref()) {
+            Some(text) => self.wallet.find(text),
+            None => Ok(self.wallet.own_key(None)?.public.address()),
         }
     }
 
@@ -152,7 +194,7 @@ impl Context {
     /// Whether someone can be asked.
     #[must_use]
     pub fn is_interactive(&self) -> bool {
-        self.terminal.is_interactive()
+        !self.no_input && self.terminal.is_interactive()
     }
 
     /// Asks for a line; none at the end of input.
@@ -189,8 +231,8 @@ impl Context {
     ///
     /// # Errors
     /// [`AskError`].
-    pub fn confirm(&mut self, what: &'static str, question: &str, yes: bool) -> Result<(), AskError> {
-        if yes {
+    pub fn confirm(&mut self, what: &'static str, question: &str) -> Result<(), AskError> {
+        if self.yes {
             return Ok(());
         }
         if !self.is_interactive() {
@@ -269,7 +311,7 @@ impl Context {
     ///
     /// # Errors
     /// [`KeystoreError`].
-    pub fn unlock(&mut self, name: &Name) -> Result<FileSigner, KeystoreError> {
+    pub fn unlock(&mut self, name: &Name) -> Result<Box<dyn Signer>, KeystoreError> {
         let keys = self.wallet.keys();
         let tries = if self.passphrase_file.is_none() && self.is_interactive() { TRIES } else { 1 };
         let mut attempt = 1;
@@ -283,7 +325,7 @@ impl Context {
                     self.output.note("that passphrase does not open the key; once more");
                     attempt += 1;
                 }
-                other => return other.map(FileSigner::new),
+                other => return other.map(|key| Box::new(FileSigner::new(key)) as Box<dyn Signer>),
             }
         }
     }
@@ -300,7 +342,8 @@ impl Context {
             Ok(path) if farthing::params::Network::by_name(&network).is_none() => path.to_string_lossy().into_owned(),
             _ => network,
         });
-        let file = ConfigFile { network, node: choices.node };
+        let node = (!choices.nodes.is_empty()).then(|| choices.nodes.join(","));
+        let file = ConfigFile { network, node };
         Ok(file.create(self.settings.root())?)
     }
 }

@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse_words(&error),
     };
-    let output = Output::standard(cli.global.json);
+    let output = Output::standard(cli.global.json).quiet(cli.global.quiet);
     watch_for_interruption(cli.global.json, output.parting());
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let mut context = match Context::open(&cli.global, output, Box::new(SystemTerminal), variable) {

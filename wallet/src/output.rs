@@ -73,6 +73,7 @@ impl Parting {
 /// Where results and remarks go.
 pub struct Output {
     json: bool,
+    quiet: bool,
     data: Box<dyn Write + Send>,
     remarks: Box<dyn Write + Send>,
     parting: Parting,
@@ -88,7 +89,14 @@ impl Output {
     /// Prints elsewhere.
     #[must_use]
     pub fn to(json: bool, data: Box<dyn Write + Send>, remarks: Box<dyn Write + Send>) -> Self {
-        Self { json, data, remarks, parting: Parting::default() }
+        Self { json, quiet: false, data, remarks, parting: Parting::default() }
+    }
+
+    /// Leaves out notes.
+    #[must_use]
+    pub const fn quiet(mut self, quiet: bool) -> Self {
+        self.quiet = quiet;
+        self
     }
 
     /// Whether results are JSON.
@@ -122,6 +130,9 @@ impl Output {
 
     /// Says something to the person, on stderr.
     pub fn note(&mut self, text: impl Display) {
+        if self.quiet {
+            return;
+        }
         if self.json {
             let text = text.to_string();
             // Empty lines are for the eye.
@@ -257,6 +268,16 @@ mod tests {
         output.note("two\nlines");
         output.warn("careful");
         assert_eq!(remarks.text(), "{\"schema\":1,\"note\":\"two\\nlines\"}\n{\"schema\":1,\"warning\":\"careful\"}\n");
+    }
+
+    #[test]
+    fn quiet_leaves_out_notes_and_nothing_else() {
+        let (output, data, remarks) = testing::output(false);
+        let mut output = output.quiet(true);
+        output.note("by the way");
+        output.warn("careful");
+        output.data(&Weather { degrees: "3".into() }).unwrap();
+        assert_eq!((remarks.text().as_str(), data.text().as_str()), ("warning: careful\n", "it is 3 degrees\n"));
     }
 
     #[test]

@@ -188,7 +188,7 @@ fn one_transfer(context: &mut Context, client: &NodeClient, me: &KeyEntry) -> Re
             return Ok(true);
         }
     }
-    let signed = plan.sign(&signer, &network)?;
+    let signed = plan.sign(&*signer, &network)?;
     send::hand_in(context, client, &signed)?;
     drop(sending);
     let confirmed = send::wait(context, client, &signed, 1, PATIENCE)?;

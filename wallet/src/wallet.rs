@@ -99,7 +99,7 @@ impl Explain for LookupError {
             Self::OtherNetwork { .. } => vec!["ask for an address of this network, or choose another --network".into()],
             Self::NoKeys => vec!["farthing-wallet init".into(), "farthing-wallet key import FILE".into()],
             Self::SeveralKeys { names } => {
-                names.iter().map(|name| format!("--from {name}, or {name} as the argument")).take(4).collect()
+                names.iter().map(|name| format!("--account {name}, or {name} as the argument")).take(4).collect()
             }
         }
     }
@@ -317,7 +317,7 @@ mod tests {
     };
 
     fn wallet(root: &Path, network: &str) -> Wallet {
-        let choices = Choices { network: Some(network.into()), node: None, wallet_dir: Some(root.to_owned()) };
+        let choices = Choices { network: Some(network.into()), nodes: Vec::new(), wallet_dir: Some(root.to_owned()) };
         Wallet::open(&Settings::resolve(&choices, |_| None).unwrap()).unwrap()
     }
 

@@ -81,7 +81,7 @@ impl fmt::Display for Balances {
 /// # Errors
 /// Those of looking up, asking and verifying.
 pub fn run(context: &mut Context, account: Option<&str>) -> Result<()> {
-    let addresses = match account {
+    let addresses = match account.or(context.account.as_deref()) {
         Some(text) => vec![context.wallet.find(text)?],
         None => context.wallet.keys().list()?.iter().map(|entry| entry.public.address()).collect(),
     };

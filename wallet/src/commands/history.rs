@@ -112,10 +112,7 @@ impl fmt::Display for HistoryView {
 /// # Errors
 /// Those of looking up, asking and verifying.
 pub fn run(context: &mut Context, account: Option<&str>, limit: u32) -> Result<()> {
-    let address = match account {
-        Some(text) => context.wallet.find(text)?,
-        None => context.wallet.own_key(None)?.public.address(),
-    };
+    let address = context.account(account)?;
     let client = context.connect()?;
     let network = Arc::clone(context.settings.network());
     let History { account, entries, complete } = history::fetch(&client, &network, &address, limit.into())?;

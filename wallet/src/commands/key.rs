@@ -344,7 +344,10 @@ pub fn list(context: &mut Context) -> Result<()> {
 /// # Errors
 /// No such key, or several and no choice.
 pub fn address(context: &mut Context, name: Option<&Name>) -> Result<()> {
-    let entry = context.wallet.own_key(name)?;
+    let entry = match name {
+        Some(name) => context.wallet.keys().entry(name)?,
+        None => context.own_key()?,
+    };
     let view = AddressView { address: context.wallet.show(&entry.public.address()), name: entry.name };
     Ok(context.output.data(&view)?)
 }

@@ -49,9 +49,9 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
         Some(Command::Contact(ContactCommand::Add { name, address })) => contact::add(context, name, address),
         Some(Command::Contact(ContactCommand::Remove { name })) => contact::remove(context, name),
         Some(Command::Contact(ContactCommand::List)) => contact::list(context),
-        Some(Command::Balance { account }) => balance::run(context, account.as_deref()),
+        Some(Command::Balance { who }) => balance::run(context, who.as_deref()),
         Some(Command::Send(arguments)) => send::run(context, arguments),
-        Some(Command::History { account, limit }) => history::run(context, account.as_deref(), *limit),
+        Some(Command::History { who, limit }) => history::run(context, who.as_deref(), *limit),
         Some(Command::Resubmit) => resubmit::run(context),
         Some(Command::Status) => status::run(context),
     }

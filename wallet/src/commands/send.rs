@@ -21,6 +21,9 @@ use crate::{
     verify::Evidence,
 };
 
+/// How long to wait for confirmations if nobody says otherwise.
+const CONFIRMATION_TIME: Duration = Duration::from_secs(600);
+
 /// What is wrong with the words of a transfer.
 #[derive(Debug, thiserror::Error)]
 pub enum WordsError {
@@ -171,7 +174,7 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
         memo: read_memo(arguments.memo.as_deref())?,
         to: context.wallet.find(&arguments.to)?,
     };
-    let payer = context.wallet.own_key(arguments.from.as_ref())?;
+    let payer = context.own_key()?;
     if arguments.sign_only {
         return sign_only::run(context, &payer, wish, arguments);
     }
@@ -181,15 +184,15 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
     let network = Arc::clone(context.settings.network());
     let plan = Plan::make(&client, &network, &payer.public, wish)?;
     describe(context, &payer, &plan)?;
-    context.confirm("nothing was sent", "Send it?", arguments.yes)?;
+    context.confirm("nothing was sent", "Send it?")?;
     let signer = context.unlock(&payer.name)?;
-    let transfer = plan.sign(&signer, &network)?;
+    let transfer = plan.sign(&*signer, &network)?;
     let status = hand_in(context, &client, &transfer)?;
     drop(sending);
     let (status, proof) = if arguments.wait == 0 {
         (status, None)
     } else {
-        let timeout = Duration::from_secs(arguments.timeout);
+        let timeout = context.timeout.unwrap_or(CONFIRMATION_TIME);
         let Confirmed { status, proof } = wait(context, &client, &transfer, arguments.wait, timeout)?;
         (status, Some(proof))
     };

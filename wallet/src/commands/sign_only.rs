@@ -83,9 +83,9 @@ pub fn run(context: &mut Context, payer: &KeyEntry, wish: Wish, arguments: &cli:
         }
     };
     send::describe(context, payer, &plan)?;
-    context.confirm("nothing was signed", "Sign it?", arguments.yes)?;
+    context.confirm("nothing was signed", "Sign it?")?;
     let signer = context.unlock(&payer.name)?;
-    let transfer = plan.sign(&signer, &network)?;
+    let transfer = plan.sign(&*signer, &network)?;
     let view = SignedView::new(context, &network, &transfer);
     context.output.data(&view)?;
     context.output.note(format_args!("signed {}; nothing was submitted", view.transaction_id));

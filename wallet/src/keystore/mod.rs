@@ -150,7 +150,7 @@ impl Explain for KeystoreError {
             }
             Self::Open { source, .. } => source.tries(),
             Self::KeyTaken { name } => {
-                vec![format!("use it as it is: --from {name}"), "farthing-wallet key list".into()]
+                vec![format!("use it as it is: --account {name}"), "farthing-wallet key list".into()]
             }
             Self::Tampered { path } | Self::Public { path, .. } => {
                 vec![format!(

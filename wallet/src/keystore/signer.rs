@@ -43,7 +43,7 @@ impl Explain for SignError {
 
     fn tries(&self) -> Vec<String> {
         match self {
-            Self::OtherSender => vec!["--from NAME with the key of the account that pays".into()],
+            Self::OtherSender => vec!["--account NAME with the key of the account that pays".into()],
             Self::Key(error) => error.tries(),
             Self::TooLarge(_) => vec!["a shorter memo".into()],
         }

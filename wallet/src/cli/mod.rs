@@ -1,12 +1,22 @@
-//! The command line.
+//! The command line. A file for each group of commands.
 
-use std::path::PathBuf;
+mod contact;
+mod duration;
+mod key;
+mod send;
+
+use std::{path::PathBuf, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand,
     builder::{OsStringValueParser, TypedValueParser},
 };
 
+pub use self::{
+    contact::ContactCommand,
+    key::{KeyCommand, NewKey},
+    send::Send,
+};
 use crate::{
     config::Choices,
     error::{Exit, Report},
@@ -50,15 +60,30 @@ pub struct Global {
     /// main, test, dev, or the file of a private network.
     #[arg(long, global = true, value_name = "NAME|FILE", env = "FARTHING_NETWORK")]
     pub network: Option<String>,
-    /// The node to ask.
-    #[arg(long, global = true, value_name = "URL", env = "FARTHING_NODE")]
-    pub node: Option<String>,
+    /// A node to ask; several if it is given several times, or with commas between them.
+    #[arg(long, global = true, value_name = "URL", env = "FARTHING_NODE", value_delimiter = ',')]
+    pub node: Vec<String>,
+    /// The account that pays, or that is asked about; not needed if there is only one key.
+    #[arg(long, global = true, value_name = "NAME", env = "FARTHING_ACCOUNT", visible_alias = "from")]
+    pub account: Option<String>,
     /// The wallet's folder.
     #[arg(long, global = true, value_name = "FOLDER", env = "FARTHING_WALLET_DIR", value_parser = path())]
     pub wallet_dir: Option<PathBuf>,
     /// Print results and errors as JSON.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Say nothing beside results, warnings and errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Ask nothing: what would have to be asked is an error.
+    #[arg(long, global = true)]
+    pub no_input: bool,
+    /// Answer yes to what a command wants confirmed.
+    #[arg(long, short, global = true)]
+    pub yes: bool,
+    /// Give up waiting for a confirmation after so long, such as 90s or 10m.
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration::parse)]
+    pub timeout: Option<Duration>,
     /// Read the passphrase from the first line of this file instead of asking.
     #[arg(long, global = true, value_name = "FILE", env = "FARTHING_PASSPHRASE_FILE", value_parser = path())]
     pub passphrase_file: Option<PathBuf>,
@@ -80,13 +105,19 @@ impl Global {
         filled_path(self.passphrase_file.as_ref())
     }
 
-    /// What decides on network, node and folder.
+    /// The account that was chosen, if any.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        self.account.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// What decides on network, nodes and folder.
     #[must_use]
     pub fn choices(&self) -> Choices {
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         Choices {
             network: filled(&self.network),
-            node: filled(&self.node),
+            nodes: self.node.iter().filter(|url| !url.is_empty()).cloned().collect(),
             wallet_dir: filled_path(self.wallet_dir.as_ref()),
         }
     }
@@ -111,14 +142,16 @@ pub enum Command {
     /// Show what an account holds, proven by the node.
     Balance {
         /// A key, a contact or an address; all keys if left out.
-        account: Option<String>,
+        #[arg(value_name = "ACCOUNT")]
+        who: Option<String>,
     },
     /// Send money.
     Send(Send),
     /// Show what an account received and spent, proven by the node.
     History {
         /// A key, a contact or an address; not needed if there is only one key.
-        account: Option<String>,
+        #[arg(value_name = "ACCOUNT")]
+        who: Option<String>,
         /// At most so many entries, the newest first.
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
@@ -127,116 +160,6 @@ pub enum Command {
     Resubmit,
     /// Show what the node is and how far it is.
     Status,
-}
-
-/// How a new key is made.
-#[derive(Debug, Args)]
-pub struct NewKey {
-    /// Its name: a-z, 0-9, '.', '_' and '-'.
-    #[arg(default_value = "me")]
-    pub name: Name,
-    /// Size in bits; larger keys sign slower and cost higher fees.
-    #[arg(long, default_value = "2048", value_parser = ["2048", "3072", "4096"])]
-    pub bits: String,
-    /// Leave the key unencrypted; on development networks only.
-    #[arg(long)]
-    pub no_passphrase: bool,
-}
-
-/// What to do with keys.
-#[derive(Debug, Subcommand)]
-pub enum KeyCommand {
-    /// Make a key.
-    New(NewKey),
-    /// Take over a key: PKCS#1, PKCS#8 (plain or encrypted), OpenSSH or Python `rsa`, in PEM.
-    Import {
-        /// The file.
-        #[arg(required_unless_present = "dev", conflicts_with = "dev")]
-        file: Option<PathBuf>,
-        /// Its name in this wallet; the file's name if left out.
-        #[arg(long)]
-        name: Option<Name>,
-        /// A well-known key of the development network: alice, bob, carol or dave.
-        #[arg(long, value_name = "NAME")]
-        dev: Option<Name>,
-        /// Passphrase of the file, when it differs from the one that shall guard the key here.
-        #[arg(long, value_name = "FILE", conflicts_with = "dev")]
-        file_passphrase_file: Option<PathBuf>,
-        /// Leave the key unencrypted; on development networks only.
-        #[arg(long)]
-        no_passphrase: bool,
-    },
-    /// Print a key as PEM: encrypted, unless told otherwise.
-    Export {
-        /// The key.
-        name: Name,
-        /// The public half only.
-        #[arg(long, conflicts_with = "plain")]
-        public: bool,
-        /// The private key WITHOUT encryption: whoever reads it owns the money.
-        #[arg(long)]
-        plain: bool,
-        /// Write it to this new file instead of stdout.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-    /// List the keys.
-    List,
-}
-
-/// What to do with contacts.
-#[derive(Debug, Subcommand)]
-pub enum ContactCommand {
-    /// Remember an address under a name.
-    Add {
-        /// The name.
-        name: Name,
-        /// The address.
-        address: String,
-    },
-    /// Forget a name.
-    Remove {
-        /// The name.
-        name: Name,
-    },
-    /// List the contacts.
-    List,
-}
-
-/// A transfer.
-#[derive(Debug, Args)]
-pub struct Send {
-    /// Who receives: a contact, a key of this wallet, or an address.
-    pub to: String,
-    /// How much, in far, such as 12.5.
-    pub amount: String,
-    /// The key that pays; not needed if there is only one.
-    #[arg(long, value_name = "NAME")]
-    pub from: Option<Name>,
-    /// Fee in far, opening costs included; computed if left out.
-    #[arg(long, value_name = "AMOUNT")]
-    pub fee: Option<String>,
-    /// At most 256 bytes for the recipient, public for ever.
-    #[arg(long, value_name = "TEXT")]
-    pub memo: Option<String>,
-    /// Wait until the transfer has so many confirmations.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub wait: u64,
-    /// Give up waiting after so many seconds (exit code 8; the transfer stays submitted).
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    pub timeout: u64,
-    /// Do not ask for confirmation.
-    #[arg(long, short)]
-    pub yes: bool,
-    /// Sign and print the request for SubmitTransaction as JSON, for grpcurl or another machine; submit nothing.
-    #[arg(long, conflicts_with_all = ["wait", "timeout"])]
-    pub sign_only: bool,
-    /// Ask no node: sign the transfer with this nonce, how many the key has paid before. Needs --fee.
-    #[arg(long, value_name = "N", requires_all = ["sign_only", "fee"])]
-    pub nonce: Option<u64>,
-    /// The last block that may include what is signed; without it, it stays good until its nonce is used.
-    #[arg(long, value_name = "HEIGHT", requires = "sign_only", value_parser = clap::value_parser!(u64).range(1..))]
-    pub valid_until: Option<u64>,
 }
 
 #[cfg(test)]
