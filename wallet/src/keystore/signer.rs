@@ -1,6 +1,6 @@
-//! Whoever can sign for an account: a key file today, an agent or a hardware module later.
+//! Whoever can sign for an account: a key file, an agent or a hardware module.
 
-use farthing::{PublicKey, SignedTransaction, Transaction, hash::BlockId};
+use farthing::{PublicKey, Signature, SignedTransaction, Transaction, hash::BlockId};
 use rand_core::OsRng;
 
 use super::secret::{SecretKey, SecretKeyError};
@@ -11,11 +11,24 @@ pub trait Signer {
     /// The key that verifies what is signed here.
     fn public(&self) -> &PublicKey;
 
+    /// Signs these bytes as they are: RSASSA-PKCS1-v1_5 with SHA-256. Whoever calls this has made sure that the bytes
+    /// are no transaction, which [`Signer::sign`] is for.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    fn sign_bytes(&self, message: &[u8]) -> Result<Signature, SignError>;
+
     /// Signs a transaction for the network with this genesis.
     ///
     /// # Errors
     /// [`SignError`].
-    fn sign(&self, transaction: Transaction, genesis: &BlockId) -> Result<SignedTransaction, SignError>;
+    fn sign(&self, transaction: Transaction, genesis: &BlockId) -> Result<SignedTransaction, SignError> {
+        if transaction.sender_address() != self.public().address() {
+            return Err(SignError::OtherSender);
+        }
+        let signature = self.sign_bytes(&transaction.message(genesis))?;
+        SignedTransaction::new(transaction, signature).map_err(SignError::TooLarge)
+    }
 }
 
 /// Why nothing was signed.
@@ -69,12 +82,8 @@ impl Signer for FileSigner {
         self.key.public()
     }
 
-    fn sign(&self, transaction: Transaction, genesis: &BlockId) -> Result<SignedTransaction, SignError> {
-        if transaction.sender_address() != self.key.public().address() {
-            return Err(SignError::OtherSender);
-        }
-        let signature = self.key.sign(&transaction.message(genesis), &mut OsRng).map_err(SignError::Key)?;
-        SignedTransaction::new(transaction, signature).map_err(SignError::TooLarge)
+    fn sign_bytes(&self, message: &[u8]) -> Result<Signature, SignError> {
+        self.key.sign(message, &mut OsRng).map_err(SignError::Key)
     }
 }
 
@@ -105,6 +114,15 @@ mod tests {
         let verifier = VerifyingKey::new(signer.public()).unwrap();
         signed.verify(&genesis, &verifier).unwrap();
         signed.verify(&BlockId::from_bytes([2; 32]), &verifier).unwrap_err();
+    }
+
+    #[test]
+    fn a_transactions_signature_is_one_of_its_message() {
+        let signer = FileSigner::new(dev::key(&"alice".parse().unwrap()).unwrap());
+        let genesis = BlockId::from_bytes([1; 32]);
+        let transfer = transfer(signer.public());
+        let plain = signer.sign_bytes(&transfer.message(&genesis)).unwrap();
+        assert_eq!(*signer.sign(transfer, &genesis).unwrap().signature(), plain);
     }
 
     #[test]
