@@ -203,7 +203,9 @@ impl Context {
     /// [`AskError::Io`].
     pub fn ask(&mut self, question: &str) -> Result<Option<String>, AskError> {
         self.output.prompt(question);
-        let line = self.terminal.line().map_err(AskError::Io)?;
+        let line = self.terminal.line();
+        self.output.answered();
+        let line = line.map_err(AskError::Io)?;
         if line.is_none() {
             self.output.note("");
         }
@@ -273,7 +275,10 @@ impl Context {
         if !self.is_interactive() {
             return Err(PassphraseError::NoTerminal);
         }
-        Passphrase::new(self.terminal.secret(prompt).map_err(|_| PassphraseError::NoTerminal)?)
+        self.output.asking();
+        let secret = self.terminal.secret(prompt);
+        self.output.answered();
+        Passphrase::new(secret.map_err(|_| PassphraseError::NoTerminal)?)
     }
 
     /// The passphrase of a new key: from `--passphrase-file`, or typed twice; long enough. On development networks an

@@ -29,13 +29,13 @@ pub mod wallet;
 
 use std::{path::PathBuf, process::ExitCode, thread};
 
-use clap::Parser as _;
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use crate::{
     cli::Cli,
     context::Context,
     error::Exit,
-    output::{Output, Parting},
+    output::{Output, Parting, style::Styled},
     terminal::{Settings, SystemTerminal},
 };
 
@@ -43,11 +43,12 @@ use crate::{
 #[must_use]
 pub fn main() -> ExitCode {
     keep_memory_private();
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return refuse_words(&error),
     };
-    let output = Output::standard(cli.global.json).quiet(cli.global.quiet);
+    let output =
+        Output::standard(cli.global.json).quiet(cli.global.quiet).styled(Styled::standard(cli.global.no_color));
     watch_for_interruption(cli.global.json, output.parting());
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let mut context = match Context::open(&cli.global, output, Box::new(SystemTerminal), variable) {
@@ -64,6 +65,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit().code())
         }
     }
+}
+
+/// Reads the command line. Help and complaints about it come before its flags are known, so that the one about colours is
+/// looked for beforehand.
+fn parse() -> Result<Cli, clap::Error> {
+    let plain = std::env::args_os().any(|argument| argument == "--no-color" || argument == "--no-colour");
+    let colours = if plain { ColorChoice::Never } else { ColorChoice::Auto };
+    let mut command = Cli::command().color(colours);
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Ends a command line that cannot be read; `--help` and `--version` come this way too.

@@ -1,5 +1,8 @@
 //! The only room that prints: data on stdout, everything else on stderr; with `--json`, one object of a stated schema
-//! a line.
+//! a line. Styles and progress only where a person sees them.
+
+mod progress;
+pub mod style;
 
 use std::{
     fmt::Display,
@@ -9,6 +12,11 @@ use std::{
 
 use serde::Serialize;
 
+pub use self::progress::Progress;
+use self::{
+    progress::Stage,
+    style::{ERROR, Styled, TRY, WARNING, paint},
+};
 use crate::error::{Error, Exit, Explain, Report};
 
 /// Version of the JSON that commands print; raised when a field changes its meaning or goes.
@@ -74,22 +82,43 @@ impl Parting {
 pub struct Output {
     json: bool,
     quiet: bool,
+    styled: Styled,
+    /// Whether progress may be drawn.
+    draws: bool,
+    stage: Stage,
     data: Box<dyn Write + Send>,
     remarks: Box<dyn Write + Send>,
     parting: Parting,
 }
 
 impl Output {
-    /// Prints to this process's stdout and stderr.
+    /// Prints to this process's stdout and stderr, without styles unless told.
     #[must_use]
     pub fn standard(json: bool) -> Self {
-        Self::to(json, Box::new(io::stdout()), Box::new(io::stderr()))
+        let draws = style::can_redraw();
+        Self { draws, ..Self::to(json, Box::new(io::stdout()), Box::new(io::stderr())) }
     }
 
     /// Prints elsewhere.
     #[must_use]
     pub fn to(json: bool, data: Box<dyn Write + Send>, remarks: Box<dyn Write + Send>) -> Self {
-        Self { json, quiet: false, data, remarks, parting: Parting::default() }
+        Self {
+            json,
+            quiet: false,
+            styled: Styled::default(),
+            draws: false,
+            stage: Stage::default(),
+            data,
+            remarks,
+            parting: Parting::default(),
+        }
+    }
+
+    /// Lets the streams show styles, or not.
+    #[must_use]
+    pub const fn styled(mut self, styled: Styled) -> Self {
+        self.styled = styled;
+        self
     }
 
     /// Leaves out notes.
@@ -119,12 +148,13 @@ impl Output {
         let text = if self.json {
             serde_json::to_string(&Envelope { schema: SCHEMA, data }).map_err(|error| OutputError(error.into()))?
         } else {
-            data.to_string()
+            style::fit(data.to_string(), self.styled.data)
         };
-        let written = match text.as_str() {
+        let sink = &mut self.data;
+        let written = self.stage.cleared(|| match text.as_str() {
             "" => Ok(()),
-            text => writeln!(self.data, "{}", text.trim_end_matches('\n')),
-        };
+            text => writeln!(sink, "{}", text.trim_end_matches('\n')),
+        });
         written.and_then(|()| self.data.flush()).map_err(OutputError)
     }
 
@@ -149,18 +179,43 @@ impl Output {
         if self.json {
             self.line(json(&Remark::Warning(text.to_string())));
         } else {
-            self.line(format_args!("warning: {text}"));
+            self.line(format_args!("{WARNING}warning:{WARNING:#} {text}"));
         }
     }
 
     fn line(&mut self, text: impl Display) {
+        let text = if self.json { text.to_string() } else { style::fit(text.to_string(), self.styled.remarks) };
+        let sink = &mut self.remarks;
         // Nobody is left to tell when stderr fails.
-        let _ = writeln!(self.remarks, "{text}");
+        let _ = self.stage.cleared(|| writeln!(sink, "{text}"));
     }
 
-    /// Asks, leaving the cursor behind the question.
+    /// Asks, leaving the cursor behind the question. No progress is drawn until [`Self::answered`].
     pub fn prompt(&mut self, text: impl Display) {
+        self.asking();
+        let text = style::fit(text.to_string(), self.styled.remarks);
         let _ = write!(self.remarks, "{text}").and_then(|()| self.remarks.flush());
+    }
+
+    /// Somebody is about to ask on the terminal: no progress is drawn until [`Self::answered`].
+    pub fn asking(&self) {
+        self.stage.hold(true);
+    }
+
+    /// The question is over.
+    pub fn answered(&self) {
+        self.stage.hold(false);
+    }
+
+    /// Shows on a terminal that something takes its time, until the result is dropped. What else is printed meanwhile
+    /// stands above it.
+    #[must_use]
+    pub fn progress(&self, what: impl Display) -> Progress {
+        if self.draws && !self.json && !self.quiet {
+            Progress::begin(self.stage.clone(), what.to_string())
+        } else {
+            Progress::none()
+        }
     }
 
     /// Prints an error: in words, or as JSON, always on stderr.
@@ -173,7 +228,7 @@ impl Output {
         if self.json {
             self.line(json(&Failure { error: report }));
         } else {
-            self.line(report);
+            self.line(styled_report(&report));
         }
     }
 
@@ -189,6 +244,13 @@ impl Output {
             parting.text().into_iter().for_each(|text| output.line(text));
         }
     }
+}
+
+fn styled_report(report: &Report) -> String {
+    let text = report.to_string();
+    let code = format!("error[{}]", report.code);
+    let text = text.replacen(&code, &paint(ERROR, &code), 1);
+    text.replace("\n  try: ", &format!("\n  {} ", paint(TRY, "try:")))
 }
 
 fn json<T: Serialize>(data: &T) -> String {
@@ -278,6 +340,27 @@ mod tests {
         output.warn("careful");
         output.data(&Weather { degrees: "3".into() }).unwrap();
         assert_eq!((remarks.text().as_str(), data.text().as_str()), ("warning: careful\n", "it is 3 degrees\n"));
+    }
+
+    #[test]
+    fn styles_are_for_streams_that_show_them() {
+        let print = |styled| {
+            let (output, data, remarks) = testing::output(false);
+            let mut output = output.styled(styled);
+            output.data(&Weather { degrees: paint(style::AMOUNT, 5) }).unwrap();
+            output.error(&OutputError(io::Error::other("full")).into());
+            (data.text(), remarks.text().lines().take(2).collect::<Vec<_>>().join("|"))
+        };
+        let (data, remarks) = print(Styled::default());
+        assert_eq!(data, "it is 5 degrees\n");
+        assert!(remarks.starts_with("error[OUTPUT]: cannot write the result (full)|  try: again"), "{remarks}");
+        let (data, remarks) = print(Styled { data: true, remarks: false });
+        assert_eq!(data, "it is \u{1b}[1m5\u{1b}[0m degrees\n");
+        assert!(!remarks.contains('\u{1b}'), "{remarks}");
+        let (data, remarks) = print(Styled { data: false, remarks: true });
+        assert_eq!(data, "it is 5 degrees\n");
+        let code = paint(ERROR, "error[OUTPUT]");
+        assert!(remarks.starts_with(&format!("{code}: cannot write the result (full)|")), "{remarks:?}");
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub struct Global {
     /// Say nothing beside results, warnings and errors.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// Show no colours; so do NO_COLOR, TERM=dumb, and anything that is no terminal.
+    #[arg(long, global = true, alias = "no-colour")]
+    pub no_color: bool,
     /// Ask nothing: what would have to be asked is an error.
     #[arg(long, global = true)]
     pub no_input: bool,
