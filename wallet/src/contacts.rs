@@ -5,14 +5,17 @@ use std::{collections::BTreeMap, path::PathBuf};
 use farthing::{Address, AddressPrefix, address::ParseAddressError};
 use serde::{Deserialize, Serialize};
 
+pub mod import;
+
 use crate::{
     disk::{self, DiskError},
     error::{Exit, Explain},
+    lookalike,
     name::Name,
 };
 
 /// Longest contacts file: some ten thousand of them.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
+pub(crate) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Why the contacts cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +156,47 @@ impl Contacts {
             None => self.entries.insert(name.clone(), address),
         };
         self.write()
+    }
+
+    /// Adds several and writes the file once: all of them, or none.
+    ///
+    /// # Errors
+    /// [`ContactsError::Taken`] and [`ContactsError::Disk`].
+    pub fn add_all(&mut self, contacts: &[(Name, Address)]) -> Result<(), ContactsError> {
+        let mut entries = self.entries.clone();
+        for (name, address) in contacts {
+            let known = *entries.entry(name.clone()).or_insert(*address);
+            if known != *address {
+                return Err(ContactsError::Taken { name: name.clone(), address: self.prefix.format(&known) });
+            }
+        }
+        self.entries = entries;
+        self.write()
+    }
+
+    /// Gives one another name and writes the file.
+    ///
+    /// # Errors
+    /// [`ContactsError::NotFound`], [`ContactsError::Taken`], [`ContactsError::Disk`].
+    pub fn rename(&mut self, from: &Name, to: &Name) -> Result<Address, ContactsError> {
+        let address = self.get(from).ok_or_else(|| ContactsError::NotFound(from.clone()))?;
+        match self.get(to) {
+            Some(known) if known != address => {
+                return Err(ContactsError::Taken { name: to.clone(), address: self.prefix.format(&known) });
+            }
+            _ => {}
+        }
+        self.entries.remove(from);
+        self.entries.insert(to.clone(), address);
+        self.write()?;
+        Ok(address)
+    }
+
+    /// A contact with another address whose name is easily taken for this one.
+    #[must_use]
+    pub fn lookalike_of(&self, name: &Name, address: &Address) -> Option<&Name> {
+        let is_alike = |(known, other): &(&Name, &Address)| *other != address && lookalike::are_alike(known, name);
+        self.entries.iter().find(is_alike).map(|(known, _)| known)
     }
 
     /// Removes one and writes the file.

@@ -17,6 +17,7 @@ pub mod error;
 pub mod fate;
 pub mod history;
 pub mod keystore;
+pub mod lookalike;
 pub mod name;
 pub mod outbox;
 pub mod output;

@@ -26,7 +26,7 @@ pub enum NameError {
         length: usize,
     },
     /// Does not start with a letter.
-    #[error("the name {name:?} starts with {found:?}, expected a letter from a to z")]
+    #[error("the name {name:?} starts with {found:?}, expected a letter from a to z{}", would_do(name))]
     Start {
         /// What was given.
         name: String,
@@ -34,7 +34,7 @@ pub enum NameError {
         found: char,
     },
     /// A character outside the set.
-    #[error("the name {name:?} contains {found:?}, allowed are a-z, 0-9, '.', '_' and '-'")]
+    #[error("the name {name:?} contains {found:?}, allowed are a-z, 0-9, '.', '_' and '-'{}", would_do(name))]
     Character {
         /// What was given.
         name: String,
@@ -55,6 +55,12 @@ impl Explain for NameError {
     fn tries(&self) -> Vec<String> {
         vec!["a short lower-case name such as alice or shop-2".into()]
     }
+}
+
+/// Names the nearest valid name, if there is one.
+fn would_do(text: &str) -> String {
+    let text = text.trim().to_lowercase().replace(char::is_whitespace, "-");
+    text.parse::<Name>().map_or_else(|_| String::new(), |name| format!("; {name:?} would do"))
 }
 
 impl Name {
@@ -139,5 +145,7 @@ mod tests {
     fn the_error_names_the_offending_character() {
         let error = "ann e".parse::<Name>().unwrap_err();
         assert_eq!(error, NameError::Character { name: "ann e".into(), found: ' ' });
+        assert!(error.to_string().ends_with("; \"ann-e\" would do"), "{error}");
+        assert!(!"a/b".parse::<Name>().unwrap_err().to_string().contains("would do"));
     }
 }

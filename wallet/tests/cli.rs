@@ -1,6 +1,8 @@
 //! Runs the built wallet as a person or a script would.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+#[path = "cli/contacts.rs"]
+mod contacts;
 #[path = "cli/fake_node.rs"]
 mod fake_node;
 #[path = "cli/harness.rs"]

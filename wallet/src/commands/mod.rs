@@ -10,7 +10,7 @@ pub mod sign_only;
 pub mod status;
 
 use crate::{
-    cli::{Cli, Command, ContactCommand, KeyCommand},
+    cli::{Cli, Command, KeyCommand},
     context::Context,
     error::{Exit, Explain, Result},
     session,
@@ -46,9 +46,7 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
         Some(Command::Init(new)) => key::init(context, &cli.global, new),
         Some(Command::Key(command)) => run_key(context, command),
         Some(Command::Address { name }) => key::address(context, name.as_ref()),
-        Some(Command::Contact(ContactCommand::Add { name, address })) => contact::add(context, name, address),
-        Some(Command::Contact(ContactCommand::Remove { name })) => contact::remove(context, name),
-        Some(Command::Contact(ContactCommand::List)) => contact::list(context),
+        Some(Command::Contact(command)) => contact::run(context, command),
         Some(Command::Balance { who }) => balance::run(context, who.as_deref()),
         Some(Command::Send(arguments)) => send::run(context, arguments),
         Some(Command::History { who, limit }) => history::run(context, who.as_deref(), *limit),
