@@ -32,6 +32,12 @@ impl Cursor {
         Self(bytes)
     }
 
+    /// Before the first block: what follows is everything that ever happened.
+    #[must_use]
+    pub fn before_genesis() -> Self {
+        Self(vec![VERSION])
+    }
+
     /// Reads what [`Self::as_bytes`] gave.
     ///
     /// # Errors
@@ -76,7 +82,8 @@ mod tests {
         let cursor = Cursor::behind(Height::new(258), &id);
         assert_eq!(cursor.block(), Some((Height::new(258), id)));
         assert_eq!(Cursor::from_bytes(cursor.as_bytes()), Ok(cursor));
-        assert_eq!(Cursor::from_bytes(&[1]).unwrap().block(), None);
+        assert_eq!(Cursor::from_bytes(&[1]), Ok(Cursor::before_genesis()));
+        assert_eq!(Cursor::before_genesis().block(), None);
         for wrong in [&[][..], &[2], &[1; 40], &[1; 42]] {
             assert!(Cursor::from_bytes(wrong).is_err(), "{wrong:?}");
         }

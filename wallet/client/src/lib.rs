@@ -3,7 +3,8 @@
 //! A [`Client`] asks one or several nodes of one network: it tries again with growing pauses ([`RetryPolicy`] has the
 //! table), goes to the next node when one fails, lags or lies, and holds what it is told against proofs
 //! ([`Trust::Verify`]). [`Client::follow`] is the chain as a stream that never ends: blocks applied and undone, over
-//! restarts of nodes and of the program.
+//! restarts of nodes and of the program. [`Client::watch_account`] and [`Client::watch_transaction`] are the same for one
+//! account and for one transfer.
 //!
 //! Nothing here holds a private key, reads a clock of the network or writes to disk.
 //!
@@ -46,6 +47,7 @@ mod calls;
 mod client;
 mod cursor;
 mod error;
+mod follow;
 mod headers;
 mod lists;
 mod place;
@@ -57,6 +59,9 @@ mod text;
 mod url;
 pub mod verify;
 mod waits;
+mod watch;
+mod watch_account;
+mod watch_transaction;
 
 pub use self::{
     answers::{
@@ -73,4 +78,7 @@ pub use self::{
     text::printable,
     url::{NodeUrl, NodeUrlError},
     waits::{FeeEstimate, FeeEstimates, Simulation, WaitFor, Waited},
+    watch::WatchStart,
+    watch_account::{AccountAt, AccountEvent, AccountFrame, AccountWatch},
+    watch_transaction::{TransactionFrame, TransactionWatch, WatchedStatus},
 };

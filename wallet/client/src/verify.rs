@@ -6,6 +6,7 @@
 //! the header is on the chain with the most work; a node could show an old header. Results say so.
 
 mod error;
+pub(crate) mod linked;
 mod walk;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -6,6 +6,8 @@
 mod answers;
 #[path = "scripted/failover.rs"]
 mod failover;
+#[path = "scripted/frames.rs"]
+mod frames;
 #[path = "scripted/node.rs"]
 mod node;
 #[path = "scripted/queries.rs"]
@@ -14,3 +16,7 @@ mod queries;
 mod retries;
 #[path = "scripted/streams.rs"]
 mod streams;
+#[path = "scripted/watched_accounts.rs"]
+mod watched_accounts;
+#[path = "scripted/watched_transactions.rs"]
+mod watched_transactions;

@@ -114,6 +114,14 @@ pub enum VerifyError {
         /// What it should name.
         expected: String,
     },
+    /// A frame of a watched account or transaction that does not follow from the ones before it.
+    #[error("what is told of block {height} does not follow from what was told before: {what}")]
+    Succession {
+        /// Height of the block that the frame is about.
+        height: Height,
+        /// What does not fit.
+        what: &'static str,
+    },
     /// An answer about something else than was asked for.
     #[error("the answer is about {found}, asked was {expected}")]
     OtherAnswer {

@@ -2,11 +2,11 @@
 
 use farthing::{
     Address, EntryId, Hash, Height, Mites, Params, SignedTransaction, TimeMs,
-    history::{self, EntryCause, HistoryEntry, HistoryError, PastWalk},
-    wire::{WireError, read_transaction_view, v1},
+    history::{self, EntryCause, HistoryError, PastWalk},
+    wire::v1,
 };
 
-use super::{VerifiedAccount, VerifyError};
+use super::{VerifiedAccount, VerifyError, linked::Linked};
 
 /// What touched an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,30 +86,16 @@ impl<'a> HistoryWalk<'a> {
         if number != self.left() || number == 0 {
             return Err(broken());
         }
-        let malformed = |error: WireError| VerifyError::Malformed(error.within("entries"));
-        let height = Height::new(message.height);
-        let (linked, cause) = match message.cause {
-            None => return Err(malformed(WireError::missing("cause"))),
-            Some(v1::account_entry::Cause::Transaction(view)) => {
-                let (_, transfer) = read_transaction_view(self.network, view).map_err(malformed)?;
-                let linked = EntryCause::Transfer(Box::new(transfer.transaction().clone()));
-                (linked, Cause::Transfer(Box::new(transfer)))
-            }
-            Some(v1::account_entry::Cause::Coinbase(message)) => {
-                let coinbase = farthing::Coinbase::try_from(message).map_err(malformed)?;
-                if coinbase.to != self.address {
-                    return Err(broken());
-                }
-                let amount = coinbase.amount;
-                (EntryCause::Reward(coinbase), Cause::Reward(amount))
-            }
-        };
-        let linked = HistoryEntry { height, cause: linked };
-        if message.id.as_ref() != linked.id(self.network).as_bytes() {
+        let read = Linked::read(self.network, message).map_err(|error| match error {
+            VerifyError::Malformed(source) => VerifyError::Malformed(source.within("entries")),
+            other => other,
+        })?;
+        let Linked { view, linked, .. } = read;
+        if matches!(&linked.cause, EntryCause::Reward(coinbase) if coinbase.to != self.address) {
             return Err(broken());
         }
         let id = self.past.step(&linked, before).map_err(|error| self.read(error))?;
-        Ok(Entry { number, id, height, cause, time: TimeMs::new(message.time_ms) })
+        Ok(Entry { number, id, height: view.height, cause: view.cause, time: view.time })
     }
 
     /// After the last entry: whether everything adds up to the proven balance. An account that genesis funded begins

@@ -14,21 +14,23 @@ use farthing::{
     header::commitment,
     proof::AccountProof,
     wire::{
-        AnchoredProof, BlockPlace, ChainPoint, TransactionStanding, TransactionStatus, block_view,
+        AnchoredProof, ChainPoint, TransactionStanding, TransactionStatus,
         v1::{
             self,
             ledger_service_server::{LedgerService, LedgerServiceServer},
-            subscribe_blocks_response::Event,
         },
     },
 };
-use farthing_client::{Builder, Client, Cursor, NodeUrl, RetryPolicy};
+use farthing_client::{Builder, Client, NodeUrl, RetryPolicy};
 use tokio::net::TcpListener;
 use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::queries::{Answer, HeaderParts};
+use crate::{
+    frames::{Frames, Part, Script, play, view},
+    queries::{Answer, HeaderParts},
+};
 
 /// What a method does with one call instead of answering.
 #[derive(Debug, Clone)]
@@ -45,15 +47,6 @@ pub(crate) enum Deed {
     Cut,
 }
 
-/// What a stream does next.
-#[derive(Debug, Clone)]
-pub(crate) enum Part {
-    Frame(Box<v1::SubscribeBlocksResponse>),
-    Refuse(Code, &'static str),
-    /// Nothing more, and the stream stays open.
-    Silence,
-}
-
 #[derive(Default)]
 pub(crate) struct State {
     deeds: HashMap<&'static str, VecDeque<Deed>>,
@@ -62,6 +55,8 @@ pub(crate) struct State {
     streams: VecDeque<Vec<Part>>,
     /// What streams were asked for.
     pub(crate) starts: Vec<v1::subscribe_blocks_request::Start>,
+    pub(crate) account: Script<v1::WatchAccountResponse, v1::WatchAccountRequest>,
+    pub(crate) transaction: Script<v1::WatchTransactionResponse, v1::WatchTransactionRequest>,
     pub(crate) submitted: Vec<Vec<u8>>,
     pub(crate) tip: Option<ChainPoint>,
     pub(crate) genesis: Option<[u8; 32]>,
@@ -181,51 +176,6 @@ pub(crate) fn chain(length: u64, common: u64, salt: u8) -> Vec<Block> {
     blocks
 }
 
-pub(crate) fn view(block: &Block) -> v1::BlockView {
-    let height = block.coinbase.height;
-    let total_work = Work::new(2 * u128::from(height.get() + 1));
-    let place = BlockPlace { block, id: block.id(), tx_ids: None, height, total_work, confirmations: 1 };
-    block_view(params(), &place, false)
-}
-
-fn frame(cursor: &Cursor, event: Event) -> Part {
-    Part::Frame(Box::new(v1::SubscribeBlocksResponse {
-        cursor: cursor.as_bytes().to_vec().into(),
-        tip: Some((&point(9, 20)).into()),
-        event: Some(event),
-    }))
-}
-
-pub(crate) fn behind(block: &Block) -> Cursor {
-    Cursor::behind(block.coinbase.height, &block.id())
-}
-
-pub(crate) fn apply(block: &Block) -> Part {
-    frame(&behind(block), Event::Apply(view(block)))
-}
-
-/// A block with the cursor of another.
-pub(crate) fn apply_with(block: &Block, cursor: &Cursor) -> Part {
-    frame(cursor, Event::Apply(view(block)))
-}
-
-pub(crate) fn undo(block: &Block, parent: &Block) -> Part {
-    let undo = v1::BlockUndo {
-        block_id: block.id().to_bytes().to_vec().into(),
-        block_id_hex: block.id().to_string(),
-        height: block.coinbase.height.get(),
-    };
-    frame(&behind(parent), Event::Undo(undo))
-}
-
-pub(crate) fn progress(behind_block: &Block) -> Part {
-    frame(&behind(behind_block), Event::Progress(v1::Progress {}))
-}
-
-pub(crate) fn draining(behind_block: &Block) -> Part {
-    frame(&behind(behind_block), Event::Draining(v1::Draining {}))
-}
-
 pub(crate) fn refusal(code: Code, reason: &str, retry: Option<Duration>) -> Status {
     let particulars = [("expected_nonce".to_owned(), "7".to_owned())];
     let mut details = ErrorDetails::with_error_info(reason, "farthing", HashMap::from(particulars));
@@ -277,11 +227,9 @@ impl Service {
     }
 }
 
-type Frames = Pin<Box<dyn Stream<Item = Result<v1::SubscribeBlocksResponse, Status>> + Send>>;
-
 #[tonic::async_trait]
 impl LedgerService for Service {
-    type SubscribeBlocksStream = Frames;
+    type SubscribeBlocksStream = Frames<v1::SubscribeBlocksResponse>;
 
     async fn submit_transaction(
         &self,
@@ -373,22 +321,26 @@ impl LedgerService for Service {
         Err(Status::unimplemented("no test calls this"))
     }
 
-    type WatchTransactionStream = Pin<Box<dyn Stream<Item = Result<v1::WatchTransactionResponse, Status>> + Send>>;
+    type WatchTransactionStream = Frames<v1::WatchTransactionResponse>;
 
     async fn watch_transaction(
         &self,
-        _: Request<v1::WatchTransactionRequest>,
+        request: Request<v1::WatchTransactionRequest>,
     ) -> Result<Response<Self::WatchTransactionStream>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+        self.0.lock().unwrap().transaction.asked.push(request.into_inner());
+        self.deed("watch").await?;
+        Ok(Response::new(play(self.0.lock().unwrap().transaction.streams.pop_front())))
     }
 
-    type WatchAccountStream = Pin<Box<dyn Stream<Item = Result<v1::WatchAccountResponse, Status>> + Send>>;
+    type WatchAccountStream = Frames<v1::WatchAccountResponse>;
 
     async fn watch_account(
         &self,
-        _: Request<v1::WatchAccountRequest>,
+        request: Request<v1::WatchAccountRequest>,
     ) -> Result<Response<Self::WatchAccountStream>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+        self.0.lock().unwrap().account.asked.push(request.into_inner());
+        self.deed("watch").await?;
+        Ok(Response::new(play(self.0.lock().unwrap().account.streams.pop_front())))
     }
 
     async fn get_account(
@@ -434,18 +386,13 @@ impl LedgerService for Service {
         }))
     }
 
-    async fn subscribe_blocks(&self, request: Request<v1::SubscribeBlocksRequest>) -> Result<Response<Frames>, Status> {
+    async fn subscribe_blocks(
+        &self,
+        request: Request<v1::SubscribeBlocksRequest>,
+    ) -> Result<Response<Self::SubscribeBlocksStream>, Status> {
         self.0.lock().unwrap().starts.push(request.into_inner().start.unwrap());
         self.deed("subscribe").await?;
-        let parts = self.0.lock().unwrap().streams.pop_front().unwrap_or_else(|| vec![Part::Silence]);
-        let ends_open = matches!(parts.last(), Some(Part::Silence));
-        let frames = parts.into_iter().filter_map(|part| match part {
-            Part::Frame(frame) => Some(Ok(*frame)),
-            Part::Refuse(code, reason) => Some(Err(refusal(code, reason, None))),
-            Part::Silence => None,
-        });
-        let frames = tokio_stream::iter(frames.collect::<Vec<_>>());
-        Ok(Response::new(if ends_open { Box::pin(frames.chain(tokio_stream::pending())) } else { Box::pin(frames) }))
+        Ok(Response::new(play(self.0.lock().unwrap().streams.pop_front())))
     }
 
     async fn get_block(&self, request: Request<v1::GetBlockRequest>) -> Result<Response<v1::GetBlockResponse>, Status> {

@@ -10,7 +10,10 @@ use farthing_client::{BlockEvent, Blocks, Client, Error, Start, verify::VerifyEr
 use tokio::time::timeout;
 use tonic::Code;
 
-use crate::node::{Deed, Node, Part, apply, apply_with, behind, builder, chain, client, draining, progress, undo};
+use crate::{
+    frames::{Part, apply, apply_with, behind, draining, progress, undo},
+    node::{Deed, Node, builder, chain, client},
+};
 
 const FIRST: Start = Start::Height(Height::GENESIS);
 /// Longer than any of these takes.
