@@ -15,7 +15,7 @@ use crate::{
     context::AskError,
     disk::DiskError,
     error::Explain,
-    keystore::{ImportError, KeystoreError, PemError, SecretKeyError, SignError, UnlockError},
+    keystore::{ExportError, Holder, ImportError, KeystoreError, PemError, SecretKeyError, SignError, UnlockError},
     name::{Name, NameError},
     outbox::OutboxError,
     passphrase::PassphraseError,
@@ -66,6 +66,9 @@ fn passphrases() -> Vec<PassphraseError> {
         PassphraseError::NotText,
         PassphraseError::Mismatch,
         PassphraseError::NoTerminal,
+        PassphraseError::Descriptor { number: 3, source: DiskError::Missing { path: path() } },
+        PassphraseError::Askpass { program: path(), source: io() },
+        PassphraseError::NoAnswer { program: path(), status: std::process::ExitStatus::default() },
     ];
     plain.into_iter().chain(disk().into_iter().map(PassphraseError::File)).collect()
 }
@@ -78,6 +81,7 @@ fn secrets() -> Vec<SecretKeyError> {
         SecretKeyError::ShortPrime { bits: 1, expected: 2 },
         SecretKeyError::Inconsistent,
         SecretKeyError::Public(key_error()),
+        SecretKeyError::ClosePrimes(100),
         SecretKeyError::DoesNotSign,
     ]
 }
@@ -97,7 +101,8 @@ fn imports() -> Vec<ImportError> {
         ImportError::Pem(PemError::NoBlock),
         ImportError::NotAPrivateKey("x".into()),
         ImportError::SeveralKeys(2),
-        ImportError::LegacyEncryption,
+        ImportError::NotAPrivateKey("PUBLIC KEY".into()),
+        ImportError::NotAPublicKey("x".into()),
         ImportError::NotRsa("x".into()),
         ImportError::Damaged { label: "x".into(), reason: "x".into() },
         ImportError::Parser,
@@ -119,6 +124,9 @@ fn keystore() -> Vec<KeystoreError> {
         KeystoreError::Unencrypted { name: name(), path: path() },
         KeystoreError::Tampered { path: path() },
         KeystoreError::Public { path: path(), source: key_error() },
+        KeystoreError::NotHere { name: name(), holder: Holder::Nobody },
+        KeystoreError::NotHere { name: name(), holder: Holder::File },
+        KeystoreError::Holder { path: path(), found: "x".into() },
         KeystoreError::StrangeFile { path: path() },
     ];
     plain
@@ -186,6 +194,10 @@ fn others() -> Vec<Box<dyn Explain>> {
     vec![
         Box::new(AskError::Declined("x")),
         Box::new(AskError::NoTerminal("x")),
+        Box::new(AskError::NameNeeded { what: "x", name: name() }),
+        Box::new(AskError::NameDiffers { what: "x", name: name(), given: "x".into() }),
+        Box::new(ExportError::WeakEncryption),
+        Box::new(ExportError::PublicOnly),
         Box::new(AskError::Ended),
         Box::new(AskError::Io(io())),
         Box::new(NameError::Empty),

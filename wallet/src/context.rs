@@ -1,8 +1,10 @@
 //! What every command works with: the wallet, the output, and the person at the terminal, if any.
 
+mod secrets;
+
 use std::{
     fs::File,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -12,19 +14,16 @@ use crate::{
     cli::Global,
     client::NodeClient,
     config::{ConfigFile, Settings},
-    disk,
     error::{Exit, Explain, Result},
-    keystore::{FileSigner, KeyEntry, KeystoreError, Signer},
+    keystore::KeyEntry,
     name::Name,
     output::Output,
-    passphrase::{Passphrase, PassphraseError},
     terminal::Terminal,
     verify::Evidence,
     wallet::Wallet,
 };
 
-/// How often a passphrase may be typed wrongly.
-const TRIES: usize = 3;
+use self::secrets::Secrets;
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +34,24 @@ pub enum AskError {
     /// Nobody is there to ask.
     #[error("{0}: there is no terminal to ask for a confirmation")]
     NoTerminal(&'static str),
+    /// The name of what is at stake was not given, and nobody is there to ask for it.
+    #[error("{what}: its name must be given once more, and there is no terminal to ask for it")]
+    NameNeeded {
+        /// What was to be done.
+        what: &'static str,
+        /// The name.
+        name: Name,
+    },
+    /// Another name was given.
+    #[error("{what}: {given:?} is not the name {name:?}")]
+    NameDiffers {
+        /// What was to be done.
+        what: &'static str,
+        /// The name.
+        name: Name,
+        /// What was given.
+        given: String,
+    },
     /// The input ended.
     #[error("the input ended")]
     Ended,
@@ -47,14 +64,19 @@ impl Explain for AskError {
     fn code(&self) -> &'static str {
         match self {
             Self::Declined(_) => "DECLINED",
-            Self::NoTerminal(_) => "CONFIRMATION_NEEDED",
+            Self::NoTerminal(_) | Self::NameNeeded { .. } => "CONFIRMATION_NEEDED",
+            Self::NameDiffers { .. } => "NAME_DIFFERS",
             Self::Ended | Self::Io(_) => "NO_INPUT",
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Declined(_) | Self::NoTerminal(_) | Self::Ended => Exit::Declined,
+            Self::Declined(_)
+            | Self::NoTerminal(_)
+            | Self::NameNeeded { .. }
+            | Self::NameDiffers { .. }
+            | Self::Ended => Exit::Declined,
             Self::Io(_) => Exit::Other,
         }
     }
@@ -62,6 +84,9 @@ impl Explain for AskError {
     fn tries(&self) -> Vec<String> {
         match self {
             Self::NoTerminal(_) => vec!["--yes, if you are sure".into()],
+            Self::NameNeeded { name, .. } | Self::NameDiffers { name, .. } => {
+                vec![format!("--confirm-name {name}, if you are sure; --yes alone is not enough")]
+            }
             Self::Declined(_) => vec!["the command again, and y when it asks".into()],
             Self::Ended => vec!["--yes, or answers on the terminal".into()],
             Self::Io(_) => vec!["--yes and --passphrase-file, which need no terminal".into()],
@@ -85,9 +110,7 @@ pub struct Context {
     pub timeout: Option<Duration>,
     yes: bool,
     no_input: bool,
-    passphrase_file: Option<PathBuf>,
-    /// Passphrase files whose mode was already remarked on.
-    remarked: Vec<PathBuf>,
+    secrets: Secrets,
 }
 
 impl Context {
@@ -101,27 +124,14 @@ impl Context {
         terminal: Box<dyn Terminal>,
         variable: impl Fn(&str) -> Option<PathBuf>,
     ) -> Result<Self, (Output, crate::error::Error)> {
+        let secrets = Secrets::new(global, &variable);
         let opened = Settings::resolve(&global.choices(), variable)
             .and_then(|settings| Wallet::open(&settings).map(|wallet| (settings, wallet)));
         match opened {
             Ok((settings, wallet)) => {
-                let in_file = || settings.account().map(|name| name.as_str().to_owned());
-                let account = global.account().map(str::to_owned).or_else(in_file);
-                let passphrase_file = global.passphrase_file();
-                let (timeout, yes, no_input) = (global.timeout.or(settings.timeout()), global.yes, global.no_input);
-                let remarked = Vec::new();
-                Ok(Self {
-                    settings,
-                    wallet,
-                    output,
-                    terminal,
-                    account,
-                    timeout,
-                    yes,
-                    no_input,
-                    passphrase_file,
-                    remarked,
-                })
+                let account = global.account().map(str::to_owned);
+                let (timeout, yes, no_input) = (global.timeout, global.yes, global.no_input);
+                Ok(Self { settings, wallet, output, terminal, account, timeout, yes, no_input, secrets })
             }
             Err(error) => Err((output, error.into())),
         }
@@ -244,95 +254,22 @@ impl Context {
         if self.ask_yes_no(question, false)? { Ok(()) } else { Err(AskError::Declined(what)) }
     }
 
-    /// The passphrase of something that exists: from `--passphrase-file`, or typed once.
+    /// Goes on only if the person types the name of what is at stake, or gave it beforehand with `--confirm-name`.
     ///
     /// # Errors
-    /// [`PassphraseError`].
-    pub fn passphrase(&mut self, prompt: &str) -> Result<Passphrase, PassphraseError> {
-        match self.passphrase_file.clone() {
-            Some(file) => self.passphrase_in(&file),
-            None => self.typed(prompt),
-        }
-    }
-
-    /// The passphrase in a file, with a remark if others can read it too.
-    ///
-    /// # Errors
-    /// [`PassphraseError`].
-    pub fn passphrase_in(&mut self, file: &Path) -> Result<Passphrase, PassphraseError> {
-        if let Some(mode) = disk::loose_mode(file)
-            && !self.remarked.iter().any(|earlier| earlier == file)
-        {
-            let shown = file.display();
-            self.output.warn(format_args!(
-                "{shown} has mode {mode:04o}: other users can read the passphrase; try: chmod 600 '{shown}'"
-            ));
-            self.remarked.push(file.to_owned());
-        }
-        Passphrase::from_file(file)
-    }
-
-    fn typed(&mut self, prompt: &str) -> Result<Passphrase, PassphraseError> {
-        if !self.is_interactive() {
-            return Err(PassphraseError::NoTerminal);
-        }
-        self.output.asking();
-        let secret = self.terminal.secret(prompt);
-        self.output.answered();
-        Passphrase::new(secret.map_err(|_| PassphraseError::NoTerminal)?)
-    }
-
-    /// The passphrase of a new key: from `--passphrase-file`, or typed twice; long enough. On development networks an
-    /// empty answer on the terminal means none.
-    ///
-    /// # Errors
-    /// [`PassphraseError`].
-    pub fn new_passphrase(&mut self, name: &Name) -> Result<Option<Passphrase>, PassphraseError> {
-        let none_allowed = self.wallet.network().is_dev();
-        if let Some(file) = self.passphrase_file.clone() {
-            return self.passphrase_in(&file)?.fit_for_a_new_key().map(Some);
-        }
-        let hint = if none_allowed { " (empty for none: development network)" } else { "" };
-        for _ in 0..TRIES {
-            let first = match self.typed(&format!("New passphrase for {name}{hint}: ")) {
-                Err(PassphraseError::Empty) if none_allowed => return Ok(None),
-                other => other.and_then(Passphrase::fit_for_a_new_key),
-            };
-            let problem = match first {
-                Ok(first) if self.typed("The same again: ").is_ok_and(|second| second == first) => {
-                    return Ok(Some(first));
-                }
-                Ok(_) => PassphraseError::Mismatch,
-                Err(error @ (PassphraseError::TooShort { .. } | PassphraseError::Empty | PassphraseError::Control)) => {
-                    error
-                }
-                Err(error) => return Err(error),
-            };
-            self.output.note(problem);
-        }
-        Err(PassphraseError::Mismatch)
-    }
-
-    /// Opens a key of this wallet for signing; a typed passphrase may be wrong twice.
-    ///
-    /// # Errors
-    /// [`KeystoreError`].
-    pub fn unlock(&mut self, name: &Name) -> Result<Box<dyn Signer>, KeystoreError> {
-        let keys = self.wallet.keys();
-        let tries = if self.passphrase_file.is_none() && self.is_interactive() { TRIES } else { 1 };
-        let mut attempt = 1;
-        loop {
-            match keys.unlock(name, &mut || self.passphrase(&format!("Passphrase for {name}: "))) {
-                // An empty line is a slip of the finger too.
-                Err(error)
-                    if attempt < tries
-                        && (error.exit() == Exit::WrongPassphrase || error.code() == "PASSPHRASE_EMPTY") =>
-                {
-                    self.output.note("that passphrase does not open the key; once more");
-                    attempt += 1;
-                }
-                other => return other.map(|key| Box::new(FileSigner::new(key)) as Box<dyn Signer>),
+    /// [`AskError`].
+    pub fn confirm_name(&mut self, what: &'static str, name: &Name, given: Option<&str>) -> Result<(), AskError> {
+        let typed = match given {
+            Some(given) => given.to_owned(),
+            None if self.is_interactive() => {
+                self.ask(&format!("Type the name {name} to go on: "))?.ok_or(AskError::Ended)?
             }
+            None => return Err(AskError::NameNeeded { what, name: name.clone() }),
+        };
+        if typed == name.as_str() {
+            Ok(())
+        } else {
+            Err(AskError::NameDiffers { what, name: name.clone(), given: typed })
         }
     }
 
@@ -349,7 +286,7 @@ impl Context {
             _ => network,
         });
         let node = (!choices.nodes.is_empty()).then(|| choices.nodes.join(","));
-        let file = ConfigFile { network, node, ..ConfigFile::default() };
-        Ok(file.create(self.settings.config())?)
+        let file = ConfigFile { network, node };
+        Ok(file.create(self.settings.root())?)
     }
 }

@@ -213,18 +213,25 @@ pub fn read_any(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, DiskError> 
 /// [`DiskError::Exists`] when anything is at that path, a dangling link included; [`DiskError::Io`].
 pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let draft = Draft::write(path, bytes)?;
-    let moved = rustix::fs::renameat_with(CWD, &draft.path, CWD, path, RenameFlags::NOREPLACE);
-    match moved {
+    rename(&draft.path, path)?;
+    draft.keep();
+    Ok(())
+}
+
+/// Gives a file another name in its folder, which nothing may have yet, and syncs the folder.
+///
+/// # Errors
+/// [`DiskError::Exists`], [`DiskError::Missing`], [`DiskError::Io`].
+pub fn rename(old: &Path, new: &Path) -> Result<(), DiskError> {
+    match rustix::fs::renameat_with(CWD, old, CWD, new, RenameFlags::NOREPLACE) {
         // Not every file system knows an exclusive rename; a hard link is exclusive too.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-            fs::hard_link(&draft.path, path).map_err(DiskError::io("put in place", path))?;
+            fs::hard_link(old, new).map_err(DiskError::io("put in place", new))?;
+            fs::remove_file(old).map_err(DiskError::io("remove", old))?;
         }
-        other => {
-            other.map_err(|errno| DiskError::io("put in place", path)(errno.into()))?;
-            draft.keep();
-        }
+        other => other.map_err(|errno| DiskError::io("put in place", new)(errno.into()))?,
     }
-    sync_parent(path)
+    sync_parent(new)
 }
 
 /// Replaces a private file, or makes it, in one step.

@@ -1,7 +1,12 @@
-//! Passphrases: from a terminal without echo or from a file, never from the command line or the environment; wiped
-//! after use.
+//! Passphrases: from a terminal without echo, a file, a descriptor or a program that asks; never from the command line or
+//! the environment; wiped after use.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+};
 
 use zeroize::Zeroizing;
 
@@ -44,6 +49,32 @@ pub enum PassphraseError {
     /// No terminal to ask on, and no file given.
     #[error("a passphrase is needed and there is no terminal to ask for it")]
     NoTerminal,
+    /// The descriptor is not open.
+    #[error("cannot read a passphrase from the descriptor {number}")]
+    Descriptor {
+        /// Which one.
+        number: u32,
+        /// Why.
+        #[source]
+        source: DiskError,
+    },
+    /// The program that asks cannot be run.
+    #[error("cannot run {} (FARTHING_ASKPASS)", program.display())]
+    Askpass {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The program that asks has no answer.
+    #[error("{} (FARTHING_ASKPASS) gave no passphrase: {status}", program.display())]
+    NoAnswer {
+        /// The program.
+        program: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+    },
     /// The file cannot be read.
     #[error("cannot read the passphrase file")]
     File(#[source] DiskError),
@@ -57,6 +88,8 @@ impl Explain for PassphraseError {
             Self::Control | Self::NotText => "PASSPHRASE_NOT_TEXT",
             Self::Mismatch => "PASSPHRASE_MISMATCH",
             Self::NoTerminal => "PASSPHRASE_NEEDED",
+            Self::Descriptor { .. } => "PASSPHRASE_FD",
+            Self::Askpass { .. } | Self::NoAnswer { .. } => "ASKPASS",
             Self::File(_) => "PASSPHRASE_FILE",
         }
     }
@@ -67,7 +100,13 @@ impl Explain for PassphraseError {
 
     fn tries(&self) -> Vec<String> {
         match self {
-            Self::NoTerminal => vec!["--passphrase-file FILE, whose first line is the passphrase".into()],
+            Self::NoTerminal => vec![
+                "--passphrase-file FILE, whose first line is the passphrase".into(),
+                "FARTHING_ASKPASS=PROGRAM, which asks and prints the answer".into(),
+            ],
+            Self::Descriptor { number, .. } => vec![format!("{number}< FILE behind the command, in the shell")],
+            Self::Askpass { .. } => vec!["the full path of the program, which must be executable".into()],
+            Self::NoAnswer { .. } => vec!["the command again, and an answer when the program asks".into()],
             Self::TooShort { .. } => vec!["a few words that nobody else would put together".into()],
             Self::Empty => vec!["the passphrase itself, in the first line of a file or typed".into()],
             Self::Control | Self::NotText => vec!["a passphrase of letters, digits, signs and spaces, in UTF-8".into()],
@@ -103,8 +142,44 @@ impl Passphrase {
     /// [`PassphraseError::File`], [`PassphraseError::NotText`], [`PassphraseError::Empty`],
     /// [`PassphraseError::Control`].
     pub fn from_file(path: &Path) -> Result<Self, PassphraseError> {
-        let bytes = disk::read_any(path, Self::MAX_FILE_BYTES).map_err(PassphraseError::File)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| PassphraseError::NotText)?;
+        Self::first_line(&disk::read_any(path, Self::MAX_FILE_BYTES).map_err(PassphraseError::File)?)
+    }
+
+    /// Reads the first line of a descriptor that this process was started with.
+    ///
+    /// # Errors
+    /// [`PassphraseError::Descriptor`], and as [`Passphrase::from_file`].
+    pub fn from_descriptor(number: u32) -> Result<Self, PassphraseError> {
+        let path = PathBuf::from(format!("/dev/fd/{number}"));
+        let bytes = disk::read_any(&path, Self::MAX_FILE_BYTES)
+            .map_err(|source| PassphraseError::Descriptor { number, source })?;
+        Self::first_line(&bytes)
+    }
+
+    /// Runs a program that asks for it, with the question as its argument, and reads the first line that it prints.
+    ///
+    /// # Errors
+    /// [`PassphraseError::Askpass`], [`PassphraseError::NoAnswer`], and as [`Passphrase::from_file`].
+    pub fn from_program(program: &Path, question: &str) -> Result<Self, PassphraseError> {
+        let failed = |source| PassphraseError::Askpass { program: program.to_owned(), source };
+        let mut child =
+            Command::new(program).arg(question).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
+        // Reserved once, so that no copy is left behind by a growing buffer.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::MAX_FILE_BYTES as usize + 1));
+        let read = match child.stdout.take() {
+            Some(answer) => answer.take(Self::MAX_FILE_BYTES).read_to_end(&mut bytes),
+            None => Ok(0),
+        };
+        let status = child.wait().map_err(failed)?;
+        read.map_err(failed)?;
+        if !status.success() {
+            return Err(PassphraseError::NoAnswer { program: program.to_owned(), status });
+        }
+        Self::first_line(&bytes)
+    }
+
+    fn first_line(bytes: &[u8]) -> Result<Self, PassphraseError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| PassphraseError::NotText)?;
         let line = text.split('\n').next().unwrap_or_default();
         Self::new(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
     }

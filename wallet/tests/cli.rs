@@ -7,6 +7,10 @@ mod contacts;
 mod fake_node;
 #[path = "cli/harness.rs"]
 mod harness;
+#[path = "cli/key_changes.rs"]
+mod key_changes;
+#[path = "cli/key_forms.rs"]
+mod key_forms;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/node.rs"]
@@ -17,7 +21,5 @@ mod offline;
 mod outbox;
 #[path = "cli/session.rs"]
 mod session;
-#[path = "cli/settings.rs"]
-mod settings;
 #[path = "cli/sign_only.rs"]
 mod sign_only;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::name::Name;
+use crate::{keystore::Format, name::Name};
 
 /// How a new key is made.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub enum KeyCommand {
     New(NewKey),
     /// Take over a key: PKCS#1, PKCS#8 (plain or encrypted), OpenSSH or Python `rsa`, in PEM.
     Import {
-        /// The file.
+        /// The file; - for stdin.
         #[arg(required_unless_present = "dev", conflicts_with = "dev")]
         file: Option<PathBuf>,
         /// Its name in this wallet; the file's name if left out.
@@ -42,21 +42,62 @@ pub enum KeyCommand {
         /// Leave the key unencrypted; on development networks only.
         #[arg(long)]
         no_passphrase: bool,
+        /// Keep the public half only: the account is watched, and nothing can be spent. Takes public keys of openssl,
+        /// OpenSSH and Python `rsa` too.
+        #[arg(long, conflicts_with_all = ["dev", "no_passphrase"])]
+        watch_only: bool,
     },
-    /// Print a key as PEM: encrypted, unless told otherwise.
+    /// Print a key: encrypted, unless told otherwise.
     Export {
         /// The key.
         name: Name,
+        /// The form: PKCS#8, PKCS#1, OpenSSH, or the public half as SubjectPublicKeyInfo.
+        #[arg(long, value_enum, default_value_t = Format::Pkcs8)]
+        format: Format,
         /// The public half only.
-        #[arg(long, conflicts_with = "plain")]
+        #[arg(long, conflicts_with = "unencrypted")]
         public: bool,
-        /// The private key WITHOUT encryption: whoever reads it owns the money.
-        #[arg(long)]
-        plain: bool,
+        /// The private key WITHOUT encryption: whoever reads it owns the money. Asks for the key's name.
+        #[arg(long, alias = "plain")]
+        unencrypted: bool,
+        /// The key's name once more, for scripts: what --unencrypted asks for on a terminal.
+        #[arg(long, value_name = "NAME", requires = "unencrypted")]
+        confirm_name: Option<String>,
         /// Write it to this new file instead of stdout.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
     /// List the keys.
     List,
+    /// Show what is known of a key without its passphrase.
+    Show {
+        /// The key; not needed if there is only one.
+        name: Option<Name>,
+    },
+    /// Give a key another name.
+    Rename {
+        /// The name now.
+        name: Name,
+        /// The name from now on.
+        new_name: Name,
+    },
+    /// Give a key another passphrase.
+    Passwd {
+        /// The key.
+        name: Name,
+        /// Read the new passphrase from the first line of this file instead of asking.
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+        /// Leave the key unencrypted; on development networks only.
+        #[arg(long, conflicts_with = "new_passphrase_file")]
+        no_passphrase: bool,
+    },
+    /// Remove a key for good. Asks for its name.
+    Remove {
+        /// The key.
+        name: Name,
+        /// The key's name once more, for scripts: what is asked for on a terminal.
+        #[arg(long, value_name = "NAME")]
+        confirm_name: Option<String>,
+    },
 }

@@ -1,8 +1,7 @@
 //! The command line. A file for each group of commands.
 
-mod config;
 mod contact;
-pub(crate) mod duration;
+mod duration;
 mod key;
 mod send;
 
@@ -14,7 +13,6 @@ use clap::{
 };
 
 pub use self::{
-    config::ConfigCommand,
     contact::ContactCommand,
     key::{KeyCommand, NewKey},
     send::Send,
@@ -92,6 +90,9 @@ pub struct Global {
     /// Read the passphrase from the first line of this file instead of asking.
     #[arg(long, global = true, value_name = "FILE", env = "FARTHING_PASSPHRASE_FILE", value_parser = path())]
     pub passphrase_file: Option<PathBuf>,
+    /// Read the passphrase from the first line of this open descriptor, such as 3 with `3< FILE`.
+    #[arg(long, global = true, value_name = "N")]
+    pub passphrase_fd: Option<u32>,
 }
 
 /// Takes an empty path too: an empty variable counts as unset, as shells leave them behind.
@@ -165,19 +166,6 @@ pub enum Command {
     Resubmit,
     /// Show what the node is and how far it is.
     Status,
-    /// Settings: show, choose, and where things lie.
-    #[command(subcommand)]
-    Config(ConfigCommand),
-    /// Print what makes a shell complete these commands, such as: completions bash > FILE.
-    Completions {
-        /// The shell.
-        shell: clap_complete::Shell,
-    },
-    /// Write man pages, one for each command.
-    Man {
-        /// The folder, such as ~/.local/share/man/man1.
-        folder: PathBuf,
-    },
 }
 
 #[cfg(test)]
@@ -196,7 +184,7 @@ mod tests {
         fn check(command: &clap::Command) {
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
-                let harmless = name.ends_with("_file") || name == "no_passphrase";
+                let harmless = name.ends_with("_file") || name.ends_with("_fd") || name == "no_passphrase";
                 assert!(!name.contains("pass") || harmless, "{name}");
             }
             command.get_subcommands().for_each(check);

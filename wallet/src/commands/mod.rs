@@ -1,23 +1,18 @@
 //! One room a command.
 
 pub mod balance;
-pub mod config;
 pub mod contact;
 pub mod history;
 pub mod key;
-pub mod manual;
 pub mod resubmit;
 pub mod send;
 pub mod sign_only;
 pub mod status;
 
-use std::path::PathBuf;
-
 use crate::{
     cli::{Cli, Command, KeyCommand},
     context::Context,
     error::{Exit, Explain, Result},
-    output::Output,
     session,
 };
 
@@ -40,24 +35,7 @@ impl Explain for NoCommand {
     }
 }
 
-/// Runs what the command line says, if it is something that needs no wallet.
-///
-/// # Errors
-/// Whatever stops the command, with its exit code.
-pub fn run_without_wallet(
-    output: &mut Output,
-    cli: &Cli,
-    variable: impl Fn(&str) -> Option<PathBuf>,
-) -> Option<Result<()>> {
-    match cli.command.as_ref()? {
-        Command::Config(command) => Some(config::run(output, &cli.global, command, variable)),
-        Command::Completions { shell } => Some(manual::completions(output, *shell)),
-        Command::Man { folder } => Some(manual::man(output, folder)),
-        _ => None,
-    }
-}
-
-/// Runs what the command line says; the rest of it.
+/// Runs what the command line says.
 ///
 /// # Errors
 /// Whatever stops the command, with its exit code.
@@ -74,32 +52,40 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
         Some(Command::History { who, limit }) => history::run(context, who.as_deref(), *limit),
         Some(Command::Resubmit) => resubmit::run(context),
         Some(Command::Status) => status::run(context),
-        // They ran before there was a wallet to open.
-        Some(Command::Config(_) | Command::Completions { .. } | Command::Man { .. }) => Ok(()),
     }
 }
 
 fn run_key(context: &mut Context, command: &KeyCommand) -> Result<()> {
     match command {
         KeyCommand::New(new) => key::new(context, new),
-        KeyCommand::Import { file, name, dev, file_passphrase_file, no_passphrase } => {
+        KeyCommand::Import { file, name, dev, file_passphrase_file, no_passphrase, watch_only } => {
             let request = key::Import {
                 file: file.as_deref(),
                 name: name.as_ref(),
                 dev: dev.as_ref(),
                 file_passphrase: file_passphrase_file.as_deref(),
                 plain: *no_passphrase,
+                watch_only: *watch_only,
             };
             key::import(context, &request)
         }
-        KeyCommand::Export { name, public, plain, out } => {
-            let form = match (public, plain) {
-                (true, _) => key::Form::Public,
-                (_, true) => key::Form::Plain,
-                _ => key::Form::Sealed,
+        KeyCommand::Export { name, format, public, unencrypted, confirm_name, out } => {
+            let request = key::Request {
+                name,
+                format: *format,
+                public: *public,
+                unencrypted: *unencrypted,
+                confirm_name: confirm_name.as_deref(),
+                out: out.as_deref(),
             };
-            key::export(context, name, form, out.as_deref())
+            key::export(context, &request)
         }
         KeyCommand::List => key::list(context),
+        KeyCommand::Show { name } => key::show(context, name.as_ref()),
+        KeyCommand::Rename { name, new_name } => key::rename(context, name, new_name),
+        KeyCommand::Passwd { name, new_passphrase_file, no_passphrase } => {
+            key::passwd(context, name, new_passphrase_file.as_deref(), *no_passphrase)
+        }
+        KeyCommand::Remove { name, confirm_name } => key::remove(context, name, confirm_name.as_deref()),
     }
 }

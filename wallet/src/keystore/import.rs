@@ -1,4 +1,5 @@
-//! Reads private keys that other programs wrote: PKCS#1 (OpenSSL, Python's `rsa`), PKCS#8 plain and encrypted, OpenSSH.
+//! Reads private keys that other programs wrote: PKCS#1 (OpenSSL, Python's `rsa`) and PKCS#8, plain and
+//! encrypted, and OpenSSH.
 //!
 //! The input is untrusted: lengths and passphrase settings are checked before work is done, and a panic in a parser
 //! counts as a damaged file.
@@ -11,6 +12,7 @@ use ssh_key::private::KeypairData;
 use zeroize::Zeroizing;
 
 use super::{
+    legacy,
     pem::{self, Block, PemError},
     pkcs8::{self as sealed, UnlockError},
     secret::{Components, SecretKey, SecretKeyError},
@@ -29,17 +31,17 @@ const MAX_BCRYPT_ROUNDS: u32 = 2_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Not PEM.
-    #[error("the file is not a private key")]
+    #[error("the file holds no key")]
     Pem(#[source] PemError),
     /// PEM, but of something else.
     #[error("the file holds {0:?}, expected a private key")]
     NotAPrivateKey(String),
+    /// PEM, but no public key.
+    #[error("the file holds {0:?}, expected a public key")]
+    NotAPublicKey(String),
     /// More than one private key.
     #[error("the file holds {0} private keys, expected one")]
     SeveralKeys(usize),
-    /// The old encryption of PKCS#1, whose key derivation is one round of MD5.
-    #[error("the key is encrypted in the old OpenSSL form (Proc-Type: 4,ENCRYPTED), which guards it badly")]
-    LegacyEncryption,
     /// A key, but not RSA.
     #[error("the key is not an RSA key but {0}")]
     NotRsa(String),
@@ -52,7 +54,7 @@ pub enum ImportError {
         reason: String,
     },
     /// The parser gave up in an unexpected way.
-    #[error("the file could not be read as a private key: the parser failed on it")]
+    #[error("the file could not be read as a key: the parser failed on it")]
     Parser,
     /// It does not open.
     #[error(transparent)]
@@ -69,7 +71,7 @@ impl Explain for ImportError {
     fn code(&self) -> &'static str {
         match self {
             Self::Unlock(UnlockError::WrongPassphrase) => "WRONG_PASSPHRASE",
-            Self::Unlock(_) | Self::LegacyEncryption => "KEY_ENCRYPTION",
+            Self::Unlock(_) => "KEY_ENCRYPTION",
             Self::Rules(error) => error.code(),
             Self::Passphrase(error) => error.code(),
             Self::NotRsa(_) => "KEY_NOT_RSA",
@@ -87,14 +89,23 @@ impl Explain for ImportError {
     fn tries(&self) -> Vec<String> {
         match self {
             Self::Unlock(UnlockError::WrongPassphrase) => vec!["the passphrase again".into()],
-            Self::LegacyEncryption | Self::Unlock(UnlockError::Unsupported(_)) => {
+            Self::Unlock(UnlockError::Unsupported(_)) => {
                 vec!["openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem, then import NEW.pem".into()]
             }
             Self::Rules(error) => error.tries(),
             Self::Passphrase(error) => error.tries(),
             Self::NotRsa(_) => vec!["farthing-wallet key new NAME, which makes an RSA key".into()],
+            Self::NotAPrivateKey(label) if label.ends_with("PUBLIC KEY") => {
+                vec![
+                    "the file with the private key".into(),
+                    "--watch-only, to watch the account without spending".into(),
+                ]
+            }
             Self::Pem(_) | Self::NotAPrivateKey(_) => {
                 vec!["the file with the private key, in PEM (-----BEGIN ... PRIVATE KEY-----)".into()]
+            }
+            Self::NotAPublicKey(_) => {
+                vec!["openssl pkey -in KEY.pem -pubout -out PUBLIC.pem, or the line of an OpenSSH .pub file".into()]
             }
             Self::SeveralKeys(_) => vec!["one key a file: copy the blocks apart".into()],
             Self::Damaged { .. } | Self::Parser | Self::Unlock(UnlockError::Damaged(_)) => {
@@ -137,7 +148,8 @@ impl KeyFile {
     pub(super) fn is_encrypted(&self) -> bool {
         match self.private.label.as_str() {
             pem::ENCRYPTED => true,
-            "OPENSSH PRIVATE KEY" => guarded(|| ssh_key::PrivateKey::from_bytes(&self.private.der).ok())
+            pem::PKCS1 => legacy::is_encrypted(&self.private.headers),
+            pem::OPENSSH => guarded(|| ssh_key::PrivateKey::from_bytes(&self.private.der).ok())
                 .flatten()
                 .is_some_and(|key| key.is_encrypted()),
             _ => false,
@@ -155,17 +167,20 @@ impl KeyFile {
 
     fn open_with(&self, passphrase: Option<&Passphrase>) -> Result<SecretKey, ImportError> {
         let der = &self.private.der;
-        if self.private.has_headers {
-            return Err(ImportError::LegacyEncryption);
-        }
         match (self.private.label.as_str(), passphrase) {
             (pem::PRIVATE, _) => self.read_pkcs8(der),
             (pem::ENCRYPTED, Some(passphrase)) => {
                 let plain = sealed::decrypt(der, passphrase)?;
                 self.read_pkcs8(plain.as_bytes())
             }
-            ("RSA PRIVATE KEY", _) => self.read_pkcs1(der),
-            ("OPENSSH PRIVATE KEY", _) => self.read_openssh(passphrase),
+            (pem::PKCS1, Some(passphrase)) => {
+                let plain = legacy::decrypt(&self.private.headers, der, passphrase)?;
+                // A wrong passphrase may pass the padding; what comes out then is not a key.
+                pkcs1::RsaPrivateKey::try_from(plain.as_slice()).map_err(|_| UnlockError::WrongPassphrase)?;
+                self.read_pkcs1(&plain)
+            }
+            (pem::PKCS1, None) => self.read_pkcs1(der),
+            (pem::OPENSSH, _) => self.read_openssh(passphrase),
             (label, _) => Err(ImportError::NotRsa(label.to_owned())),
         }
     }
@@ -173,12 +188,7 @@ impl KeyFile {
     fn read_pkcs8(&self, der: &[u8]) -> Result<SecretKey, ImportError> {
         let info = PrivateKeyInfo::try_from(der).map_err(|error| self.damaged(&error))?;
         if info.algorithm.oid != pkcs1::ALGORITHM_OID {
-            let name = match info.algorithm.oid.to_string().as_str() {
-                "1.3.101.112" => "an Ed25519 key".to_owned(),
-                "1.2.840.10045.2.1" => "an elliptic-curve key".to_owned(),
-                "1.2.840.113549.1.1.10" => "a key for RSA-PSS only".to_owned(),
-                oid => format!("one of algorithm {oid}"),
-            };
+            let name = other_algorithm(&info.algorithm.oid.to_string());
             return Err(ImportError::NotRsa(name));
         }
         self.read_pkcs1(info.private_key)
@@ -231,7 +241,17 @@ impl KeyFile {
     }
 }
 
-fn guarded<T>(parse: impl FnOnce() -> T) -> Option<T> {
+/// What a key of another algorithm is, by the algorithm's object identifier.
+pub(super) fn other_algorithm(oid: &str) -> String {
+    match oid {
+        "1.3.101.112" => "an Ed25519 key".to_owned(),
+        "1.2.840.10045.2.1" => "an elliptic-curve key".to_owned(),
+        "1.2.840.113549.1.1.10" => "a key for RSA-PSS only".to_owned(),
+        oid => format!("one of algorithm {oid}"),
+    }
+}
+
+pub(super) fn guarded<T>(parse: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(parse)).ok()
 }
 

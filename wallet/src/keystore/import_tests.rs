@@ -4,6 +4,7 @@ use farthing::PublicKey;
 use rand_core::{OsRng, RngCore as _};
 
 use super::*;
+use crate::keystore::{ExportError, Format, Seal, private_text, public, public_text, read_public};
 
 fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/fixtures/{name}.pem", env!("CARGO_MANIFEST_DIR"));
@@ -25,9 +26,16 @@ fn import(name: &str) -> Result<SecretKey, ImportError> {
 #[test]
 fn every_usual_form_gives_the_same_key() {
     let expected = public("public_2048");
-    for name in
-        ["pkcs1_2048", "pkcs8_2048", "pkcs8_2048_pbkdf2", "pkcs8_2048_scrypt", "openssh_2048", "openssh_2048_encrypted"]
-    {
+    for name in [
+        "pkcs1_2048",
+        "pkcs1_2048_legacy",
+        "pkcs1_2048_legacy_des3",
+        "pkcs8_2048",
+        "pkcs8_2048_pbkdf2",
+        "pkcs8_2048_scrypt",
+        "openssh_2048",
+        "openssh_2048_encrypted",
+    ] {
         assert_eq!(import(name).unwrap().public(), &expected, "{name}");
     }
 }
@@ -52,7 +60,13 @@ fn a_passphrase_is_asked_for_only_when_needed() {
 
 #[test]
 fn a_wrong_passphrase_is_told_from_a_damaged_file() {
-    for name in ["pkcs8_2048_pbkdf2", "pkcs8_2048_scrypt", "openssh_2048_encrypted"] {
+    for name in [
+        "pkcs1_2048_legacy",
+        "pkcs1_2048_legacy_des3",
+        "pkcs8_2048_pbkdf2",
+        "pkcs8_2048_scrypt",
+        "openssh_2048_encrypted",
+    ] {
         let error = read_key(&fixture(name), &mut || Ok(passphrase("incorrect horse"))).unwrap_err();
         assert_eq!((error.code(), error.exit()), ("WRONG_PASSPHRASE", Exit::WrongPassphrase), "{name}");
     }
@@ -68,13 +82,90 @@ fn keys_that_break_the_rules_are_refused_with_the_reason() {
         ("refused_ed25519", "KEY_NOT_RSA", "Ed25519"),
         ("refused_openssh_ed25519", "KEY_NOT_RSA", "ssh-ed25519"),
         ("refused_ec", "KEY_NOT_RSA", "EC PRIVATE KEY"),
-        ("refused_legacy_encrypted", "KEY_ENCRYPTION", "Proc-Type"),
+        ("refused_close_primes", "KEY_UNUSABLE", "easy to factor"),
         ("public_2048", "KEY_UNREADABLE", "PUBLIC KEY"),
     ] {
         let error = import(name).unwrap_err();
         assert_eq!(error.code(), code, "{name}: {error}");
         assert!(error.to_string().contains(words), "{name}: {error}");
     }
+}
+
+#[test]
+fn every_usual_form_of_a_public_key_is_read() {
+    let expected = public("public_2048");
+    for name in ["public_2048", "public_pkcs1_2048", "public_openssh_2048"] {
+        assert_eq!(read_public(&fixture(name)).unwrap(), expected, "{name}");
+    }
+}
+
+#[test]
+fn public_keys_that_break_the_rules_are_refused_with_the_reason() {
+    let ed25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIDbN5VYOGZ8MhSs0dTLmyrKXwvhRcKMgdjS1uMY9AzF me\n";
+    for (bytes, code, words) in [
+        (ed25519.as_bytes().to_vec(), "KEY_NOT_RSA", "ssh-ed25519"),
+        (b"ssh-rsa AAAA me".to_vec(), "KEY_UNREADABLE", "damaged"),
+        (b"ssh-rsa ? me".to_vec(), "KEY_UNREADABLE", "damaged"),
+        (fixture("pkcs8_2048"), "KEY_UNREADABLE", "expected a public key"),
+        (b"hello".to_vec(), "KEY_UNREADABLE", "holds no key"),
+    ] {
+        let error = read_public(&bytes).unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let with = |modulus: &[u8], exponent: &[u8]| public::from_numbers(modulus, exponent).unwrap_err().to_string();
+    assert!(with(&[0xff; 128], &[1, 0, 1]).contains("1024 bits"));
+    assert!(with(&[0xff; 256], &[3]).contains("exponent"));
+    assert!(with(&[0xfe; 256], &[1, 0, 1]).contains("rule of the protocol"));
+}
+
+#[test]
+fn what_the_old_encryption_needs_is_checked_before_it_is_used() {
+    let block = |headers: &str| {
+        let text = format!("-----BEGIN RSA PRIVATE KEY-----\n{headers}\n\nAAAA\n-----END RSA PRIVATE KEY-----\n");
+        read_key(text.as_bytes(), &mut || Ok(passphrase("correct horse"))).unwrap_err()
+    };
+    for (headers, code) in [
+        ("Proc-Type: 4,ENCRYPTED", "KEY_ENCRYPTION"),
+        ("Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC", "KEY_ENCRYPTION"),
+        ("Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0011223344556677", "KEY_ENCRYPTION"),
+        ("Proc-Type: 4,ENCRYPTED\nDEK-Info: RC2-CBC,0011223344556677", "KEY_ENCRYPTION"),
+        ("Proc-Type: 4,ENCRYPTED\nDEK-Info: DES-EDE3-CBC,0011223344556677", "WRONG_PASSPHRASE"),
+    ] {
+        assert_eq!(block(headers).code(), code, "{headers}");
+    }
+}
+
+#[test]
+fn what_is_exported_is_read_again_in_every_form() {
+    let key = import("pkcs8_2048").unwrap();
+    let secret = passphrase("correct horse");
+    for (format, seal, start) in [
+        (Format::Pkcs8, Seal::Plain, "-----BEGIN PRIVATE"),
+        (Format::Pkcs8, Seal::Passphrase(&secret), "-----BEGIN ENCRYPTED"),
+        (Format::Pkcs1, Seal::Plain, "-----BEGIN RSA PRIVATE"),
+        (Format::Ssh, Seal::Plain, "-----BEGIN OPENSSH"),
+        (Format::Ssh, Seal::Passphrase(&secret), "-----BEGIN OPENSSH"),
+    ] {
+        let text = private_text(&key, format, seal, "me").unwrap();
+        assert!(text.starts_with(start), "{text:?}");
+        let is_plain = matches!(seal, Seal::Plain);
+        let mut ask = || if is_plain { panic!("asked") } else { Ok(passphrase("correct horse")) };
+        assert_eq!(read_key(text.as_bytes(), &mut ask).unwrap().public(), key.public(), "{format:?}");
+    }
+    for (format, file) in [
+        (Format::Pkcs8, "public_2048"),
+        (Format::Spki, "public_2048"),
+        (Format::Pkcs1, "public_pkcs1_2048"),
+        (Format::Ssh, "public_openssh_2048"),
+    ] {
+        let expected = String::from_utf8(fixture(file)).unwrap();
+        let text = public_text(key.public(), format, "").unwrap();
+        assert_eq!(text.trim_end(), expected.trim_end(), "{format:?}");
+    }
+    let refused = |format, seal| private_text(&key, format, seal, "").unwrap_err();
+    assert_eq!(refused(Format::Pkcs1, Seal::Passphrase(&secret)), ExportError::WeakEncryption);
+    assert_eq!(refused(Format::Spki, Seal::Plain), ExportError::PublicOnly);
 }
 
 #[test]

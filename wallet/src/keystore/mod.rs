@@ -4,9 +4,14 @@
 //! without a passphrase. `openssl pkey` and `ssh-keygen -y` open it. It is made once and never overwritten.
 
 pub mod dev;
+mod error;
+mod export;
+mod holder;
 mod import;
+mod legacy;
 mod pem;
 mod pkcs8;
+mod public;
 mod secret;
 mod signer;
 
@@ -15,20 +20,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use farthing::{PublicKey, keys::KeyError};
+use farthing::PublicKey;
 use rand_core::OsRng;
 use zeroize::Zeroizing;
 
 pub use self::{
+    error::KeystoreError,
+    export::{ExportError, Format, private_text, public_text},
+    holder::Holder,
     import::{ImportError, MAX_KEY_FILE_BYTES, read_key},
     pem::PemError,
     pkcs8::UnlockError,
+    public::{fingerprint, read_public},
     secret::{SecretKey, SecretKeyError},
     signer::{FileSigner, SignError, Signer},
 };
 use crate::{
     disk::{self, DiskError},
-    error::{Exit, Explain},
     name::Name,
     passphrase::{Passphrase, PassphraseError},
 };
@@ -42,131 +50,6 @@ pub enum Seal<'a> {
     Plain,
 }
 
-/// Why the keystore did not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum KeystoreError {
-    /// No such account.
-    #[error("this wallet has no key named {name:?}")]
-    NotFound {
-        /// The name.
-        name: Name,
-        /// The names that it has.
-        known: Vec<Name>,
-    },
-    /// The name is taken.
-    #[error("this wallet already has a key named {name:?}; keys are never overwritten")]
-    NameTaken {
-        /// The name.
-        name: Name,
-    },
-    /// The same key under another name.
-    #[error("this wallet already has that key, under the name {name:?}")]
-    KeyTaken {
-        /// The other name.
-        name: Name,
-    },
-    /// An unencrypted key where that is not allowed.
-    #[error("the key {name:?} lies unencrypted in {}; that is allowed on a development network only", path.display())]
-    Unencrypted {
-        /// The name.
-        name: Name,
-        /// Its file.
-        path: PathBuf,
-    },
-    /// The file's two halves are of different keys.
-    #[error("the public half in {} does not belong to its private key; someone changed the file", path.display())]
-    Tampered {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The public half breaks a rule.
-    #[error("the public half in {} is not a Farthing key", path.display())]
-    Public {
-        /// The file.
-        path: PathBuf,
-        /// The rule.
-        #[source]
-        source: KeyError,
-    },
-    /// A file in the folder that cannot be a key.
-    #[error("{} is not named like a key file (NAME.pem)", path.display())]
-    StrangeFile {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The key cannot be read or opened.
-    #[error("cannot open the key {name:?}: {source}")]
-    Open {
-        /// The name.
-        name: Name,
-        /// Why.
-        source: ImportError,
-    },
-    /// The key could not be written down.
-    #[error(transparent)]
-    Secret(#[from] SecretKeyError),
-    /// A file or folder is not as it should be.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
-
-impl Explain for KeystoreError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NotFound { .. } => "KEY_NOT_FOUND",
-            Self::NameTaken { .. } => "KEY_NAME_TAKEN",
-            Self::KeyTaken { .. } => "KEY_TAKEN",
-            Self::Unencrypted { .. } => "KEY_UNENCRYPTED",
-            Self::Tampered { .. } => "KEY_TAMPERED",
-            Self::Public { .. } => "KEY_UNUSABLE",
-            Self::StrangeFile { .. } => "KEY_FILE_NAME",
-            Self::Open { source, .. } => source.code(),
-            Self::Secret(error) => error.code(),
-            Self::Disk(error) => error.code(),
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        match self {
-            Self::NotFound { .. } | Self::NameTaken { .. } | Self::KeyTaken { .. } => Exit::Usage,
-            Self::Open { source, .. } => source.exit(),
-            _ => Exit::Other,
-        }
-    }
-
-    fn tries(&self) -> Vec<String> {
-        match self {
-            Self::NotFound { name, known } if known.is_empty() => vec![format!("farthing-wallet key new {name}")],
-            Self::NotFound { name, known } => {
-                let known: Vec<&str> = known.iter().map(Name::as_str).collect();
-                vec![format!("one of: {}", known.join(", ")), format!("farthing-wallet key new {name}")]
-            }
-            Self::NameTaken { .. } => vec!["another name".into(), "farthing-wallet key list".into()],
-            Self::Unencrypted { name, path } => {
-                vec![format!(
-                    "move '{0}' away, then: farthing-wallet key import {name}.pem --name {name}",
-                    path.display()
-                )]
-            }
-            Self::Open { source, .. } => source.tries(),
-            Self::KeyTaken { name } => {
-                vec![format!("use it as it is: --account {name}"), "farthing-wallet key list".into()]
-            }
-            Self::Tampered { path } | Self::Public { path, .. } => {
-                vec![format!(
-                    "put your copy of '{0}' back; do not pay to the address that it shows now",
-                    path.display()
-                )]
-            }
-            Self::StrangeFile { path } => {
-                vec![format!("move '{}' out of the folder; only key files belong there", path.display())]
-            }
-            Self::Secret(error) => error.tries(),
-            Self::Disk(error) => error.tries(),
-        }
-    }
-}
-
 /// What is known of a key without its passphrase.
 #[derive(Debug, Clone)]
 pub struct KeyEntry {
@@ -176,6 +59,8 @@ pub struct KeyEntry {
     pub public: PublicKey,
     /// Whether signing takes a passphrase.
     pub encrypted: bool,
+    /// Who has the private half.
+    pub holder: Holder,
 }
 
 /// The folder with the keys.
@@ -198,25 +83,82 @@ impl Keystore {
     /// [`KeystoreError::NameTaken`], [`KeystoreError::KeyTaken`], [`KeystoreError::Unencrypted`],
     /// [`KeystoreError::Disk`], [`KeystoreError::Secret`].
     pub fn create(&self, name: &Name, key: &SecretKey, seal: Seal<'_>) -> Result<KeyEntry, KeystoreError> {
+        self.check_new(key.public())?;
+        let (text, encrypted) = self.sealed_text(name, key, seal)?;
+        self.put(name, text.as_bytes())?;
+        Ok(KeyEntry { name: name.clone(), public: key.public().clone(), encrypted, holder: Holder::File })
+    }
+
+    /// Writes the public half of a key that this wallet does not hold.
+    ///
+    /// # Errors
+    /// [`KeystoreError::NameTaken`], [`KeystoreError::KeyTaken`], [`KeystoreError::Disk`].
+    pub fn create_public(&self, name: &Name, public: &PublicKey, holder: Holder) -> Result<KeyEntry, KeystoreError> {
+        self.check_new(public)?;
+        let text = format!("{}{holder}\n{}", holder::PREFIX, *pem::write(pem::PUBLIC, public.as_spki()));
+        self.put(name, text.as_bytes())?;
+        Ok(KeyEntry { name: name.clone(), public: public.clone(), encrypted: false, holder })
+    }
+
+    /// Writes a key again, under another passphrase.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Unencrypted`], [`KeystoreError::Disk`], [`KeystoreError::Secret`].
+    pub fn reseal(&self, name: &Name, key: &SecretKey, seal: Seal<'_>) -> Result<KeyEntry, KeystoreError> {
+        let (text, encrypted) = self.sealed_text(name, key, seal)?;
+        disk::replace_private(&self.path(name), text.as_bytes())?;
+        Ok(KeyEntry { name: name.clone(), public: key.public().clone(), encrypted, holder: Holder::File })
+    }
+
+    /// Gives a key another name.
+    ///
+    /// # Errors
+    /// [`KeystoreError::NotFound`], [`KeystoreError::NameTaken`], [`KeystoreError::Disk`].
+    pub fn rename(&self, old: &Name, new: &Name) -> Result<KeyEntry, KeystoreError> {
+        let entry = self.entry(old)?;
+        disk::rename(&self.path(old), &self.path(new)).map_err(|error| taken(new, error))?;
+        Ok(KeyEntry { name: new.clone(), ..entry })
+    }
+
+    /// Removes a key's file for good.
+    ///
+    /// # Errors
+    /// [`KeystoreError::NotFound`], [`KeystoreError::Disk`].
+    pub fn remove(&self, name: &Name) -> Result<(), KeystoreError> {
+        disk::remove(&self.path(name)).map_err(|error| self.missing(name, error))
+    }
+
+    fn check_new(&self, public: &PublicKey) -> Result<(), KeystoreError> {
         disk::make_folder(&self.folder)?;
-        let path = self.path(name);
-        if let Some(entry) = self.list()?.into_iter().find(|entry| entry.public == *key.public()) {
-            return Err(KeystoreError::KeyTaken { name: entry.name });
+        match self.list()?.into_iter().find(|entry| entry.public == *public) {
+            Some(entry) => Err(KeystoreError::KeyTaken { name: entry.name }),
+            None => Ok(()),
         }
+    }
+
+    fn put(&self, name: &Name, text: &[u8]) -> Result<(), KeystoreError> {
+        disk::create_private(&self.path(name), text).map_err(|error| taken(name, error))
+    }
+
+    fn sealed_text(
+        &self,
+        name: &Name,
+        key: &SecretKey,
+        seal: Seal<'_>,
+    ) -> Result<(Zeroizing<String>, bool), KeystoreError> {
         let (label, der, encrypted) = match seal {
             Seal::Passphrase(passphrase) => (pem::ENCRYPTED, pkcs8::encrypt(key, passphrase, &mut OsRng)?, true),
             Seal::Plain if self.plain_allowed => (pem::PRIVATE, key.to_pkcs8()?, false),
-            Seal::Plain => return Err(KeystoreError::Unencrypted { name: name.clone(), path }),
+            Seal::Plain => {
+                return Err(KeystoreError::Unencrypted { name: name.clone(), path: self.path(name) });
+            }
         };
         let private = pem::write(label, der.as_bytes());
         let public = pem::write(pem::PUBLIC, key.public().as_spki());
         let mut text = Zeroizing::new(String::with_capacity(private.len() + public.len()));
         text.push_str(&private);
         text.push_str(&public);
-        disk::create_private(&path, text.as_bytes()).map_err(|error| {
-            if error.is_exists() { KeystoreError::NameTaken { name: name.clone() } } else { error.into() }
-        })?;
-        Ok(KeyEntry { name: name.clone(), public: key.public().clone(), encrypted })
+        Ok((text, encrypted))
     }
 
     /// All keys, by name.
@@ -233,12 +175,15 @@ impl Keystore {
     /// [`KeystoreError::NotFound`], [`KeystoreError::Disk`], [`KeystoreError::Open`], [`KeystoreError::Public`],
     /// [`KeystoreError::Unencrypted`].
     pub fn entry(&self, name: &Name) -> Result<KeyEntry, KeystoreError> {
-        let file = self.read(name)?;
+        let file = match self.read(name)? {
+            Stored::Key(file) => file,
+            Stored::Elsewhere(public, holder) => {
+                return Ok(KeyEntry { name: name.clone(), public, encrypted: false, holder });
+            }
+        };
         let encrypted = file.is_encrypted();
         let public = match &file.public {
-            Some(spki) => {
-                PublicKey::from_spki(spki).map_err(|source| KeystoreError::Public { path: self.path(name), source })?
-            }
+            Some(spki) => self.public(name, spki)?,
             // Rewritten by another program, which kept the private half only.
             None if !encrypted => self.open(name, &file, &mut || Err(PassphraseError::NoTerminal))?.public().clone(),
             None => {
@@ -248,7 +193,11 @@ impl Keystore {
                 return Err(KeystoreError::Open { name: name.clone(), source });
             }
         };
-        Ok(KeyEntry { name: name.clone(), public, encrypted })
+        Ok(KeyEntry { name: name.clone(), public, encrypted, holder: Holder::File })
+    }
+
+    fn public(&self, name: &Name, spki: &[u8]) -> Result<PublicKey, KeystoreError> {
+        PublicKey::from_spki(spki).map_err(|source| KeystoreError::Public { path: self.path(name), source })
     }
 
     /// Whether there is a key of that name.
@@ -260,14 +209,21 @@ impl Keystore {
     /// Opens a key; asks for its passphrase only if it has one.
     ///
     /// # Errors
-    /// As [`Keystore::entry`], and [`KeystoreError::Tampered`].
+    /// As [`Keystore::entry`], [`KeystoreError::Tampered`] and [`KeystoreError::NotHere`].
     pub fn unlock(
         &self,
         name: &Name,
         ask: &mut dyn FnMut() -> Result<Passphrase, PassphraseError>,
     ) -> Result<SecretKey, KeystoreError> {
-        let file = self.read(name)?;
+        let file = self.read_key_file(name)?;
         self.open(name, &file, ask)
+    }
+
+    fn read_key_file(&self, name: &Name) -> Result<import::KeyFile, KeystoreError> {
+        match self.read(name)? {
+            Stored::Key(file) => Ok(file),
+            Stored::Elsewhere(_, holder) => Err(KeystoreError::NotHere { name: name.clone(), holder }),
+        }
     }
 
     /// The private key as it lies on the disk, encrypted.
@@ -275,7 +231,7 @@ impl Keystore {
     /// # Errors
     /// As [`Keystore::entry`]; [`KeystoreError::Unencrypted`] if it is not encrypted.
     pub fn export_sealed(&self, name: &Name) -> Result<Zeroizing<String>, KeystoreError> {
-        let file = self.read(name)?;
+        let file = self.read_key_file(name)?;
         if !file.is_encrypted() {
             return Err(KeystoreError::Unencrypted { name: name.clone(), path: self.path(name) });
         }
@@ -295,20 +251,28 @@ impl Keystore {
         }
     }
 
-    fn read(&self, name: &Name) -> Result<import::KeyFile, KeystoreError> {
+    fn read(&self, name: &Name) -> Result<Stored, KeystoreError> {
         let path = self.path(name);
-        let missing = |error: DiskError| match error.is_missing() {
-            true => KeystoreError::NotFound { name: name.clone(), known: self.names().unwrap_or_default() },
-            false => error.into(),
-        };
-        disk::check_folder(&self.folder).map_err(missing)?;
-        let bytes = disk::read_private(&path, MAX_KEY_FILE_BYTES).map_err(missing)?;
-        let file =
-            import::KeyFile::parse(&bytes).map_err(|source| KeystoreError::Open { name: name.clone(), source })?;
+        disk::check_folder(&self.folder).map_err(|error| self.missing(name, error))?;
+        let bytes = disk::read_private(&path, MAX_KEY_FILE_BYTES).map_err(|error| self.missing(name, error))?;
+        let unreadable = |source| KeystoreError::Open { name: name.clone(), source };
+        if let Some(spki) = public::only(&bytes) {
+            let text = holder::line(&bytes);
+            let holder = text.parse().map_err(|_| KeystoreError::Holder { path, found: text.to_owned() })?;
+            return Ok(Stored::Elsewhere(self.public(name, &spki)?, holder));
+        }
+        let file = import::KeyFile::parse(&bytes).map_err(unreadable)?;
         if !file.is_encrypted() && !self.plain_allowed {
             return Err(KeystoreError::Unencrypted { name: name.clone(), path });
         }
-        Ok(file)
+        Ok(Stored::Key(file))
+    }
+
+    fn missing(&self, name: &Name, error: DiskError) -> KeystoreError {
+        match error.is_missing() {
+            true => KeystoreError::NotFound { name: name.clone(), known: self.names().unwrap_or_default() },
+            false => error.into(),
+        }
     }
 
     fn names(&self) -> Result<Vec<Name>, KeystoreError> {
@@ -330,21 +294,27 @@ impl Keystore {
         Ok(names)
     }
 
-    fn path(&self, name: &Name) -> PathBuf {
+    /// The file of a key of that name.
+    #[must_use]
+    pub fn path(&self, name: &Name) -> PathBuf {
         self.folder.join(format!("{name}.pem"))
     }
 }
 
-fn name_of(path: &Path) -> Option<Name> {
-    path.file_name()?.to_str()?.strip_suffix(".pem")?.parse().ok()
+/// What a file of the folder holds.
+enum Stored {
+    /// A private key.
+    Key(import::KeyFile),
+    /// The public half of a key that someone else holds.
+    Elsewhere(PublicKey, Holder),
 }
 
-/// A key as PKCS#8 without encryption, for those who insist.
-///
-/// # Errors
-/// [`SecretKeyError`] if it cannot be encoded.
-pub fn plain_pem(key: &SecretKey) -> Result<Zeroizing<String>, SecretKeyError> {
-    Ok(pem::write(pem::PRIVATE, key.to_pkcs8()?.as_bytes()))
+fn taken(name: &Name, error: DiskError) -> KeystoreError {
+    if error.is_exists() { KeystoreError::NameTaken { name: name.clone() } } else { error.into() }
+}
+
+fn name_of(path: &Path) -> Option<Name> {
+    path.file_name()?.to_str()?.strip_suffix(".pem")?.parse().ok()
 }
 
 /// A public key as `openssl` reads and writes it.

@@ -10,6 +10,12 @@ const LINE: usize = 64;
 pub(super) const PRIVATE: &str = "PRIVATE KEY";
 /// Label of encrypted PKCS#8 private keys.
 pub(super) const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+/// Label of PKCS#1 private keys.
+pub(super) const PKCS1: &str = "RSA PRIVATE KEY";
+/// Label of PKCS#1 public keys, which Python's `rsa` writes.
+pub(super) const PKCS1_PUBLIC: &str = "RSA PUBLIC KEY";
+/// Label of OpenSSH's private keys.
+pub(super) const OPENSSH: &str = "OPENSSH PRIVATE KEY";
 /// Label of SubjectPublicKeyInfo.
 pub(super) const PUBLIC: &str = "PUBLIC KEY";
 
@@ -17,8 +23,8 @@ pub(super) const PUBLIC: &str = "PUBLIC KEY";
 pub(super) struct Block {
     /// What stands between `BEGIN` and the dashes.
     pub(super) label: String,
-    /// Whether headers stand before the data, as the old encrypted form has them.
-    pub(super) has_headers: bool,
+    /// Headers before the data (RFC 1421), as the old encrypted form has them.
+    pub(super) headers: Vec<String>,
     /// The data.
     pub(super) der: Zeroizing<Vec<u8>>,
 }
@@ -52,7 +58,7 @@ pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, PemError> {
         let shown = || label.chars().take(40).collect::<String>();
         let end = format!("-----END {label}-----");
         let mut base64 = Zeroizing::new(String::with_capacity(text.len()));
-        let mut has_headers = false;
+        let mut headers = Vec::new();
         loop {
             let line = lines.next().ok_or_else(|| PemError::NoEnd(shown()))?;
             if line == end {
@@ -60,14 +66,14 @@ pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, PemError> {
             }
             // Base64 has no colon: this is an RFC 1421 header.
             if line.contains(':') {
-                has_headers = true;
+                headers.push(line.to_owned());
             } else {
                 base64.push_str(line);
             }
         }
         let mut der = Zeroizing::new(Vec::with_capacity(base64.len()));
         STANDARD.decode_vec(base64.as_bytes(), &mut der).map_err(|_| PemError::Base64(shown()))?;
-        found.push(Block { label: label.to_owned(), has_headers, der });
+        found.push(Block { label: label.to_owned(), headers, der });
     }
     if found.is_empty() { Err(PemError::NoBlock) } else { Ok(found) }
 }
@@ -110,7 +116,7 @@ mod tests {
         let text = "subject: me\r\n-----BEGIN A-----\r\nAAEC\r\nAwQ=\r\n-----END A-----\r\nmore\n-----BEGIN B-----\n-----END B-----";
         let read = blocks(text.as_bytes()).unwrap();
         assert_eq!((read.len(), read[0].der.as_slice(), read[1].label.as_str()), (2, &[0, 1, 2, 3, 4][..], "B"));
-        assert!(!read[0].has_headers);
+        assert_eq!(read[0].headers.len(), 0);
     }
 
     #[test]

@@ -19,8 +19,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Exit, Explain};
 
+/// How many first bits two primes of the same length may not share (FIPS 186-5, A.1.3).
+const CLOSE_BITS: usize = 100;
+
 /// The only public exponent.
-const EXPONENT: u32 = 65_537;
+pub(super) const EXPONENT: u32 = 65_537;
 
 /// An RSA key of 2048, 3072 or 4096 bits with e = 65537 and two primes, which was seen to sign. Its numbers are wiped
 /// when it is dropped.
@@ -49,6 +52,9 @@ pub enum SecretKeyError {
         /// The least length.
         expected: usize,
     },
+    /// Two primes so near each other that the key is easily factored (Fermat).
+    #[error("the key's primes agree in their first {0} bits and more, which makes it easy to factor")]
+    ClosePrimes(usize),
     /// Its numbers do not belong together.
     #[error("the key is damaged: its numbers do not belong together")]
     Inconsistent,
@@ -120,6 +126,11 @@ impl SecretKey {
                 vec![number(p), number(q)],
             )
             .map_err(|_| SecretKeyError::Inconsistent)?;
+            let (p, q) = (number(p), number(q));
+            let apart = if p > q { &p - &q } else { &q - &p };
+            if apart.bits() + CLOSE_BITS <= size.bits() / 2 {
+                return Err(SecretKeyError::ClosePrimes(CLOSE_BITS));
+            }
             Self::from_rsa(key)
         };
         catch_unwind(AssertUnwindSafe(build)).unwrap_or(Err(SecretKeyError::Inconsistent))
@@ -159,6 +170,11 @@ impl SecretKey {
         Signature::from_bytes(&bytes).map_err(|_| SecretKeyError::DoesNotSign)
     }
 
+    /// The library's key, for other encodings.
+    pub(super) const fn rsa(&self) -> &RsaPrivateKey {
+        &self.key
+    }
+
     /// PKCS#8 in DER, not encrypted; wiped when dropped.
     pub(super) fn to_pkcs8(&self) -> Result<SecretDocument, SecretKeyError> {
         self.key.to_pkcs8_der().map_err(|_| SecretKeyError::Inconsistent)
@@ -171,12 +187,12 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-fn strip(number: &[u8]) -> &[u8] {
+pub(super) fn strip(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
 }
 
-fn bit_length(number: &[u8]) -> usize {
+pub(super) fn bit_length(number: &[u8]) -> usize {
     let number = strip(number);
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }

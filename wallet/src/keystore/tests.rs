@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::*;
+use crate::error::{Exit, Explain as _};
 
 struct Fixture {
     folder: tempfile::TempDir,

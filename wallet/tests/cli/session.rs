@@ -187,9 +187,9 @@ fn a_new_passphrase_is_typed_twice_and_a_known_one_may_be_mistyped() {
     let (outcome, text) = with_person(&wallet, node, &["key", "new", "a"], &[], &secrets);
     outcome.unwrap();
     assert!(text.contains("needs at least 8") && text.contains("the two passphrases differ"), "{text}");
-    let (outcome, _) = with_person(&wallet, node, &["key", "export", "a", "--plain"], &[], &["correct horse"]);
+    let (outcome, _) = with_person(&wallet, node, &["key", "export", "a", "--unencrypted"], &["a"], &["correct horse"]);
     outcome.unwrap();
-    let (outcome, _) = with_person(&wallet, node, &["key", "export", "a", "--plain"], &[], &["wrong horse"]);
+    let (outcome, _) = with_person(&wallet, node, &["key", "export", "a", "--unencrypted"], &["a"], &["wrong horse"]);
     assert_eq!(outcome.unwrap_err().exit().code(), 4);
 }
 

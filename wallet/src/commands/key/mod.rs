@@ -1,0 +1,173 @@
+//! `init`, `key ...` and `address`.
+
+mod change;
+mod export;
+mod import;
+mod list;
+mod new;
+
+use std::{fmt, path::PathBuf};
+
+use serde::Serialize;
+
+pub use self::{
+    change::{passwd, remove, rename},
+    export::{Request, export},
+    import::{Import, import, import_dev},
+    list::{list, show},
+    new::{create, new},
+};
+use crate::{
+    cli::{Global, NewKey},
+    context::Context,
+    error::{Exit, Explain, Result},
+    keystore::{self, KeyEntry, dev},
+    name::{Name, NameError},
+    wallet::Wallet,
+};
+
+/// What goes wrong with keys beside the keystore's own errors.
+#[derive(Debug, thiserror::Error)]
+enum KeyCommandError {
+    #[error("the well-known development keys are for the network dev, this is {0}: everyone has them")]
+    DevKeyElsewhere(String),
+    #[error("there is no well-known development key named {0:?}")]
+    UnknownDevKey(Name),
+    #[error("keys lie unencrypted on the network dev only, this is {0}")]
+    PlainElsewhere(String),
+    #[error("the key {0:?} has no passphrase, so there is no encrypted form of it")]
+    StoredPlain(Name),
+    #[error("cannot make a name for the key from the file's name {}", file.display())]
+    FileName {
+        file: PathBuf,
+        #[source]
+        source: NameError,
+    },
+    #[error("cannot import {}: {source}", file.display())]
+    Import { file: PathBuf, source: keystore::ImportError },
+}
+
+impl Explain for KeyCommandError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::DevKeyElsewhere(_) => "DEV_KEY_ELSEWHERE",
+            Self::UnknownDevKey(_) => "UNKNOWN_DEV_KEY",
+            Self::PlainElsewhere(_) | Self::StoredPlain(_) => "KEY_UNENCRYPTED",
+            Self::FileName { .. } => "BAD_NAME",
+            Self::Import { source, .. } => source.code(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Import { source, .. } => source.exit(),
+            _ => Exit::Usage,
+        }
+    }
+
+    fn tries(&self) -> Vec<String> {
+        match self {
+            Self::DevKeyElsewhere(_) => {
+                vec!["--network dev".into(), "farthing-wallet key new NAME, which makes a key of your own".into()]
+            }
+            Self::UnknownDevKey(_) => vec![format!("one of: {}", dev::names().collect::<Vec<_>>().join(", "))],
+            Self::PlainElsewhere(_) => vec!["without --no-passphrase".into()],
+            Self::StoredPlain(name) => vec![
+                format!("farthing-wallet key passwd {name}, which gives it a passphrase"),
+                format!("farthing-wallet key export {name} --unencrypted"),
+            ],
+            Self::FileName { .. } => vec!["--name NAME".into()],
+            Self::Import { source, .. } => source.tries(),
+        }
+    }
+}
+
+/// A key as it is shown.
+#[derive(Serialize)]
+struct KeyView {
+    name: Name,
+    address: String,
+    bits: usize,
+    encrypted: bool,
+    signer: String,
+}
+
+impl KeyView {
+    fn new(wallet: &Wallet, entry: &KeyEntry) -> Self {
+        Self {
+            name: entry.name.clone(),
+            address: wallet.show(&entry.public.address()),
+            bits: entry.public.size().bits(),
+            encrypted: entry.encrypted,
+            signer: entry.holder.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for KeyView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guard = match self.signer.as_str() {
+            "file" if self.encrypted => String::new(),
+            "file" => "  not encrypted".to_owned(),
+            "none" => "  watch only".to_owned(),
+            signer => format!("  {signer}"),
+        };
+        write!(f, "{:<12} {}  RSA-{}{guard}", self.name, self.address, self.bits)
+    }
+}
+
+#[derive(Serialize)]
+struct AddressView {
+    name: Name,
+    address: String,
+}
+
+impl fmt::Display for AddressView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address)
+    }
+}
+
+/// Sets up a wallet: the folder, `config.toml` when there is none, and a first key.
+///
+/// # Errors
+/// Those of [`new`].
+pub fn init(context: &mut Context, global: &Global, request: &NewKey) -> Result<()> {
+    context.wallet.prepare()?;
+    let path = context.settings.root().join("config.toml");
+    if context.remember_choices(global)? {
+        context.output.note(format_args!("wrote {}", path.display()));
+    } else {
+        let (kept, network) = (context.settings.remembered_network()?, &context.wallet.network().name);
+        let text = format!("{} was left as it is: it chooses the network {kept}", path.display());
+        if kept == *network {
+            context.output.note(text);
+        } else {
+            context.output.warn(format_args!("{text}; every later command needs --network {network} too"));
+        }
+    }
+    new(context, request)?;
+    let network = context.wallet.network().name.clone();
+    let keys = context.wallet.home().join("keys");
+    context.output.note(format_args!("this wallet is for the network {network}; its keys are in {}", keys.display()));
+    context.output.note("copy that folder to a safe place: whoever loses a key or its passphrase loses the money");
+    Ok(())
+}
+
+fn print(context: &mut Context, entry: &KeyEntry) -> Result<()> {
+    let view = KeyView::new(&context.wallet, entry);
+    Ok(context.output.data(&view)?)
+}
+
+/// Shows a key's address.
+///
+/// # Errors
+/// No such key, or several and no choice.
+pub fn address(context: &mut Context, name: Option<&Name>) -> Result<()> {
+    let entry = match name {
+        Some(name) => context.wallet.keys().entry(name)?,
+        None => context.own_key()?,
+    };
+    let view = AddressView { address: context.wallet.show(&entry.public.address()), name: entry.name };
+    Ok(context.output.data(&view)?)
+}

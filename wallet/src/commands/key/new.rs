@@ -1,0 +1,69 @@
+//! `key new`.
+
+use farthing::keys::KeySize;
+use rand_core::OsRng;
+
+use super::{KeyCommandError, print};
+use crate::{
+    cli::NewKey,
+    context::Context,
+    error::Result,
+    keystore::{KeyEntry, KeystoreError, Seal, SecretKey, dev},
+    name::Name,
+    passphrase::Passphrase,
+};
+
+/// Makes a key.
+///
+/// # Errors
+/// A taken name, a passphrase that cannot be had, or a folder that cannot be written.
+pub fn new(context: &mut Context, request: &NewKey) -> Result<()> {
+    // Before a passphrase is asked for and a key searched.
+    if context.wallet.keys().contains(&request.name) {
+        return Err(KeystoreError::NameTaken { name: request.name.clone() }.into());
+    }
+    let size = match request.bits.as_str() {
+        "4096" => KeySize::Bits4096,
+        "3072" => KeySize::Bits3072,
+        _ => KeySize::Bits2048,
+    };
+    let passphrase = choose_passphrase(context, &request.name, request.no_passphrase)?;
+    let entry = create(context, &request.name, size, passphrase.as_ref())?;
+    print(context, &entry)
+}
+
+/// Makes and stores a key; the caller has settled the passphrase.
+///
+/// # Errors
+/// Those of the keystore.
+pub fn create(context: &Context, name: &Name, size: KeySize, passphrase: Option<&Passphrase>) -> Result<KeyEntry> {
+    let key = {
+        let _progress = context.output.progress(format_args!("searching two primes for RSA-{}", size.bits()));
+        SecretKey::generate(size, &mut OsRng)?
+    };
+    store(context, name, &key, passphrase)
+}
+
+pub(super) fn store(
+    context: &Context,
+    name: &Name,
+    key: &SecretKey,
+    passphrase: Option<&Passphrase>,
+) -> Result<KeyEntry> {
+    let network = context.wallet.network();
+    // However the key came here: what everybody can sign with guards no money but the development network's.
+    if !network.is_dev() && dev::is_well_known(key.public()) {
+        return Err(KeyCommandError::DevKeyElsewhere(network.name.clone()).into());
+    }
+    let _lock = context.wallet.lock()?;
+    let seal = passphrase.map_or(Seal::Plain, Seal::Passphrase);
+    Ok(context.wallet.keys().create(name, key, seal)?)
+}
+
+pub(super) fn choose_passphrase(context: &mut Context, name: &Name, plain: bool) -> Result<Option<Passphrase>> {
+    let network = context.wallet.network();
+    if plain && !network.is_dev() {
+        return Err(KeyCommandError::PlainElsewhere(network.name.clone()).into());
+    }
+    if plain { Ok(None) } else { Ok(context.new_passphrase(name)?) }
+}

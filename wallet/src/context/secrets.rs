@@ -1,0 +1,184 @@
+//! Passphrases, by whichever door they come, and the keys that they open.
+//!
+//! The doors, first come first served: `--passphrase-fd`, `--passphrase-file`, the program in `FARTHING_ASKPASS`, the
+//! terminal.
+
+use std::path::{Path, PathBuf};
+
+use super::Context;
+use crate::{
+    cli::Global,
+    disk,
+    error::{Exit, Explain as _},
+    keystore::{FileSigner, KeystoreError, SecretKey, Signer},
+    name::Name,
+    passphrase::{Passphrase, PassphraseError},
+};
+
+/// How often a passphrase may be typed wrongly.
+const TRIES: usize = 3;
+
+/// Where passphrases come from.
+#[derive(Debug)]
+pub(super) struct Secrets {
+    file: Option<PathBuf>,
+    descriptor: Option<u32>,
+    /// What the descriptor gave, which can be read once only.
+    read: Option<Passphrase>,
+    askpass: Option<PathBuf>,
+    /// Passphrase files whose mode was already remarked on.
+    remarked: Vec<PathBuf>,
+}
+
+impl Secrets {
+    pub(super) fn new(global: &Global, variable: impl Fn(&str) -> Option<PathBuf>) -> Self {
+        Self {
+            file: global.passphrase_file(),
+            descriptor: global.passphrase_fd,
+            read: None,
+            askpass: variable("FARTHING_ASKPASS").filter(|program| !program.as_os_str().is_empty()),
+            remarked: Vec::new(),
+        }
+    }
+
+    /// Whether the passphrase is given beforehand, so that there is no use in asking twice.
+    const fn is_given(&self) -> bool {
+        self.file.is_some() || self.descriptor.is_some()
+    }
+}
+
+impl Context {
+    /// The passphrase of something that exists: given beforehand, or asked for once.
+    ///
+    /// # Errors
+    /// [`PassphraseError`].
+    pub fn passphrase(&mut self, prompt: &str) -> Result<Passphrase, PassphraseError> {
+        match self.given_passphrase()? {
+            Some(passphrase) => Ok(passphrase),
+            None => self.typed(prompt),
+        }
+    }
+
+    fn given_passphrase(&mut self) -> Result<Option<Passphrase>, PassphraseError> {
+        if let Some(number) = self.secrets.descriptor {
+            if self.secrets.read.is_none() {
+                self.secrets.read = Some(Passphrase::from_descriptor(number)?);
+            }
+            return Ok(self.secrets.read.clone());
+        }
+        match self.secrets.file.clone() {
+            Some(file) => self.passphrase_in(&file).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The passphrase in a file, with a remark if others can read it too.
+    ///
+    /// # Errors
+    /// [`PassphraseError`].
+    pub fn passphrase_in(&mut self, file: &Path) -> Result<Passphrase, PassphraseError> {
+        if let Some(mode) = disk::loose_mode(file)
+            && !self.secrets.remarked.iter().any(|earlier| earlier == file)
+        {
+            let shown = file.display();
+            self.output.warn(format_args!(
+                "{shown} has mode {mode:04o}: other users can read the passphrase; try: chmod 600 '{shown}'"
+            ));
+            self.secrets.remarked.push(file.to_owned());
+        }
+        Passphrase::from_file(file)
+    }
+
+    fn typed(&mut self, prompt: &str) -> Result<Passphrase, PassphraseError> {
+        if let Some(program) = self.secrets.askpass.as_deref().filter(|_| !self.no_input) {
+            return Passphrase::from_program(program, prompt);
+        }
+        if !self.is_interactive() {
+            return Err(PassphraseError::NoTerminal);
+        }
+        self.output.asking();
+        let secret = self.terminal.secret(prompt);
+        self.output.answered();
+        Passphrase::new(secret.map_err(|_| PassphraseError::NoTerminal)?)
+    }
+
+    /// The passphrase of a new key: given beforehand, or asked for twice; long enough. On development networks an
+    /// empty answer means none.
+    ///
+    /// # Errors
+    /// [`PassphraseError`].
+    pub fn new_passphrase(&mut self, name: &Name) -> Result<Option<Passphrase>, PassphraseError> {
+        match self.given_passphrase()? {
+            Some(passphrase) => passphrase.fit_for_a_new_key().map(Some),
+            None => self.typed_twice(name.as_str(), self.wallet.network().is_dev()),
+        }
+    }
+
+    /// A new passphrase, asked for twice; long enough.
+    ///
+    /// # Errors
+    /// [`PassphraseError`].
+    pub(crate) fn typed_twice(
+        &mut self,
+        what: &str,
+        none_allowed: bool,
+    ) -> Result<Option<Passphrase>, PassphraseError> {
+        let hint = if none_allowed { " (empty for none: development network)" } else { "" };
+        for _ in 0..TRIES {
+            let first = match self.typed(&format!("New passphrase for {what}{hint}: ")) {
+                Err(PassphraseError::Empty) if none_allowed => return Ok(None),
+                other => other.and_then(Passphrase::fit_for_a_new_key),
+            };
+            let problem = match first {
+                Ok(first) if self.typed("The same again: ").is_ok_and(|second| second == first) => {
+                    return Ok(Some(first));
+                }
+                Ok(_) => PassphraseError::Mismatch,
+                Err(error @ (PassphraseError::TooShort { .. } | PassphraseError::Empty | PassphraseError::Control)) => {
+                    error
+                }
+                Err(error) => return Err(error),
+            };
+            self.output.note(problem);
+        }
+        Err(PassphraseError::Mismatch)
+    }
+
+    /// Opens a key of this wallet for signing, whoever holds it; a typed passphrase may be wrong twice.
+    ///
+    /// # Errors
+    /// [`KeystoreError`].
+    pub fn unlock(&mut self, name: &Name) -> Result<Box<dyn Signer>, KeystoreError> {
+        let (key, _) = self.open_key(name)?;
+        Ok(Box::new(FileSigner::new(key)))
+    }
+
+    /// Opens a key of this wallet, and gives the passphrase that opened it, if it has one.
+    ///
+    /// # Errors
+    /// [`KeystoreError`].
+    pub fn open_key(&mut self, name: &Name) -> Result<(SecretKey, Option<Passphrase>), KeystoreError> {
+        let keys = self.wallet.keys();
+        let asks = !self.secrets.is_given() && self.secrets.askpass.is_none() && self.is_interactive();
+        let mut attempts = if asks { TRIES } else { 1 };
+        loop {
+            let mut used = None;
+            let opened = keys.unlock(name, &mut || {
+                let passphrase = self.passphrase(&format!("Passphrase for {name}: "))?;
+                used = Some(passphrase.clone());
+                Ok(passphrase)
+            });
+            attempts -= 1;
+            match opened {
+                // An empty line is a slip of the finger too.
+                Err(error)
+                    if attempts > 0
+                        && (error.exit() == Exit::WrongPassphrase || error.code() == "PASSPHRASE_EMPTY") =>
+                {
+                    self.output.note("that passphrase does not open the key; once more");
+                }
+                other => return other.map(|key| (key, used)),
+            }
+        }
+    }
+}
