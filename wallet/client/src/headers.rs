@@ -7,7 +7,7 @@ use farthing::{
     wire::{ChainPoint, WireError, WireFault, v1},
 };
 use tokio::time::timeout;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use crate::{
     calls::ask,
@@ -33,14 +33,16 @@ pub enum HeadersFrom {
 /// Headers up to the tip, or to a height. Made by [`Client::headers`].
 ///
 /// Each is the child of the one before it and one higher; with [`crate::Trust::Verify`] each has work at a target that the
-/// network allows. That the target is the one that the headers before lead to is not checked. If the line breaks, the next
-/// call goes on behind the last header, at whatever node is there.
+/// network allows. That the target is the one that the headers before lead to is not checked. If the line breaks, or the stream
+/// ends before the tip that it was to lead to, the next call goes on behind the last header, at whatever node is there.
 #[derive(Debug)]
 pub struct Headers {
     client: Client,
     from: HeadersFrom,
     stop: Option<Height>,
     open: Option<Open>,
+    /// Whether a header came.
+    has_begun: bool,
     is_over: bool,
 }
 
@@ -48,6 +50,8 @@ pub struct Headers {
 struct Open {
     at: usize,
     messages: Streaming<v1::GetHeadersResponse>,
+    /// The tip that the stream leads to, once it said so.
+    tip: Option<Height>,
 }
 
 /// Some headers, the lowest first.
@@ -66,7 +70,7 @@ impl Client {
     /// [`Headers::next`].
     #[must_use]
     pub fn headers(&self, from: HeadersFrom, stop: Option<Height>) -> Headers {
-        Headers { client: self.clone(), from, stop, open: None, is_over: false }
+        Headers { client: self.clone(), from, stop, open: None, has_begun: false, is_over: false }
     }
 }
 
@@ -92,7 +96,12 @@ impl Headers {
             if let Some(open) = self.open.take() {
                 self.client.pool().node(open.at).failed(&error);
             }
-            if error.class() == Class::Final || attempts >= most {
+            // A node that takes over may not have the last header yet.
+            let is_lag = self.has_begun && error.is_refused_for("CURSOR_UNKNOWN");
+            if is_lag && let Some(refusal) = error.refusal() {
+                self.client.pool().node_at(&refusal.node).inspect(|at| self.client.pool().node(*at).lags());
+            }
+            if (error.class() == Class::Final && !is_lag) || attempts >= most {
                 return Err(error);
             }
         }
@@ -104,8 +113,15 @@ impl Headers {
         matches!((self.from, self.stop), (HeadersFrom::After(last, _), Some(stop)) if last >= stop)
     }
 
+    /// Height of the next header.
+    fn next_height(&self) -> Height {
+        match self.from {
+            HeadersFrom::Height(height) => height,
+            HeadersFrom::After(last, _) => last.next(),
+        }
+    }
+
     async fn step(&mut self) -> Result<Option<HeaderBatch>, Error> {
-        use v1::get_headers_response::Event;
         if self.has_all() {
             return Ok(None);
         }
@@ -113,30 +129,54 @@ impl Headers {
             Some(open) => open,
             None => self.open().await?,
         };
-        let (pool, silence) = (self.client.pool(), self.client.settings().silence);
-        let node = pool.node(open.at);
-        let outcome = loop {
-            break match timeout(silence, open.messages.message()).await {
-                Ok(Ok(None)) => return Ok(None),
-                Ok(Ok(Some(message))) => match message.event {
-                    Some(Event::Headers(run)) => read(&self.client, self.from, message.tip, &run, node).map(Some),
-                    // It lives; and if it drains, its status says why.
-                    Some(Event::Progress(_) | Event::Draining(_)) => continue,
-                    None => Err(node.malformed(WireError::missing("event"))),
-                },
-                Ok(Err(status)) => Err(Error::from_status(&status, &node.url)),
-                Err(_) => Err(Error::Deadline { node: node.url.clone(), after: silence }),
-            };
-        };
+        let outcome = self.read_next(&mut open).await;
         if let Ok(Some(batch)) = &outcome {
-            node.did_well();
+            self.client.pool().node(open.at).did_well();
             let last = (0..).zip(&batch.headers).last();
             if let Some((more, (id, _))) = last {
                 self.from = HeadersFrom::After(batch.first.saturating_add(more), *id);
+                self.has_begun = true;
             }
         }
         self.open = Some(open);
         outcome
+    }
+
+    /// The next headers of an open stream; none at its true end.
+    async fn read_next(&self, open: &mut Open) -> Result<Option<HeaderBatch>, Error> {
+        use v1::get_headers_response::Event;
+        let (pool, silence) = (self.client.pool(), self.client.settings().silence);
+        let node = pool.node(open.at);
+        loop {
+            let message = match timeout(silence, open.messages.message()).await {
+                Ok(Ok(None)) if self.is_end(open, node).await? => return Ok(None),
+                Ok(Ok(None)) => {
+                    let message = "the stream ended before its last header".to_owned();
+                    return Err(Error::Interrupted { node: node.url.clone(), code: Code::Ok, message });
+                }
+                Ok(Ok(Some(message))) => message,
+                Ok(Err(status)) => return Err(Error::from_status(&status, &node.url)),
+                Err(_) => return Err(Error::Deadline { node: node.url.clone(), after: silence }),
+            };
+            let tip = node.read_tip(message.tip)?;
+            open.tip = Some(tip.height);
+            match message.event {
+                Some(Event::Headers(run)) => return read(&self.client, self.from, tip, &run, node).map(Some),
+                // It lives; and if it drains, its status says why.
+                Some(Event::Progress(_) | Event::Draining(_)) => {}
+                None => return Err(node.malformed(WireError::missing("event"))),
+            }
+        }
+    }
+
+    /// Whether a stream that ended has told all that it was to tell. One that told nothing at all must not have had more: how far
+    /// the node is, is asked.
+    async fn is_end(&self, open: &Open, node: &NodeSlot) -> Result<bool, Error> {
+        let tip = match open.tip {
+            Some(height) => height,
+            None => node.ask_for_tip(self.client.settings()).await?.height,
+        };
+        Ok(self.next_height() > self.stop.map_or(tip, |stop| stop.min(tip)))
     }
 
     async fn open(&self) -> Result<Open, Error> {
@@ -149,9 +189,8 @@ impl Headers {
         let pool = self.client.pool();
         let read = |messages, node: &NodeSlot| Ok((messages, node.url.clone()));
         let (messages, url) = self.client.call(Needs::Tip, ask!(get_headers, request), read).await?;
-        let at = (0..pool.len()).find(|at| pool.node(*at).url == url);
-        let at = at.ok_or_else(|| Error::Setup("no node was named".to_owned()))?;
-        Ok(Open { at, messages })
+        let at = pool.node_at(&url).ok_or_else(|| Error::Setup("no node was named".to_owned()))?;
+        Ok(Open { at, messages, tip: None })
     }
 }
 
@@ -159,11 +198,10 @@ impl Headers {
 fn read(
     client: &Client,
     from: HeadersFrom,
-    tip: Option<v1::ChainPoint>,
+    tip: ChainPoint,
     run: &v1::HeaderRun,
     node: &NodeSlot,
 ) -> Result<HeaderBatch, Error> {
-    let tip = node.read_tip(tip)?;
     let found = run.headers_bytes.len();
     if found == 0 || found > MOST_HEADERS {
         let fault = WireFault::Count { unit: "headers", min: 1, max: MOST_HEADERS, found };

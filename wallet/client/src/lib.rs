@@ -73,7 +73,7 @@ pub use self::{
     cursor::{Cursor, CursorError},
     error::{Error, Refusal},
     headers::{HeaderBatch, Headers, HeadersFrom},
-    proofs::{MinedTransaction, Supply},
+    proofs::{MinedTransaction, ShownChain, Supply},
     retry::RetryPolicy,
     text::printable,
     url::{NodeUrl, NodeUrlError},

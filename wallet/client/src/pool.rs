@@ -157,6 +157,16 @@ impl NodeSlot {
         Ok(service)
     }
 
+    /// Asks how far the node is.
+    pub(crate) async fn ask_for_tip(&self, settings: &Settings) -> Result<ChainPoint, Error> {
+        let mut service = self.service(settings).await?;
+        match timeout(settings.deadline, service.get_node_info(v1::GetNodeInfoRequest {})).await {
+            Ok(Ok(info)) => self.read_tip(info.into_inner().tip),
+            Ok(Err(status)) => Err(Error::from_status(&status, &self.url)),
+            Err(_) => Err(Error::Deadline { node: self.url.clone(), after: settings.deadline }),
+        }
+    }
+
     /// Refuses a node of another network, by name.
     async fn identify(&self, service: &mut Service, settings: &Settings) -> Result<Option<ChainPoint>, Error> {
         let asked = timeout(settings.deadline, service.get_node_info(v1::GetNodeInfoRequest {})).await;
@@ -233,6 +243,11 @@ impl Pool {
         &self.nodes[at]
     }
 
+    /// The number of the node at this address.
+    pub(crate) fn node_at(&self, url: &NodeUrl) -> Option<usize> {
+        self.nodes.iter().position(|node| node.url == *url)
+    }
+
     /// The first node of the list that does not rest, was not `passed` over and, if `at_tip`, is not far behind; if
     /// every one rests, the one that rests the shortest. None if all were passed over.
     pub(crate) fn choose(&self, passed: &[usize], at_tip: bool) -> Option<Choice> {
@@ -276,21 +291,12 @@ impl Pool {
         let _done = Done(&self.asking);
         let now = Instant::now();
         let stale = self.nodes.iter().filter(|node| node.is_stale(now));
-        futures_util::future::join_all(stale.map(|node| Self::ask_for_tip(node, settings))).await;
+        futures_util::future::join_all(stale.map(|node| Self::look_at(node, settings))).await;
     }
 
-    async fn ask_for_tip(node: &NodeSlot, settings: &Settings) {
-        let ask = async {
-            let mut service = node.service(settings).await?;
-            let answer = service.get_node_info(v1::GetNodeInfoRequest {}).await;
-            answer.map_err(|status| Error::from_status(&status, &node.url))
-        };
-        match timeout(SURVEY_DEADLINE, ask).await {
-            Ok(Ok(info)) => {
-                if let Some(Ok(tip)) = info.into_inner().tip.map(ChainPoint::try_from) {
-                    node.saw_tip(&tip);
-                }
-            }
+    async fn look_at(node: &NodeSlot, settings: &Settings) {
+        match timeout(SURVEY_DEADLINE, node.ask_for_tip(settings)).await {
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => node.failed(&error),
             Err(_) => node.failed(&Error::Deadline { node: node.url.clone(), after: SURVEY_DEADLINE }),
         }

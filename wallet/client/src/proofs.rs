@@ -1,13 +1,14 @@
-//! What is proven or adds up: transfers that were mined, and how much money there is.
+//! What is proven or adds up: transfers that were mined, the work of the chain, and how much money there is.
 
 use farthing::{
-    Mites, TransactionProof, TxId,
+    Mites, Params, TransactionProof, TxId,
+    chain_proof::ChainProof,
     transaction_proof::{Anchor, ProvenTransaction},
     wire::{ChainPoint, WireError, v1},
 };
 
 use crate::{
-    calls::ask,
+    calls::{ask, other_answer},
     client::{Client, Needs},
     error::Error,
     verify::{self, VerifyError},
@@ -21,6 +22,17 @@ pub struct MinedTransaction {
     /// Block, height, place and depth that it proves.
     pub proven: ProvenTransaction,
     /// The tip that it leads to. That this is the chain with the most work is on the node's word.
+    pub tip: ChainPoint,
+}
+
+/// The chain below one tip as a node shows it, and what the caller's check made of that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownChain<T> {
+    /// The proof, to be kept or passed on.
+    pub proof: ChainProof,
+    /// What the check returned.
+    pub proven: T,
+    /// The tip that it is for: the last header of the proof, at its height.
     pub tip: ChainPoint,
 }
 
@@ -71,6 +83,39 @@ impl Client {
                 }
             }
             Ok(MinedTransaction { proof, proven, tip })
+        })
+        .await
+    }
+
+    /// Proof of the work of the whole chain, in a few hundred headers, held against `check`. To check one takes the rules of
+    /// difficulty, which are those of nodes and not in this crate: `farthing_consensus::verify_chain_proof` has
+    /// just the form that is wanted here, and returns the tip with its proven height and work. Checked here is only that the
+    /// proof is for the tip that the node names. A node whose proof does not pass counts as one that lies, and the next one is
+    /// asked.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Unproven`] with [`VerifyError::ChainProof`] if no node's proof passes.
+    pub async fn chain_proof<T, E>(
+        &self,
+        check: impl Fn(&Params, &ChainProof) -> Result<T, E>,
+    ) -> Result<ShownChain<T>, Error>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let request = v1::GetChainProofRequest {};
+        self.call(Needs::Tip, ask!(get_chain_proof, request), |answer: v1::GetChainProofResponse, node| {
+            let proof = answer.proof.ok_or_else(|| WireError::missing("proof"));
+            let proof = proof.and_then(|proof| ChainProof::try_from(proof).map_err(|error| error.within("proof")));
+            let proof = proof.map_err(|error| node.malformed(error))?;
+            let tip = node.read_tip(answer.tip)?;
+            let (found, expected) = ((proof.count, proof.tip.id()), (tip.height.get(), tip.block_id));
+            if found != expected {
+                let name = |(height, id)| format!("block {height} {id}");
+                return Err(other_answer(node, &name(found), &name(expected)));
+            }
+            let checked = check(self.network(), &proof);
+            let proven = checked.map_err(|error| node.unproven(VerifyError::ChainProof(Box::new(error))))?;
+            Ok(ShownChain { proof, proven, tip })
         })
         .await
     }

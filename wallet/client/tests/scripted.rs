@@ -8,6 +8,8 @@ mod answers;
 mod failover;
 #[path = "scripted/frames.rs"]
 mod frames;
+#[path = "scripted/headers.rs"]
+mod headers;
 #[path = "scripted/node.rs"]
 mod node;
 #[path = "scripted/queries.rs"]

@@ -36,6 +36,9 @@ pub enum VerifyError {
     /// The proof of a transfer proves something else, or nothing.
     #[error("the transfer's proof does not hold")]
     TransactionProof(#[source] Box<TransactionProofError>),
+    /// The proof of the chain's work does not pass the caller's check.
+    #[error("the proof of the chain's work does not hold")]
+    ChainProof(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Figures of money that do not add up.
     #[error("the figures of the supply do not add up: {0}")]
     Supply(&'static str),

@@ -29,7 +29,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     frames::{Frames, Part, Script, play, view},
-    queries::{Answer, HeaderParts},
+    headers::HeaderParts,
+    queries::Answer,
 };
 
 /// What a method does with one call instead of answering.
@@ -65,6 +66,7 @@ pub(crate) struct State {
     pub(crate) boast: u64,
     pub(crate) answer: Option<Answer>,
     pub(crate) waits: Vec<v1::SubmitTransactionAndWaitRequest>,
+    pub(crate) estimates: Vec<v1::EstimateFeeRequest>,
     pub(crate) headers: VecDeque<HeaderParts>,
     pub(crate) headers_asked: Vec<v1::GetHeadersRequest>,
     connections: Vec<std::net::TcpStream>,
@@ -271,13 +273,16 @@ impl LedgerService for Service {
 
     async fn estimate_fee(
         &self,
-        _: Request<v1::EstimateFeeRequest>,
+        request: Request<v1::EstimateFeeRequest>,
     ) -> Result<Response<v1::EstimateFeeResponse>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+        self.0.lock().unwrap().estimates.push(request.into_inner());
+        self.deed("estimate").await?;
+        scripted!(self, Estimate)
     }
 
     async fn get_fees(&self, _: Request<v1::GetFeesRequest>) -> Result<Response<v1::GetFeesResponse>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+        self.deed("fees").await?;
+        scripted!(self, Fees)
     }
 
     type GetHeadersStream = Pin<Box<dyn Stream<Item = Result<v1::GetHeadersResponse, Status>> + Send>>;
@@ -286,6 +291,7 @@ impl LedgerService for Service {
         &self,
         request: Request<v1::GetHeadersRequest>,
     ) -> Result<Response<Self::GetHeadersStream>, Status> {
+        self.deed("headers").await?;
         let mut state = self.0.lock().unwrap();
         state.headers_asked.push(request.into_inner());
         let parts = state.headers.pop_front().unwrap_or_default();
@@ -304,7 +310,8 @@ impl LedgerService for Service {
         &self,
         _: Request<v1::GetChainProofRequest>,
     ) -> Result<Response<v1::GetChainProofResponse>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+        self.deed("chain").await?;
+        scripted!(self, ChainProof)
     }
 
     async fn get_supply(&self, _: Request<v1::GetSupplyRequest>) -> Result<Response<v1::GetSupplyResponse>, Status> {

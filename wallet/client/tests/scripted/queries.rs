@@ -1,20 +1,20 @@
-//! Calls that wait, estimate or prove, and headers: what is checked, and what is tried again.
+//! Calls that wait, estimate or prove: what is checked, and what is tried again.
 
 use std::time::Duration;
 
 use farthing::{
-    Hash, Header, Height, Mites, RangeNode, SignedTransaction, TimeMs, TransactionProof,
-    codec::Canonical as _,
+    Address, Hash, Header, Height, Mites, Params, RangeNode, SignedTransaction, TimeMs, TransactionProof,
+    chain_proof::ChainProof,
     header::commitment,
     merkle::{tx_path, tx_root},
     transaction_proof::Anchor,
     wire::{ChainPoint, TransactionStanding, TransactionStatus, v1},
 };
-use farthing_client::{Error, HeadersFrom, Trust, WaitFor, verify::VerifyError};
+use farthing_client::{Error, Trust, WaitFor, verify::VerifyError};
 use tonic::Code;
 
 use crate::{
-    node::{Deed, Node, builder, chain, client, params, point},
+    node::{Deed, Node, builder, client, params, point},
     retries::transfer,
 };
 
@@ -26,12 +26,12 @@ pub(crate) enum Answer {
     Simulation(v1::SimulateTransactionResponse),
     Supply(v1::GetSupplyResponse),
     Proof(v1::GetTransactionProofResponse),
+    ChainProof(v1::GetChainProofResponse),
+    Estimate(v1::EstimateFeeResponse),
+    Fees(v1::GetFeesResponse),
 }
 
-/// The messages of one stream of headers, and how it breaks if it does.
-pub(crate) type HeaderParts = Vec<Result<v1::GetHeadersResponse, (Code, &'static str)>>;
-
-fn why(error: Error) -> VerifyError {
+pub(crate) fn why(error: Error) -> VerifyError {
     match error {
         Error::Unproven { source, .. } => source,
         other => panic!("{other:?}"),
@@ -167,62 +167,118 @@ async fn a_proof_of_a_transfer_is_checked_up_to_the_work_of_its_headers() {
     believing.transaction_proof(&id).await.unwrap();
 }
 
-/// A message with the headers of a chain from one height to below another.
-fn message(of: &[farthing::Block], from: usize, to: usize) -> v1::GetHeadersResponse {
-    let headers_bytes = of[from..to].iter().map(|block| block.header.to_canonical().into()).collect();
-    let run = v1::HeaderRun { headers_bytes, first_height: from as u64 };
-    let event = Some(v1::get_headers_response::Event::Headers(run));
-    v1::GetHeadersResponse { event, tip: Some((&point(9, 20)).into()) }
+/// The proof of a chain of genesis alone, and its tip.
+fn chain_proof() -> (ChainProof, ChainPoint) {
+    let tip = params().genesis().header;
+    let proof = ChainProof { tip, accounts_root: Hash::ZERO, count: 0, shown: Vec::new(), nodes: Vec::new() };
+    (proof, ChainPoint { block_id: tip.id(), ..point(0, 2) })
 }
 
 #[tokio::test]
-async fn headers_go_on_behind_the_last_one_on_another_node_when_the_line_breaks() {
-    let (first, second) = (Node::start().await, Node::start().await);
-    let ours = chain(9, 9, 0);
-    first.state().headers.extend([vec![Ok(message(&ours, 2, 4)), Err((Code::Unavailable, "STOPPING"))]]);
-    second.state().headers.extend([vec![Ok(message(&ours, 4, 6)), Ok(message(&ours, 6, 9))]]);
-    let mut headers = client([&first, &second]).headers(HeadersFrom::Height(Height::new(2)), None);
-    let mut heights = Vec::new();
-    while let Some(batch) = headers.next().await.unwrap() {
-        let expected = ours[usize::try_from(batch.first.get()).unwrap()..].iter().map(farthing::Block::id);
-        assert!(batch.headers.iter().map(|(id, _)| *id).eq(expected.take(batch.headers.len())));
-        heights.push((batch.first.get(), batch.headers.len()));
+async fn a_proof_of_the_chain_is_held_against_the_check_and_a_node_that_fails_it_is_left() {
+    #[derive(Debug, PartialEq, thiserror::Error)]
+    #[error("no")]
+    struct No;
+    let (liar, honest) = (Node::start().await, Node::start().await);
+    let (good, tip) = chain_proof();
+    let bad = ChainProof { accounts_root: Hash::from_bytes([1; 32]), ..good.clone() };
+    let answer = |proof: &ChainProof, tip: &ChainPoint| {
+        let (proof, tip) = (Some(proof.into()), Some(tip.into()));
+        Some(Answer::ChainProof(v1::GetChainProofResponse { proof, tip }))
+    };
+    let check = |network: &Params, proof: &ChainProof| {
+        assert_eq!(network.genesis_id(), params().genesis_id());
+        if proof.accounts_root == Hash::ZERO { Ok(proof.count + 7) } else { Err(No) }
+    };
+    liar.state().answer = answer(&bad, &tip);
+    honest.state().answer = answer(&good, &tip);
+    let shown = client([&liar, &honest]).chain_proof(check).await.unwrap();
+    assert_eq!((shown.proven, &shown.proof, shown.tip), (7, &good, tip));
+    assert_eq!((liar.state().calls("chain"), honest.state().calls("chain")), (1, 1));
+    match why(client([&liar]).chain_proof(check).await.unwrap_err()) {
+        VerifyError::ChainProof(cause) => assert_eq!(cause.downcast_ref(), Some(&No)),
+        other => panic!("{other:?}"),
     }
-    assert_eq!(heights, [(2, 2), (4, 2), (6, 3)]);
-    let start = second.state().headers_asked.pop().unwrap().start;
-    let id = ours[3].id().to_bytes().to_vec().into();
-    assert_eq!(start, Some(v1::get_headers_request::Start::AfterBlockId(id)));
+    // A good proof, but of another tip than the node names, and at another height.
+    let elsewhere = [ChainPoint { height: Height::new(1), ..tip }, point(0, 2)];
+    for tip in elsewhere {
+        liar.state().answer = answer(&good, &tip);
+        let error = why(client([&liar]).chain_proof(check).await.unwrap_err());
+        assert!(matches!(error, VerifyError::OtherAnswer { .. }), "{error}");
+    }
 }
 
 #[tokio::test]
-async fn headers_that_are_not_one_chain_or_have_no_work_are_not_believed() {
-    let (ours, theirs) = (chain(6, 6, 0), chain(6, 2, 7));
-    let mut mixed = ours.clone();
-    mixed[4] = theirs[4].clone();
-    let mut lazy = ours.clone();
-    while lazy[3].header.has_work() {
-        lazy[3].header.nonce += 1;
-    }
-    type Expected = fn(&VerifyError) -> bool;
-    let cases: [(Vec<v1::GetHeadersResponse>, Expected); 4] = [
-        (vec![message(&mixed, 2, 6)], |error| matches!(error, VerifyError::Parent { .. })),
-        // Also across messages.
-        (vec![message(&ours, 2, 4), message(&mixed, 4, 5)], |error| matches!(error, VerifyError::Parent { .. })),
-        (vec![message(&ours, 3, 5)], |error| matches!(error, VerifyError::BlockHeight { .. })),
-        (vec![message(&lazy, 2, 4)], |error| matches!(error, VerifyError::NoWork(_))),
+async fn estimates_are_asked_for_what_is_paid_and_read_each_by_its_name() {
+    let node = Node::start().await;
+    let price = |rate: u64| v1::FeeEstimate {
+        fee_mites: rate * 366 + 7,
+        rate_mites_per_byte: rate,
+        burned_mites: 7,
+        expected_within_blocks: 10 - u32::try_from(rate).unwrap(),
+        expected_by_height: 19 - rate,
+    };
+    let good = v1::EstimateFeeResponse {
+        slow: Some(price(1)),
+        normal: Some(price(2)),
+        fast: Some(price(9)),
+        size_bytes: 366,
+        key_bits: 2_048,
+        tip: Some((&point(9, 20)).into()),
+    };
+    node.state().will("estimate", [Deed::Refuse(Code::Unavailable, "SYNCING", Some(Duration::ZERO))]);
+    node.state().answer = Some(Answer::Estimate(good.clone()));
+    let recipients = [[4; 32], [5; 32]].map(Address::from_bytes);
+    let told = client([&node]).estimate_fee(&recipients).await.unwrap();
+    let read = |one: farthing_client::FeeEstimate| {
+        (one.fee.get(), one.rate_mites_per_byte, one.burned.get(), one.within_blocks, one.by_height.get())
+    };
+    assert_eq!(read(told.slow), (373, 1, 7, 9, 18));
+    assert_eq!(read(told.normal), (739, 2, 7, 8, 17));
+    assert_eq!(read(told.fast), (3_301, 9, 7, 1, 10));
+    assert_eq!((told.size_bytes, told.key_bits, told.tip), (366, 2_048, point(9, 20)));
+    let asked = node.state().estimates.clone();
+    let shape = v1::TransactionShape {
+        recipients: recipients.iter().map(|address| address.to_bytes().to_vec().into()).collect(),
+        ..Default::default()
+    };
+    let subject = Some(v1::estimate_fee_request::Subject::Shape(shape));
+    assert_eq!(asked, vec![v1::EstimateFeeRequest { subject }; 2], "and again what passes");
+    type Forget = fn(&mut v1::EstimateFeeResponse);
+    let forgets: [(&str, Forget); 4] = [
+        ("slow", |answer| answer.slow = None),
+        ("normal", |answer| answer.normal = None),
+        ("fast", |answer| answer.fast = None),
+        ("tip", |answer| answer.tip = None),
     ];
-    for (at, (messages, expected)) in cases.into_iter().enumerate() {
-        let node = Node::start().await;
-        node.state().headers.push_back(messages.into_iter().map(Ok).collect());
-        let once = builder([&node]).retry(farthing_client::RetryPolicy::never()).build().unwrap();
-        let mut headers = once.headers(HeadersFrom::Height(Height::new(2)), None);
-        let error = loop {
-            match headers.next().await {
-                Ok(Some(_)) => {}
-                Ok(None) => panic!("case {at} was believed"),
-                Err(error) => break why(error),
-            }
-        };
-        assert!(expected(&error), "case {at}: {error}");
+    for (field, forget) in forgets {
+        let mut answer = good.clone();
+        forget(&mut answer);
+        node.state().answer = Some(Answer::Estimate(answer));
+        match client([&node]).estimate_fee(&recipients).await.unwrap_err() {
+            Error::Malformed { source, .. } => assert_eq!(source.to_string(), format!("{field}: is required")),
+            other => panic!("{other:?}"),
+        }
     }
+}
+
+#[tokio::test]
+async fn fees_are_told_as_they_come_from_a_node_that_is_not_behind() {
+    let (behind, ahead) = (Node::start().await, Node::start().await);
+    behind.state().tip = Some(point(5, 12));
+    ahead.state().tip = Some(point(100, 202));
+    let good = v1::GetFeesResponse {
+        floor_mites_per_byte: 3,
+        opening_cost_mites: 9,
+        levels: vec![v1::FeeLevel { min_rate_mites_per_byte: 3, transaction_count: 2, size_bytes: 732 }],
+        tip: Some((&point(100, 202)).into()),
+        ..Default::default()
+    };
+    ahead.state().answer = Some(Answer::Fees(good.clone()));
+    let told = client([&behind, &ahead]).fees().await.unwrap();
+    assert_eq!(told, good);
+    assert_eq!((behind.state().calls("fees"), ahead.state().calls("fees")), (0, 1));
+    ahead.state().answer = Some(Answer::Fees(v1::GetFeesResponse { tip: None, ..good }));
+    let error = client([&ahead]).fees().await.unwrap_err();
+    assert!(matches!(error, Error::Malformed { .. }), "{error:?}");
 }
