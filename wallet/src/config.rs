@@ -1,19 +1,24 @@
 //! Where the wallet lives, which network it is for and which node it asks: flags, then the environment, then
-//! `config.toml` in the wallet's folder, then defaults.
+//! `config.toml`, then defaults.
+
+pub mod file;
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use farthing::params::{Network, Params, ParamsFileError};
 pub use farthing_client::NodeUrl;
 use farthing_client::NodeUrlError;
-use serde::{Deserialize, Serialize};
 
+pub use self::file::ConfigFile;
 use crate::{
+    cli::duration,
     disk::{self, DiskError},
     error::{Exit, Explain},
+    name::{Name, NameError},
 };
 
 /// Asked when nothing else is said.
@@ -62,6 +67,28 @@ pub enum ConfigError {
         #[source]
         source: toml::de::Error,
     },
+    /// `config.toml` cannot be changed because it is wrong.
+    #[error("{} is not a settings file", path.display())]
+    Edit {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: toml_edit::TomlError,
+    },
+    /// A value that the key cannot have.
+    #[error("{value:?} cannot be the {key} of the settings: {why}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No such key.
+    #[error("there is no setting named {0:?}")]
+    UnknownKey(String),
     /// The wallet's folder is of another network with the same name.
     #[error("{} belongs to the network {found}, this is {expected}", path.display())]
     OtherNetwork {
@@ -81,7 +108,9 @@ impl Explain for ConfigError {
             Self::NodeUrl(_) | Self::Tls(_) => "BAD_NODE_URL",
             Self::NoFolder => "NO_WALLET_FOLDER",
             Self::Disk(error) => error.code(),
-            Self::Syntax { .. } => "BAD_CONFIG",
+            Self::Syntax { .. } | Self::Edit { .. } => "BAD_CONFIG",
+            Self::Value { .. } => "BAD_SETTING",
+            Self::UnknownKey(_) => "UNKNOWN_SETTING",
             Self::OtherNetwork { .. } => "OTHER_NETWORK",
         }
     }
@@ -104,12 +133,17 @@ impl Explain for ConfigError {
             Self::NetworkParameters { path, .. } => {
                 vec![format!("mend '{}'; docs/private-network.md lists all parameters", path.display())]
             }
-            Self::Syntax { path, .. } => vec![format!(
-                "mend '{}'; it may hold network = \"...\" and node = \"...\", nothing else",
-                path.display()
-            )],
+            Self::Syntax { path, .. } | Self::Edit { path, .. } => {
+                vec![format!("mend '{}'; it may set {}", path.display(), key_names())]
+            }
+            Self::Value { key, .. } => vec![format!("farthing-wallet config set {key} VALUE"), "config get".into()],
+            Self::UnknownKey(_) => vec![format!("one of: {}", key_names())],
         }
     }
+}
+
+fn key_names() -> String {
+    file::KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
 }
 
 impl From<NodeUrlError> for ConfigError {
@@ -132,56 +166,54 @@ pub struct Choices {
     pub wallet_dir: Option<PathBuf>,
 }
 
-/// `config.toml` in the wallet's folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConfigFile {
-    /// A name or a file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<String>,
-    /// A URL.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
+/// Where things lie. With a folder of its own (`--wallet-dir`), everything is in it; else settings and data are where the
+/// XDG base directory specification wants them. Settings that lie with the data from earlier keep their place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// The wallet's folder, common to all networks.
+    pub root: PathBuf,
+    /// The settings.
+    pub config: PathBuf,
 }
 
-impl ConfigFile {
-    fn path(root: &Path) -> PathBuf {
-        root.join("config.toml")
-    }
-
-    /// Reads it; empty if there is none.
+impl Places {
+    /// Finds them.
     ///
     /// # Errors
-    /// [`ConfigError::Disk`] and [`ConfigError::Syntax`].
-    pub fn read(root: &Path) -> Result<Self, ConfigError> {
-        let path = Self::path(root);
-        let bytes = match disk::read_any(&path, MAX_FILE_BYTES) {
-            Err(error) if error.is_missing() => return Ok(Self::default()),
-            other => other?,
-        };
-        toml::from_slice(&bytes).map_err(|source| ConfigError::Syntax { path, source })
-    }
-
-    /// Writes it if there is none yet; tells whether it did.
-    ///
-    /// # Errors
-    /// [`ConfigError::Disk`].
-    pub fn create(&self, root: &Path) -> Result<bool, ConfigError> {
-        let text = toml::to_string(self).expect("two texts are always valid TOML");
-        match disk::create_private(&Self::path(root), text.as_bytes()) {
-            Ok(()) => Ok(true),
-            Err(error) if error.is_exists() => Ok(false),
-            Err(error) => Err(error.into()),
+    /// [`ConfigError::NoFolder`].
+    pub fn find(wallet_dir: Option<&Path>, variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self, ConfigError> {
+        if let Some(root) = wallet_dir {
+            return Ok(Self { config: root.join(CONFIG_FILE), root: root.to_owned() });
         }
+        let root = base(&variable, "XDG_DATA_HOME", ".local/share").ok_or(ConfigError::NoFolder)?;
+        let beside = root.join(CONFIG_FILE);
+        let config = base(&variable, "XDG_CONFIG_HOME", ".config").map(|folder| folder.join(CONFIG_FILE));
+        let config = match config {
+            Some(config) if config.exists() || !beside.exists() => config,
+            _ => beside,
+        };
+        Ok(Self { root, config })
     }
+}
+
+/// Name of the settings file.
+const CONFIG_FILE: &str = "config.toml";
+
+/// The wallet's folder in a base directory of the XDG specification, which asks to ignore paths that are not absolute.
+fn base(variable: impl Fn(&str) -> Option<PathBuf>, name: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
+    let base = absolute(name).or_else(|| absolute("HOME").map(|home| home.join(below_home)));
+    base.map(|base| base.join("farthing-wallet"))
 }
 
 /// Everything that was chosen, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    root: PathBuf,
+    places: Places,
     network: Arc<Params>,
     nodes: Vec<NodeUrl>,
+    account: Option<Name>,
+    timeout: Option<Duration>,
 }
 
 impl Settings {
@@ -190,34 +222,53 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`].
     pub fn resolve(choices: &Choices, variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self, ConfigError> {
-        let root = match &choices.wallet_dir {
-            Some(root) => root.clone(),
-            None => default_root(variable)?,
-        };
-        let file = ConfigFile::read(&root)?;
+        let places = Places::find(choices.wallet_dir.as_deref(), variable)?;
+        let file = ConfigFile::read(&places.config)?;
         let network = choices.network.as_deref().or(file.network.as_deref()).unwrap_or(DEFAULT_NETWORK);
-        let in_file = || file.node.as_deref().unwrap_or(DEFAULT_NODE).split(',').map(str::to_owned).collect();
-        let nodes = if choices.nodes.is_empty() { in_file() } else { choices.nodes.clone() };
-        let mut urls: Vec<NodeUrl> = Vec::new();
-        for node in nodes {
-            let url = node.trim().parse()?;
-            if !urls.contains(&url) {
-                urls.push(url);
-            }
-        }
-        Ok(Self { network: network_of(network)?, nodes: urls, root })
+        let nodes = if choices.nodes.is_empty() {
+            nodes_of(file.node.as_deref().unwrap_or(DEFAULT_NODE).split(','))?
+        } else {
+            nodes_of(choices.nodes.iter().map(String::as_str))?
+        };
+        let value = |key, value: &str, why: String| ConfigError::Value { key, value: value.to_owned(), why };
+        let account = file
+            .account
+            .as_deref()
+            .map(|text| text.parse().map_err(|error: NameError| value("account", text, error.to_string())));
+        let timeout =
+            file.timeout.as_deref().map(|text| duration::parse(text).map_err(|why| value("timeout", text, why)));
+        let (account, timeout) = (account.transpose()?, timeout.transpose()?);
+        Ok(Self { network: network_of(network)?, nodes, account, timeout, places })
     }
 
     /// The wallet's folder, common to all networks.
     #[must_use]
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.places.root
+    }
+
+    /// The settings file, which need not exist.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.places.config
+    }
+
+    /// The account that the settings file chooses, if any.
+    #[must_use]
+    pub const fn account(&self) -> Option<&Name> {
+        self.account.as_ref()
+    }
+
+    /// How long the settings file says to wait for a confirmation, if it does.
+    #[must_use]
+    pub const fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 
     /// The folder for the chosen network: its keys and contacts never mix with another's.
     #[must_use]
     pub fn home(&self) -> PathBuf {
-        self.root.join(&self.network.name)
+        self.places.root.join(&self.network.name)
     }
 
     /// The network that commands without a flag are for: the one in `config.toml`, or the default.
@@ -225,7 +276,7 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`].
     pub fn remembered_network(&self) -> Result<String, ConfigError> {
-        let file = ConfigFile::read(&self.root)?;
+        let file = ConfigFile::read(&self.places.config)?;
         match file.network {
             Some(network) => network_of(&network).map(|params| params.name.clone()),
             None => Ok(DEFAULT_NETWORK.to_owned()),
@@ -251,13 +302,16 @@ impl Settings {
     }
 }
 
-fn default_root(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, ConfigError> {
-    // The XDG base directory specification asks to ignore paths that are not absolute.
-    let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
-    absolute("XDG_DATA_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-        .map(|data| data.join("farthing-wallet"))
-        .ok_or(ConfigError::NoFolder)
+/// The nodes that texts name, each once.
+fn nodes_of<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<NodeUrl>, ConfigError> {
+    let mut nodes: Vec<NodeUrl> = Vec::new();
+    for text in texts {
+        let url = text.trim().parse()?;
+        if !nodes.contains(&url) {
+            nodes.push(url);
+        }
+    }
+    Ok(nodes)
 }
 
 fn network_of(choice: &str) -> Result<Arc<Params>, ConfigError> {
@@ -301,9 +355,10 @@ mod tests {
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         let root = root();
-        let file = ConfigFile { network: Some("dev".into()), node: Some("http://10.0.0.1:1".into()) };
-        assert!(file.create(root.path()).unwrap());
-        assert!(!file.create(root.path()).unwrap());
+        let (network, node) = (Some("dev".into()), Some("http://10.0.0.1:1".into()));
+        let file = ConfigFile { network, node, ..ConfigFile::default() };
+        assert!(file.create(&root.path().join(CONFIG_FILE)).unwrap());
+        assert!(!file.create(&root.path().join(CONFIG_FILE)).unwrap());
         let settings = resolve(root.path(), None, Some("http://10.0.0.2:2")).unwrap();
         assert_eq!(
             (settings.network().name.as_str(), settings.node().to_string().as_str()),
@@ -346,15 +401,37 @@ mod tests {
     }
 
     #[test]
-    fn the_default_folder_follows_xdg() {
-        let root = |xdg: Option<&str>, home: Option<&str>| {
-            default_root(|name| match name {
-                "XDG_DATA_HOME" => xdg.map(PathBuf::from),
+    fn the_default_folders_follow_xdg() {
+        let places = |data: Option<&str>, config: Option<&str>, home: Option<&str>| {
+            Places::find(None, |name| match name {
+                "XDG_DATA_HOME" => data.map(PathBuf::from),
+                "XDG_CONFIG_HOME" => config.map(PathBuf::from),
                 _ => home.map(PathBuf::from),
             })
         };
-        assert_eq!(root(Some("/data"), Some("/home/a")).unwrap(), Path::new("/data/farthing-wallet"));
-        assert_eq!(root(Some("rel"), Some("/home/a")).unwrap(), Path::new("/home/a/.local/share/farthing-wallet"));
-        assert_eq!(root(None, None).unwrap_err().code(), "NO_WALLET_FOLDER");
+        let expected = |root: &str, config: &str| Places { root: root.into(), config: config.into() };
+        assert_eq!(
+            places(Some("/data"), Some("/config"), Some("/home/a")).unwrap(),
+            expected("/data/farthing-wallet", "/config/farthing-wallet/config.toml")
+        );
+        let at_home = expected("/home/a/.local/share/farthing-wallet", "/home/a/.config/farthing-wallet/config.toml");
+        assert_eq!(places(Some("rel"), Some("rel"), Some("/home/a")).unwrap(), at_home);
+        assert_eq!(places(None, None, None).unwrap_err().code(), "NO_WALLET_FOLDER");
+    }
+
+    #[test]
+    fn settings_that_lie_with_the_data_keep_their_place() {
+        let home = root();
+        let find = || Places::find(None, |name| (name == "HOME").then(|| home.path().to_owned())).unwrap();
+        let old = home.path().join(".local/share/farthing-wallet/config.toml");
+        let new = home.path().join(".config/farthing-wallet/config.toml");
+        assert_eq!(find().config, new);
+        for (file, expected) in [(&old, &old), (&new, &new)] {
+            file::make_folder_of(file).unwrap();
+            std::fs::write(file, "").unwrap();
+            assert_eq!(find().config, *expected);
+        }
+        let own = Places::find(Some(home.path()), |_| None).unwrap();
+        assert_eq!(own.config, home.path().join("config.toml"));
     }
 }

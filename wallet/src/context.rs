@@ -129,8 +129,9 @@ impl Context {
             .and_then(|settings| Wallet::open(&settings).map(|wallet| (settings, wallet)));
         match opened {
             Ok((settings, wallet)) => {
-                let account = global.account().map(str::to_owned);
-                let (timeout, yes, no_input) = (global.timeout, global.yes, global.no_input);
+                let in_file = || settings.account().map(|name| name.as_str().to_owned());
+                let account = global.account().map(str::to_owned).or_else(in_file);
+                let (timeout, yes, no_input) = (global.timeout.or(settings.timeout()), global.yes, global.no_input);
                 Ok(Self { settings, wallet, output, terminal, account, timeout, yes, no_input, secrets })
             }
             Err(error) => Err((output, error.into())),
@@ -286,7 +287,7 @@ impl Context {
             _ => network,
         });
         let node = (!choices.nodes.is_empty()).then(|| choices.nodes.join(","));
-        let file = ConfigFile { network, node };
-        Ok(file.create(self.settings.root())?)
+        let file = ConfigFile { network, node, ..ConfigFile::default() };
+        Ok(file.create(self.settings.config())?)
     }
 }

@@ -48,10 +48,13 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse_words(&error),
     };
-    let output =
+    let mut output =
         Output::standard(cli.global.json).quiet(cli.global.quiet).styled(Styled::standard(cli.global.no_color));
     watch_for_interruption(cli.global.json, output.parting());
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    if let Some(outcome) = commands::run_without_wallet(&mut output, &cli, variable) {
+        return end(&mut output, outcome);
+    }
     let mut context = match Context::open(&cli.global, output, Box::new(SystemTerminal), variable) {
         Ok(context) => context,
         Err((mut output, error)) => {
@@ -59,10 +62,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(error.exit().code());
         }
     };
-    match commands::run(&mut context, &cli) {
+    let outcome = commands::run(&mut context, &cli);
+    end(&mut context.output, outcome)
+}
+
+fn end(output: &mut Output, outcome: Result<(), error::Error>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::from(Exit::Ok.code()),
         Err(error) => {
-            context.output.error(&error);
+            output.error(&error);
             ExitCode::from(error.exit().code())
         }
     }

@@ -21,5 +21,7 @@ mod offline;
 mod outbox;
 #[path = "cli/session.rs"]
 mod session;
+#[path = "cli/settings.rs"]
+mod settings;
 #[path = "cli/sign_only.rs"]
 mod sign_only;

@@ -1,7 +1,8 @@
 //! The command line. A file for each group of commands.
 
+mod config;
 mod contact;
-mod duration;
+pub(crate) mod duration;
 mod key;
 mod send;
 
@@ -13,6 +14,7 @@ use clap::{
 };
 
 pub use self::{
+    config::ConfigCommand,
     contact::ContactCommand,
     key::{KeyCommand, NewKey},
     send::Send,
@@ -166,6 +168,19 @@ pub enum Command {
     Resubmit,
     /// Show what the node is and how far it is.
     Status,
+    /// Settings: show, choose, and where things lie.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print what makes a shell complete these commands, such as: completions bash > FILE.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages, one for each command.
+    Man {
+        /// The folder, such as ~/.local/share/man/man1.
+        folder: PathBuf,
+    },
 }
 
 #[cfg(test)]

@@ -1,18 +1,23 @@
 //! One room a command.
 
 pub mod balance;
+pub mod config;
 pub mod contact;
 pub mod history;
 pub mod key;
+pub mod manual;
 pub mod resubmit;
 pub mod send;
 pub mod sign_only;
 pub mod status;
 
+use std::path::PathBuf;
+
 use crate::{
     cli::{Cli, Command, KeyCommand},
     context::Context,
     error::{Exit, Explain, Result},
+    output::Output,
     session,
 };
 
@@ -35,7 +40,24 @@ impl Explain for NoCommand {
     }
 }
 
-/// Runs what the command line says.
+/// Runs what the command line says, if it is something that needs no wallet.
+///
+/// # Errors
+/// Whatever stops the command, with its exit code.
+pub fn run_without_wallet(
+    output: &mut Output,
+    cli: &Cli,
+    variable: impl Fn(&str) -> Option<PathBuf>,
+) -> Option<Result<()>> {
+    match cli.command.as_ref()? {
+        Command::Config(command) => Some(config::run(output, &cli.global, command, variable)),
+        Command::Completions { shell } => Some(manual::completions(output, *shell)),
+        Command::Man { folder } => Some(manual::man(output, folder)),
+        _ => None,
+    }
+}
+
+/// Runs what the command line says; the rest of it.
 ///
 /// # Errors
 /// Whatever stops the command, with its exit code.
@@ -52,6 +74,8 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
         Some(Command::History { who, limit }) => history::run(context, who.as_deref(), *limit),
         Some(Command::Resubmit) => resubmit::run(context),
         Some(Command::Status) => status::run(context),
+        // They ran before there was a wallet to open.
+        Some(Command::Config(_) | Command::Completions { .. } | Command::Man { .. }) => Ok(()),
     }
 }
 

@@ -189,7 +189,8 @@ fn a_new_passphrase_is_typed_twice_and_a_known_one_may_be_mistyped() {
     assert!(text.contains("needs at least 8") && text.contains("the two passphrases differ"), "{text}");
     let (outcome, _) = with_person(&wallet, node, &["key", "export", "a", "--unencrypted"], &["a"], &["correct horse"]);
     outcome.unwrap();
-    let (outcome, _) = with_person(&wallet, node, &["key", "export", "a", "--unencrypted"], &["a"], &["wrong horse"]);
+    let wrong = ["wrong horse"; 3];
+    let (outcome, _) = with_person(&wallet, node, &["key", "export", "a", "--unencrypted"], &["a"], &wrong);
     assert_eq!(outcome.unwrap_err().exit().code(), 4);
 }
 

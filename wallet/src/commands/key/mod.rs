@@ -134,7 +134,7 @@ impl fmt::Display for AddressView {
 /// Those of [`new`].
 pub fn init(context: &mut Context, global: &Global, request: &NewKey) -> Result<()> {
     context.wallet.prepare()?;
-    let path = context.settings.root().join("config.toml");
+    let path = context.settings.config().to_owned();
     if context.remember_choices(global)? {
         context.output.note(format_args!("wrote {}", path.display()));
     } else {
