@@ -1,6 +1,7 @@
 //! The Farthing node: takes signed transfers, mines them, relays blocks and keeps the chain.
 
 pub mod admin;
+mod byte_cache;
 pub mod chain;
 pub mod config;
 pub mod control;

@@ -25,6 +25,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    byte_cache::ByteCache,
     env::Env,
     store::{Store, StoreError},
     tasks::Tasks,
@@ -34,6 +35,8 @@ use crate::{
 const COMMANDS: usize = 16;
 /// Changes of the tip that a follower may be behind.
 const CHANGES: usize = 64;
+/// Bytes of blocks, by their canonical size, that are kept with the ids of their transactions.
+const READ_BLOCKS_BYTES: usize = 8 << 20;
 /// How often blocks from the future are looked at.
 const RETRY_FUTURE: Duration = Duration::from_secs(1);
 /// How soon a tie is tried again that could not be taken when it was due.
@@ -82,6 +85,7 @@ pub fn start(
         headers: Mutex::new(HeaderTree::new(settings.waiting_headers)),
         keys: KeyCache::new(settings.keys),
         verified: VerifiedCache::new(settings.verified),
+        read_blocks: ByteCache::new(READ_BLOCKS_BYTES),
         waits: watch::Sender::new(false),
     });
     let writer = Writer::new(Arc::clone(&shared), candidates);

@@ -7,7 +7,7 @@ use farthing_consensus::HeaderContext;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    ChainView, VerifiedCache,
+    ChainBlock, ChainView, VerifiedCache,
     events::{Accepted, Origin, SessionId, TipChange, TipChanges},
     finality::Finality,
     headers::{HeaderTree, HeadersAccepted},
@@ -16,6 +16,7 @@ use super::{
     rejection::{BlockRejection, ChainError, HeaderRejection},
 };
 use crate::{
+    byte_cache::ByteCache,
     env::Env,
     store::{Base, BeginError, Beginning, Store},
 };
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) headers: Mutex<HeaderTree>,
     pub(super) keys: KeyCache,
     pub(super) verified: VerifiedCache,
+    /// Blocks that were read lately, with the ids of their transactions: many readers ask for the same.
+    pub(super) read_blocks: ByteCache<BlockId, ChainBlock>,
     pub(super) finality: Finality,
     /// The chain waits for a checkpoint to begin with: nothing is mined on genesis meanwhile.
     pub(super) waits: watch::Sender<bool>,

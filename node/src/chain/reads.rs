@@ -46,11 +46,21 @@ impl Chain {
     /// # Errors
     /// If the store fails.
     pub async fn chain_block(&self, id: BlockId) -> Result<Option<Arc<ChainBlock>>, ChainError> {
+        // What is in the store stays there.
+        if let Some(block) = self.shared.read_blocks.get(&id) {
+            return Ok(Some(block));
+        }
         self.read(move |shared| {
+            if let Some(block) = shared.read_blocks.get(&id) {
+                return Ok(Some(block));
+            }
             let (Some(context), Some(block)) = (shared.store.header(&id)?, shared.store.block(&id)?) else {
                 return Ok(None);
             };
-            Ok(Some(Arc::new(shared.chain_block(&context, block))))
+            let block = Arc::new(shared.chain_block(&context, block));
+            let bytes = block.block.size_bytes() + block.tx_ids.len() * size_of::<TxId>();
+            shared.read_blocks.put(id, Arc::clone(&block), bytes);
+            Ok(Some(block))
         })
         .await
     }

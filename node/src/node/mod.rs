@@ -144,6 +144,7 @@ impl Node {
             mempool: mempool.clone(),
             env: env.clone(),
             network: Arc::new(surroundings),
+            shown_blocks: Arc::default(),
             listeners: limits.clone(),
             tasks: tasks.clone(),
         };

@@ -11,6 +11,7 @@ use farthing::{
 };
 use farthing_consensus::HeaderContext;
 use futures_util::stream::BoxStream;
+use prost::Message as _;
 use tonic::{Request, Status};
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
     stream::{self, Frames, FramesSettings, Terms},
 };
 use crate::{
+    byte_cache::ByteCache,
     chain::{Chain, ChainBlock, ChainView},
     env::{Compute, Env},
     server::CallMeter,
@@ -26,6 +28,10 @@ use crate::{
 
 const DEFAULT_PAGE: usize = 20;
 pub(super) const MAX_PAGE: usize = 100;
+/// Memory of the views that were shown last.
+const SHOWN_BYTES: usize = 24 << 20;
+/// A view in memory is about so many times as large as it is encoded: many short texts.
+const MEMORY_PER_ENCODED: usize = 2;
 /// Views of larger blocks are made off the async threads: ids, hex and bech32 take some 10 us a transaction.
 const MANY_TRANSACTIONS: usize = 50;
 
@@ -49,21 +55,56 @@ pub(super) fn point_of(block: &ChainBlock) -> ChainPoint {
     ChainPoint { height: block.height, block_id: block.id, total_work: block.total_work, time: block.block.header.time }
 }
 
+/// Whole views of the blocks that were shown last, for all readers together.
+#[derive(Debug)]
+pub struct ShownBlocks(ByteCache<BlockId, v1::BlockView>);
+
+impl Default for ShownBlocks {
+    fn default() -> Self {
+        Self(ByteCache::new(SHOWN_BYTES))
+    }
+}
+
+impl ShownBlocks {
+    /// The view of a block with all its transactions; its confirmations are for the caller to say.
+    fn view(&self, params: &Params, block: &ChainBlock) -> Arc<v1::BlockView> {
+        if let Some(view) = self.0.get(&block.id) {
+            return view;
+        }
+        let view = Arc::new(block_view(params, &place(block, 0), false));
+        self.0.put(block.id, Arc::clone(&view), view.encoded_len().saturating_mul(MEMORY_PER_ENCODED));
+        view
+    }
+}
+
+fn place(block: &ChainBlock, confirmations: u64) -> BlockPlace<'_> {
+    BlockPlace {
+        block: &block.block,
+        id: block.id,
+        tx_ids: Some(&block.tx_ids),
+        height: block.height,
+        total_work: block.total_work,
+        confirmations,
+    }
+}
+
 /// Makes views of blocks.
 #[derive(Debug, Clone)]
 pub(super) struct Views {
     params: Arc<Params>,
     compute: Compute,
+    shown: Arc<ShownBlocks>,
     mask: Arc<ReadMask<v1::BlockView>>,
 }
 
 impl Views {
     pub(super) fn new(deps: &Deps, mask: ReadMask<v1::BlockView>) -> Self {
-        Self::of(deps.chain.params(), &deps.env, mask)
+        Self::of(deps.chain.params(), &deps.env, &deps.shown_blocks, mask)
     }
 
-    pub(super) fn of(params: &Arc<Params>, env: &Env, mask: ReadMask<v1::BlockView>) -> Self {
-        Self { params: Arc::clone(params), compute: env.compute().clone(), mask: Arc::new(mask) }
+    pub(super) fn of(params: &Arc<Params>, env: &Env, shown: &Arc<ShownBlocks>, mask: ReadMask<v1::BlockView>) -> Self {
+        let (params, compute, shown) = (Arc::clone(params), env.compute().clone(), Arc::clone(shown));
+        Self { params, compute, shown, mask: Arc::new(mask) }
     }
 
     fn wants_transactions(&self) -> bool {
@@ -72,19 +113,15 @@ impl Views {
 
     /// The view of a block.
     pub(super) async fn view(&self, block: Arc<ChainBlock>, confirmations: u64, headers_only: bool) -> v1::BlockView {
-        let (params, mask) = (Arc::clone(&self.params), Arc::clone(&self.mask));
+        let (params, mask, shown) = (Arc::clone(&self.params), Arc::clone(&self.mask), Arc::clone(&self.shown));
         let headers_only = headers_only || !self.wants_transactions();
         let many = !headers_only && block.tx_ids.len() > MANY_TRANSACTIONS;
         let make = move || {
-            let place = BlockPlace {
-                block: &block.block,
-                id: block.id,
-                tx_ids: Some(&block.tx_ids),
-                height: block.height,
-                total_work: block.total_work,
-                confirmations,
+            let mut view = if headers_only {
+                block_view(&params, &place(&block, confirmations), true)
+            } else {
+                v1::BlockView { confirmations, ..(*shown.view(&params, &block)).clone() }
             };
-            let mut view = block_view(&params, &place, headers_only);
             mask.apply(&mut view);
             view
         };
@@ -220,4 +257,32 @@ pub(super) async fn subscribe(
     let settings = FramesSettings { start, stop_height, headers_only: request.headers_only, filter };
     let frames = Frames::start(&deps.chain, views, settings).await?.paid_by(meter);
     Ok(stream::run(frames, terms))
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::FieldMask;
+
+    use super::*;
+    use crate::testing::dev;
+
+    #[tokio::test]
+    async fn what_one_reader_leaves_out_is_there_for_the_next() {
+        let (params, env) = (dev(), Env::system().unwrap());
+        let shown = Arc::default();
+        let genesis = params.genesis();
+        let block = Arc::new(ChainBlock {
+            id: *params.genesis_id(),
+            height: Height::GENESIS,
+            block: Arc::new(genesis.clone()),
+            tx_ids: Vec::new(),
+            total_work: farthing::Work::ZERO,
+        });
+        let mask = FieldMask { paths: vec!["confirmations".to_owned(), "transactions".to_owned()] };
+        let narrow = Views::of(&params, &env, &shown, ReadMask::read(Some(&mask)).unwrap());
+        let whole = Views::of(&params, &env, &shown, ReadMask::all());
+        let seen = narrow.view(Arc::clone(&block), 7, false).await;
+        assert_eq!((seen.confirmations, seen.header), (7, None));
+        assert_eq!(whole.view(Arc::clone(&block), 9, false).await, block_view(&params, &place(&block, 9), false));
+    }
 }

@@ -43,6 +43,7 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::ShownBlocks;
 #[cfg(test)]
 pub(crate) use error::documented;
 pub use error::{ApiError, Reason};
@@ -60,6 +61,8 @@ pub struct Deps {
     pub env: Env,
     /// Peers, state of synchronisation, mining.
     pub network: Arc<dyn NetworkView>,
+    /// Blocks as readers were shown them last.
+    pub shown_blocks: Arc<ShownBlocks>,
     /// The limits of the listeners, for those who ask for them.
     pub listeners: Listeners,
     /// The group in which the API's own task runs, and whose stop drains streams.

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Base, BeginError, Beginning, BestChange, Commit, Effects, KeyValue, LogPlace, Store, StoreError,
-    cache::ByteCache,
     checkpoint::{Checkpointer, Offer, Snapshot},
     index::{
         BlockEntry, ChainState, DAMAGED_BLOCK, DAMAGED_EFFECTS, Index, KnownBlock, Op, Step, Tree, damaged_key,
@@ -30,6 +29,7 @@ use super::{
     range_file::RangeFile,
 };
 use crate::{
+    byte_cache::ByteCache,
     env::Disk,
     ledger::{ChainView, range_leaf},
     tasks::Chain,

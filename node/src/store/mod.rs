@@ -16,7 +16,6 @@ use crate::ledger::ChainView;
 pub mod checkpoint;
 
 mod base;
-mod cache;
 mod disk;
 mod error;
 mod index;

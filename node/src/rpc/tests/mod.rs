@@ -140,6 +140,7 @@ impl Api {
             mempool: mempool.clone(),
             env,
             network: Arc::clone(&network) as Arc<dyn NetworkView>,
+            shown_blocks: Arc::default(),
             listeners,
             tasks: test.tasks.clone(),
         };

@@ -189,8 +189,12 @@ async fn a_quiet_stream_shows_that_it_lives_within_15_seconds() {
         headers_only: false,
         filter: None,
     };
-    let views =
-        crate::rpc::blocks::Views::of(test.chain.params(), &Env::system().unwrap(), farthing::wire::ReadMask::all());
+    let views = crate::rpc::blocks::Views::of(
+        test.chain.params(),
+        &Env::system().unwrap(),
+        &Arc::default(),
+        farthing::wire::ReadMask::all(),
+    );
     let frames = crate::rpc::stream::Frames::start(&test.chain, views, settings).await.unwrap();
     let stop = test.tasks.token().clone();
     let mut frames =
