@@ -117,10 +117,11 @@ impl Pool {
             match self.admissible(&with_fee(signed, fee)?) {
                 Ok(()) => return Some(fee),
                 Err(rejection) => {
-                    let required = rejection.required_fee().filter(|required| *required > fee)?;
+                    // Where no higher fee helps, it may still help that later ones have to go.
+                    let required = Some(rejection.required_fee()?).filter(|required| *required > fee);
                     while lasts.next_if(|last| *last < fee).is_some() {}
                     let next = lasts.peek().and_then(|last| last.checked_add(Mites::new(1)));
-                    fee = next.map_or(required, |next| next.min(required));
+                    fee = required.into_iter().chain(next).min()?;
                 }
             }
         }
