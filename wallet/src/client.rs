@@ -1,53 +1,71 @@
-//! Asks one node, one call after the other. A wallet has a person in front of it: it says at once what is wrong, and tries
-//! nothing again by itself. [`farthing_client`] makes the calls and checks the answers.
+//! Asks nodes, one call after the other. A wallet has a person in front of it: it says at once what is wrong, and tries
+//! nothing again at the same node. [`farthing_client`] makes the calls and checks the answers; the work of the chain that they
+//! stand on is for [`crate::light`].
 
 mod error;
+mod node;
+mod remarks;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use farthing::{
     Address, Params, SignedTransaction, TxId,
-    wire::{TransactionStatus, v1},
+    wire::{TransactionStanding, TransactionStatus, v1},
 };
 pub use farthing_client::printable;
-use farthing_client::{AccountView, Client, NodeInfo, Page, PageToken, RetryPolicy, verify::VerifiedAccount};
+use farthing_client::{AccountView, Client, NodeInfo, Page, PageToken};
 use tokio::runtime::Runtime;
 
-pub use self::error::{NodeError, OtherNetwork};
-use crate::{config::NodeUrl, error::Result, verify::VerifyError};
+use self::node::Node;
+pub use self::{
+    error::{NodeError, OtherNetwork},
+    remarks::Remarks,
+};
+use crate::{
+    config::NodeUrl,
+    error::{Exit, Explain as _, Result},
+    light::{Light, cache::Cache},
+    verify::ProvenAccount,
+};
 
-/// Largest answer: a page of 100 history entries of at most 5 KB.
-const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-
-/// A connection to one node.
+/// Connections to the nodes that were named. The one that answered last is asked first.
 #[derive(Debug)]
 pub struct NodeClient {
     runtime: Runtime,
-    client: Client,
-    url: NodeUrl,
+    nodes: Vec<Node>,
+    first: AtomicUsize,
+    light: Light,
+    remarks: Remarks,
 }
 
 impl NodeClient {
-    /// Connects, and makes sure that the node is of this network.
+    /// Connects to the first node that answers and is of this network. What is verified of its chain is kept in the cache;
+    /// what is to be said of nodes that were passed over goes to the remarks.
     ///
     /// # Errors
-    /// [`OtherNetwork`], [`NodeError::Unreachable`], [`NodeError::Local`] and others of [`NodeError`].
-    pub fn connect(url: &NodeUrl, network: &Arc<Params>) -> Result<Self> {
+    /// Of the last node: [`OtherNetwork`], [`NodeError::Unreachable`], [`NodeError::Local`] and others of [`NodeError`].
+    pub fn connect(urls: &[NodeUrl], network: &Arc<Params>, cache: Option<Cache>, remarks: Remarks) -> Result<Self> {
         // A thread of its own answers the node's keep-alive pings while a person is thinking.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(NodeError::Local)?;
-        let client = Client::builder(Arc::clone(network))
-            .node(url.clone())
-            .retry(RetryPolicy::never())
-            .max_answer_bytes(MAX_ANSWER_BYTES)
-            .user_agent(concat!("farthing-wallet/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| NodeError::read(error, url))?;
-        runtime.block_on(client.connect()).map_err(|error| error::of_connecting(error, url, network))?;
-        Ok(Self { runtime, client, url: url.clone() })
+        let nodes = urls.iter().map(|url| Node::new(url, network)).collect::<Result<Vec<_>, _>>()?;
+        let light = Light::new(Arc::clone(network), cache);
+        let client = Self { runtime, nodes, first: AtomicUsize::new(0), light, remarks };
+        let connect = |node: &Node| {
+            let connected = client.runtime.block_on(node.client.connect());
+            connected.map_err(|error| error::of_connecting(error, &node.url, network))
+        };
+        client.at_any(connect)?;
+        Ok(client)
     }
 
     /// Lets time pass.
@@ -55,26 +73,32 @@ impl NodeClient {
         self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
+    /// The node that answered last.
+    #[must_use]
+    pub fn url(&self) -> &NodeUrl {
+        &self.node(0).url
+    }
+
     /// What the node is; its texts are fit to be shown.
     ///
     /// # Errors
     /// [`NodeError`].
     pub fn node_info(&self) -> Result<NodeInfo, NodeError> {
-        self.call(self.client.node_info())
+        self.call(async |client| client.node_info().await)
     }
 
-    /// An account, proven, and what the node says of what waits.
+    /// An account, proven against a header on a chain of proven work, and what the node says of what waits.
     ///
     /// # Errors
-    /// [`NodeError`] and [`VerifyError`].
-    pub fn account(&self, address: &Address) -> Result<(VerifiedAccount, AccountView)> {
-        let view = match self.runtime.block_on(self.client.account(address)) {
-            Ok(view) => view,
-            Err(farthing_client::Error::Unproven { source, .. }) => return Err(source.into()),
-            Err(error) => return Err(NodeError::read(error, &self.url).into()),
-        };
-        let proven = view.proven.clone().ok_or(VerifyError::NoProof)?;
-        Ok((proven, view))
+    /// [`NodeError`], [`crate::verify::VerifyError`] and [`crate::light::ChainError`].
+    pub fn account(&self, address: &Address) -> Result<(ProvenAccount, AccountView)> {
+        self.at_any(|node| {
+            let (proven, view) = self.runtime.block_on(node.account(address, &self.light))?;
+            if let Some(remark) = &proven.standing().remark {
+                self.remarks.add(remark.clone());
+            }
+            Ok((proven, view))
+        })
     }
 
     /// A page of an account's history, newest first.
@@ -87,15 +111,20 @@ impl NodeClient {
         page_size: u32,
         page: Option<&PageToken>,
     ) -> Result<Page<v1::AccountEntry>, NodeError> {
-        self.call(self.client.account_entries_to_prove(address, page_size, page))
+        self.call(async |client| client.account_entries_to_prove(address, page_size, page).await)
     }
 
-    /// Hands in a transfer.
+    /// Hands in a transfer at every node. It counts as taken if one took it, and as refused if all did.
     ///
     /// # Errors
     /// [`NodeError`].
     pub fn submit(&self, transfer: &SignedTransaction) -> Result<TransactionStatus, NodeError> {
-        self.call(self.client.submit(transfer))
+        let submissions = (0..self.nodes.len()).map(|at| async move {
+            let node = self.node(at);
+            node.client.submit(transfer).await.map_err(|error| NodeError::read(error, &node.url))
+        });
+        let answers = self.runtime.block_on(futures_util::future::join_all(submissions));
+        answers.into_iter().reduce(better).unwrap_or_else(|| Err(NodeError::Local(std::io::ErrorKind::NotFound.into())))
     }
 
     /// Where a transaction stands.
@@ -103,10 +132,93 @@ impl NodeClient {
     /// # Errors
     /// [`NodeError`]; see [`NodeError::is_not_found`].
     pub fn transaction_status(&self, id: &TxId) -> Result<TransactionStatus, NodeError> {
-        Ok(self.call(self.client.transaction(id))?.status)
+        Ok(self.call(async |client| client.transaction(id).await)?.status)
     }
 
-    fn call<T>(&self, call: impl Future<Output = Result<T, farthing_client::Error>>) -> Result<T, NodeError> {
-        self.runtime.block_on(call).map_err(|error| NodeError::read(error, &self.url))
+    /// The node that comes so many places after the first one.
+    fn node(&self, after: usize) -> &Node {
+        &self.nodes[(self.first.load(Ordering::Relaxed) + after) % self.nodes.len()]
     }
+
+    fn call<T>(&self, call: impl AsyncFn(&Client) -> Result<T, farthing_client::Error>) -> Result<T, NodeError> {
+        self.at_any(|node| self.runtime.block_on(call(&node.client)).map_err(|error| NodeError::read(error, &node.url)))
+    }
+
+    /// Asks the first node, and the next one when one fails or is not believed. If all do, the error is the first one that
+    /// says that a node is not to be believed, or else the last one.
+    fn at_any<T, E: Fails>(&self, ask: impl Fn(&Node) -> Result<T, E>) -> Result<T, E> {
+        let mut lie = None;
+        for after in 0..self.nodes.len() {
+            let node = self.node(after);
+            let error = match ask(node) {
+                Ok(found) => {
+                    self.first.fetch_add(after, Ordering::Relaxed);
+                    return Ok(found);
+                }
+                Err(error) => error,
+            };
+            let is_last = after + 1 == self.nodes.len();
+            if !error.is_the_nodes() || (is_last && lie.is_none()) {
+                return Err(error);
+            }
+            if self.nodes.len() > 1 {
+                self.remarks.add(format!("{} was passed over: {}", node.url, error.text()));
+            }
+            if error.is_a_lie() {
+                lie.get_or_insert(error);
+            }
+        }
+        // Not reached without: the last node's error is returned then.
+        lie.map_or_else(|| ask(self.node(0)), Err)
+    }
+}
+
+/// Whether another node may do better.
+trait Fails {
+    fn is_the_nodes(&self) -> bool;
+    fn is_a_lie(&self) -> bool;
+    fn text(&self) -> String;
+}
+
+impl Fails for NodeError {
+    fn is_the_nodes(&self) -> bool {
+        matches!(self.exit(), Exit::Unreachable | Exit::Verification) || self.code() == "WRONG_NETWORK"
+    }
+
+    fn is_a_lie(&self) -> bool {
+        self.exit() == Exit::Verification
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Fails for crate::error::Error {
+    fn is_the_nodes(&self) -> bool {
+        matches!(self.exit(), Exit::Unreachable | Exit::Verification) || self.code() == "WRONG_NETWORK"
+    }
+
+    fn is_a_lie(&self) -> bool {
+        self.exit() == Exit::Verification
+    }
+
+    fn text(&self) -> String {
+        let report = self.report();
+        report.why.map_or_else(|| report.what.clone(), |why| format!("{} ({why})", report.what))
+    }
+}
+
+/// Of two nodes' answers to one transfer the one that counts: that it was taken, else that nobody knows, else the refusal.
+fn better(
+    one: Result<TransactionStatus, NodeError>,
+    other: Result<TransactionStatus, NodeError>,
+) -> Result<TransactionStatus, NodeError> {
+    let rank = |answer: &Result<TransactionStatus, NodeError>| match answer {
+        Ok(status) if !matches!(status.standing, TransactionStanding::Dropped { .. }) => 3,
+        Ok(_) => 2,
+        Err(error) if !error.is_definite() => 1,
+        Err(_) => 0,
+    };
+    if rank(&other) > rank(&one) { other } else { one }
 }

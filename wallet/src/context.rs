@@ -12,10 +12,11 @@ use farthing::Address;
 
 use crate::{
     cli::Global,
-    client::NodeClient,
+    client::{NodeClient, Remarks},
     config::{ConfigFile, Settings},
     error::{Exit, Explain, Result},
     keystore::KeyEntry,
+    light::cache::Cache,
     name::Name,
     output::Output,
     terminal::Terminal,
@@ -108,6 +109,8 @@ pub struct Context {
     pub account: Option<String>,
     /// How long to wait for a confirmation, if the person said so.
     pub timeout: Option<Duration>,
+    /// What is to be said of nodes.
+    remarks: Remarks,
     yes: bool,
     no_input: bool,
     secrets: Secrets,
@@ -132,7 +135,8 @@ impl Context {
                 let in_file = || settings.account().map(|name| name.as_str().to_owned());
                 let account = global.account().map(str::to_owned).or_else(in_file);
                 let (timeout, yes, no_input) = (global.timeout.or(settings.timeout()), global.yes, global.no_input);
-                Ok(Self { settings, wallet, output, terminal, account, timeout, yes, no_input, secrets })
+                let remarks = Remarks::default();
+                Ok(Self { settings, wallet, output, terminal, account, timeout, remarks, yes, no_input, secrets })
             }
             Err(error) => Err((output, error.into())),
         }
@@ -163,14 +167,16 @@ impl Context {
     /// # Errors
     /// [`crate::client::NodeError`] and [`crate::client::OtherNetwork`].
     pub fn connect(&mut self) -> Result<NodeClient> {
-        let url = self.settings.node();
-        if !url.is_local() {
+        for url in self.settings.nodes().iter().filter(|url| !url.is_local()) {
             self.output.warn(format_args!(
                 "the connection to {url} is not encrypted: others on the way can see which accounts you ask about"
             ));
         }
-        let client = NodeClient::connect(url, self.settings.network())?;
+        let cache = Cache::within(self.wallet.home());
+        let client =
+            NodeClient::connect(self.settings.nodes(), self.settings.network(), Some(cache), self.remarks.clone())?;
         let info = client.node_info()?;
+        self.tell_remarks();
         if info.is_synced == Some(false) {
             let height = info.tip.height;
             self.output.warn(format_args!(
@@ -181,8 +187,14 @@ impl Context {
         Ok(client)
     }
 
+    /// Says what there is to say of nodes: which were passed over, and why.
+    pub fn tell_remarks(&mut self) {
+        self.remarks.take().iter().for_each(|remark| self.output.warn(remark));
+    }
+
     /// Says what was verified and what not, unless the JSON of the result has it.
     pub fn tell(&mut self, proof: &Evidence) {
+        self.tell_remarks();
         if self.output.is_json() {
             return;
         }

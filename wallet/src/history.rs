@@ -5,7 +5,7 @@ use farthing::{Address, EntryId, Hash, Height, Params, wire::v1};
 use crate::{
     client::NodeClient,
     error::{Error, Result},
-    verify::{self, Entry, HistoryWalk, VerifiedAccount, VerifyError},
+    verify::{self, Entry, HistoryWalk, ProvenAccount, VerifyError},
 };
 
 /// Entries a page: the most that a node gives.
@@ -21,7 +21,7 @@ const SEARCH_ENTRIES: u64 = 10_000;
 #[derive(Debug)]
 pub struct History {
     /// The account that the history leads to.
-    pub account: VerifiedAccount,
+    pub account: ProvenAccount,
     /// The newest first.
     pub entries: Vec<Entry>,
     /// Whether that is everything; then it was also found to add up to the balance.
@@ -46,7 +46,7 @@ pub fn contains(
     address: &Address,
     id: EntryId,
     height: Height,
-) -> Result<VerifiedAccount> {
+) -> Result<ProvenAccount> {
     let is_it = |entry: &Entry| entry.id == id;
     let found = search(client, network, address, SEARCH_ENTRIES, &is_it)?;
     match found.entries.last() {
@@ -64,7 +64,7 @@ pub fn with_nonce(
     network: &Params,
     address: &Address,
     nonce: u64,
-) -> Result<(VerifiedAccount, Entry)> {
+) -> Result<(ProvenAccount, Entry)> {
     let is_it = |entry: &Entry| entry.paid_nonce(address) == Some(nonce);
     // Without a bound: an account's nonces have no gaps, so the walk ends where it must.
     let mut found = search(client, network, address, u64::MAX, &is_it)?;
@@ -94,7 +94,7 @@ fn search(
 fn walk(
     client: &NodeClient,
     network: &Params,
-    account: VerifiedAccount,
+    account: ProvenAccount,
     limit: u64,
     stop: &dyn Fn(&Entry) -> bool,
 ) -> Result<History> {

@@ -17,6 +17,7 @@ pub mod error;
 pub mod fate;
 pub mod history;
 pub mod keystore;
+pub mod light;
 pub mod lookalike;
 pub mod name;
 pub mod outbox;
@@ -63,6 +64,7 @@ pub fn main() -> ExitCode {
         }
     };
     let outcome = commands::run(&mut context, &cli);
+    context.tell_remarks();
     end(&mut context.output, outcome)
 }
 

@@ -1,11 +1,52 @@
-//! Holds what a node says about an account against what a header with work commits to: the checks of
-//! [`farthing_client::verify`], and what a wallet says when one fails.
+//! Holds what a node says about an account against what a chain of proven work commits to: the checks of
+//! [`farthing_client::verify`] and of [`crate::light`], and what a wallet says when one fails.
 
-pub use farthing_client::verify::{
-    Cause, Entry, Evidence, HistoryWalk, VerifiedAccount, VerifyError, account, stated_head,
+mod evidence;
+
+use std::ops::Deref;
+
+pub use farthing_client::verify::{Cause, Entry, HistoryWalk, VerifiedAccount, VerifyError, account, stated_head};
+
+pub use self::evidence::Evidence;
+use crate::{
+    error::{Exit, Explain},
+    light::Standing,
 };
 
-use crate::error::{Exit, Explain};
+/// An account proven against a header, and how that header stands on its chain.
+#[derive(Debug, Clone)]
+pub struct ProvenAccount {
+    account: VerifiedAccount,
+    standing: Standing,
+}
+
+impl ProvenAccount {
+    /// Puts together what was proven.
+    #[must_use]
+    pub const fn new(account: VerifiedAccount, standing: Standing) -> Self {
+        Self { account, standing }
+    }
+
+    /// How its header stands on the chain.
+    #[must_use]
+    pub const fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// What was checked, for results.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        Evidence::of(&self.account, &self.standing)
+    }
+}
+
+impl Deref for ProvenAccount {
+    type Target = VerifiedAccount;
+
+    fn deref(&self) -> &VerifiedAccount {
+        &self.account
+    }
+}
 
 impl Explain for VerifyError {
     fn code(&self) -> &'static str {

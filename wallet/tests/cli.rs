@@ -3,6 +3,10 @@
 
 #[path = "cli/contacts.rs"]
 mod contacts;
+#[path = "cli/fake_chain.rs"]
+mod fake_chain;
+#[path = "cli/fake_ledger.rs"]
+mod fake_ledger;
 #[path = "cli/fake_node.rs"]
 mod fake_node;
 #[path = "cli/harness.rs"]
@@ -13,6 +17,8 @@ mod key_changes;
 mod key_forms;
 #[path = "cli/keys.rs"]
 mod keys;
+#[path = "cli/lies.rs"]
+mod lies;
 #[path = "cli/node.rs"]
 mod node;
 #[path = "cli/offline.rs"]

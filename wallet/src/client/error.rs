@@ -97,7 +97,7 @@ impl NodeError {
     }
 
     /// What the client says, in the words of a wallet that is connected to one node.
-    pub(super) fn read(error: ClientError, node: &NodeUrl) -> Self {
+    pub(crate) fn read(error: ClientError, node: &NodeUrl) -> Self {
         let url = node.to_string();
         match error {
             ClientError::Exhausted { last, .. } => Self::read(*last, node),

@@ -7,13 +7,11 @@ use std::{
 };
 
 use farthing::{
-    Account, Address, BlockId, EntryId, Hash, Header, Height, Mites, Params, SignedTransaction, TimeMs, TxId, Work,
-    account::accounts_root,
-    header::commitment,
+    Account, Address, Hash, Header, Height, Mites, Params, SignedTransaction, TimeMs, TxId, Work,
+    chain_proof::SAMPLES_PER_HALVING,
     params::Network,
-    proof::AccountProof,
     wire::{
-        AnchoredProof, ChainPoint, TransactionStanding, TransactionStatus, transaction_view,
+        ChainPoint, TransactionStanding, TransactionStatus, transaction_view,
         v1::{
             self,
             ledger_service_server::{LedgerService, LedgerServiceServer},
@@ -25,49 +23,7 @@ use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// What the node does wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Behaviour {
-    /// Nothing.
-    Honest,
-    /// States a higher balance than it can prove.
-    Boasts,
-    /// Refuses every transfer, with this code and reason.
-    Refuses(Code, &'static str),
-    /// Takes a transfer and dies before it answers: all connections end.
-    LosesAnswers,
-    /// Says that a transfer is mined that is not.
-    PretendsToMine,
-    /// Takes a transfer and drops it at once, for this reason.
-    Drops(&'static str),
-    /// Dies whenever it is asked for an account or a transaction.
-    DiesWhenAsked,
-    /// Refuses the second page of every history once, as after a reorganisation.
-    LosesPages,
-}
-
-/// What could clear a screen and write its own.
-pub(crate) const PAINT: &str = "\u{1b}[2J\u{1b}[Hmined";
-
-pub(crate) struct State {
-    pub(crate) behaviour: Behaviour,
-    /// Whether a transfer is mined as soon as it is submitted.
-    pub(crate) mines: bool,
-    address: Address,
-    account: Account,
-    height: u64,
-    pool: Vec<SignedTransaction>,
-    mined: Vec<(SignedTransaction, u64, Hash)>,
-    dropped: Vec<(SignedTransaction, &'static str)>,
-    connections: Vec<std::net::TcpStream>,
-    /// Told of the next death.
-    mourner: Option<mpsc::Sender<()>>,
-    pub(crate) submissions: usize,
-    /// Whether it says that it is still fetching blocks.
-    pub(crate) syncing: bool,
-    /// Its version.
-    pub(crate) version: &'static str,
-}
+pub(crate) use crate::fake_ledger::{Behaviour, PAINT, State};
 
 /// The node and the runtime that it lives in.
 pub(crate) struct FakeNode {
@@ -84,24 +40,14 @@ impl FakeNode {
     /// Serves a network on which `address` holds `far` and nobody else holds anything.
     pub(crate) fn start(address: &str, far: u64) -> Self {
         let address = params().prefix.parse(address).unwrap();
-        // Its history begins with an allocation, as the wallet knows it from the network's parameters.
-        let allocation = params().allocations.iter().find(|one| one.address == address);
-        let balance = allocation.map_or(Mites::from_far(far).unwrap(), |one| one.amount);
-        let state = Arc::new(Mutex::new(State {
-            behaviour: Behaviour::Honest,
-            mines: true,
-            address,
-            account: Account::with_balance(balance),
-            height: 1,
-            pool: Vec::new(),
-            mined: Vec::new(),
-            dropped: Vec::new(),
-            connections: Vec::new(),
-            mourner: None,
-            submissions: 0,
-            syncing: false,
-            version: "fake-node/1",
-        }));
+        Self::on(params(), address, far)
+    }
+
+    /// The same on another network, whose work is trivial.
+    pub(crate) fn on(params: &'static Params, address: Address, far: u64) -> Self {
+        let mut state = State::new(params, address, far);
+        state.mine();
+        let state = Arc::new(Mutex::new(state));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -128,92 +74,12 @@ impl FakeNode {
     }
 }
 
-impl State {
-    fn tip(&self) -> AnchoredProof {
-        let chain_root = Hash::from_bytes([9; 32]);
-        let root = accounts_root(&[(self.address, self.account)]);
-        let mut header = Header {
-            previous: *params().genesis_id(),
-            commitment: commitment(&root, &chain_root),
-            tx_root: Hash::ZERO,
-            time: TimeMs::new(1_800_000_000_000 + self.height),
-            bits: params().genesis_bits,
-            nonce: 0,
-        };
-        while !header.has_work() {
-            header.nonce += 1;
-        }
-        let proof = AccountProof { leaf: Some((self.address, self.account)), steps: Vec::new() };
-        AnchoredProof { header, height: Height::new(self.height), chain_root, range: None, proof }
-    }
-
-    /// Loses what was not mined, as no honest node does.
-    pub(crate) fn forget(&mut self) {
-        self.pool.clear();
-        self.dropped.clear();
-    }
-
-    /// Takes back into the pool what it dropped: what another node would still hold.
-    pub(crate) fn revive(&mut self) {
-        self.pool.extend(self.dropped.drain(..).map(|(transfer, _)| transfer));
-    }
-
-    fn maybe_die(&mut self) {
-        if self.behaviour == Behaviour::DiesWhenAsked {
-            self.cut();
-        }
-    }
-
-    /// Ends all connections, as a node that is killed does.
-    fn cut(&mut self) {
-        for connection in self.connections.drain(..) {
-            let _ = connection.shutdown(std::net::Shutdown::Both);
-        }
-        if let Some(mourner) = self.mourner.take() {
-            let _ = mourner.send(());
-        }
-    }
-
-    pub(crate) fn mine(&mut self) {
-        self.height += 1;
-        for transfer in std::mem::take(&mut self.pool) {
-            let transaction = transfer.transaction();
-            let back = transaction.outputs().iter().filter(|output| output.to == self.address);
-            let back = Mites::checked_sum(back.map(|output| output.amount)).unwrap();
-            self.account.balance = self.account.balance.checked_sub(transaction.total()).unwrap();
-            self.account.balance = self.account.balance.checked_add(back).unwrap();
-            self.account.next_nonce += 1;
-            self.account.link(EntryId::from(transaction.id(params().genesis_id())), Height::new(self.height));
-            self.mined.push((transfer, self.height, self.account.history));
-        }
-    }
-
-    fn status(&self, id: &TxId) -> Option<TransactionStatus> {
-        let is_it = |transfer: &SignedTransaction| transfer.transaction().id(params().genesis_id()) == *id;
-        let mined = |height: u64| TransactionStanding::Mined {
-            block_id: BlockId::from_bytes([7; 32]),
-            height: Height::new(height),
-            index: 1,
-            confirmations: self.height - height + 1,
-        };
-        let standing = if let Some((_, height, _)) = self.mined.iter().find(|(transfer, _, _)| is_it(transfer)) {
-            mined(*height)
-        } else if self.pool.iter().any(is_it) {
-            if self.behaviour == Behaviour::PretendsToMine { mined(self.height) } else { TransactionStanding::Pending }
-        } else if let Some((_, reason)) = self.dropped.iter().find(|(transfer, _)| is_it(transfer)) {
-            TransactionStanding::Dropped { reason: (*reason).to_owned(), replaced_by: None }
-        } else {
-            return None;
-        };
-        Some(TransactionStatus { id: *id, standing })
-    }
-}
-
 /// The tip as a place.
-fn point(tip: &AnchoredProof) -> v1::ChainPoint {
-    let total_work = Work::new(2 * u128::from(tip.height.get() + 1));
-    let point = ChainPoint { height: tip.height, block_id: tip.header.id(), total_work, time: tip.header.time };
-    (&point).into()
+fn point(state: &State) -> v1::ChainPoint {
+    let header = state.chain.header(state.height());
+    let total_work = state.chain.work(state.height());
+    let height = Height::new(state.height());
+    (&ChainPoint { height, block_id: header.id(), total_work, time: header.time }).into()
 }
 
 /// A refusal as nodes word it.
@@ -242,8 +108,8 @@ impl LedgerService for Service {
     ) -> Result<Response<v1::SubmitTransactionResponse>, Status> {
         let transfer = SignedTransaction::try_from(request.into_inner())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let id = transfer.transaction().id(params().genesis_id());
         let mut state = self.0.lock().unwrap();
+        let id = transfer.transaction().id(state.params.genesis_id());
         state.submissions += 1;
         if let Behaviour::Refuses(code, reason) = state.behaviour {
             return Err(refusal(code, reason));
@@ -290,22 +156,26 @@ impl LedgerService for Service {
         let address = Address::try_from(address.as_ref()).unwrap();
         let mut state = self.0.lock().unwrap();
         state.maybe_die();
-        let exists = address == state.address;
-        let mut account = if exists { state.account } else { Account::default() };
-        if state.behaviour == Behaviour::Boasts {
+        let exists = address == state.address && state.behaviour != Behaviour::ForgesAbsence;
+        let mut account = if exists { state.shown_account() } else { Account::default() };
+        if matches!(state.behaviour, Behaviour::Boasts | Behaviour::ForgesTheProof | Behaviour::SwapsTheHeader) {
             account.balance = account.balance.checked_add(Mites::new(1)).unwrap();
         }
         let pending: Vec<u64> =
             state.pool.iter().filter(|_| exists).map(|one| one.transaction().total().get()).collect();
+        let mut proof = state.tip();
+        if state.behaviour == Behaviour::StatesAnotherHeight {
+            proof.height = proof.height.next();
+        }
         Ok(Response::new(v1::GetAccountResponse {
             address: address.to_bytes().to_vec().into(),
-            address_text: params().prefix.format(&address),
+            address_text: state.params.prefix.format(&address),
             exists,
             account: Some((&account).into()),
             next_pending_nonce: account.next_nonce + pending.len() as u64,
             pending_out_mites: pending.iter().sum(),
-            tip: Some(point(&state.tip())),
-            proof: Some((&state.tip()).into()),
+            tip: Some(point(&state)),
+            proof: Some((&proof).into()),
             ..v1::GetAccountResponse::default()
         }))
     }
@@ -315,7 +185,6 @@ impl LedgerService for Service {
         request: Request<v1::ListAccountEntriesRequest>,
     ) -> Result<Response<v1::ListAccountEntriesResponse>, Status> {
         let mut state = self.0.lock().unwrap();
-        let newest = state.mined.len();
         let request = request.into_inner();
         if state.behaviour == Behaviour::LosesPages && !request.page_token.is_empty() {
             state.behaviour = Behaviour::Honest;
@@ -323,20 +192,28 @@ impl LedgerService for Service {
         }
         // Two a page, so that every walk turns a page.
         let from: usize = request.page_token.parse().unwrap_or(0);
-        let entries: Vec<v1::AccountEntry> = state
-            .mined
-            .iter()
-            .enumerate()
+        let mut mined: Vec<(usize, &(SignedTransaction, u64, Hash))> =
+            state.mined.iter().filter(|(_, height, _)| *height <= state.height()).enumerate().collect();
+        match state.behaviour {
+            Behaviour::HidesThePayment => drop(mined.pop()),
+            Behaviour::CutsTheHistory => drop(mined.remove(0)),
+            Behaviour::SwapsEntries => mined.swap(0, 1),
+            _ => {}
+        }
+        let newest = mined.len();
+        let altered = Behaviour::AltersAnEntry == state.behaviour;
+        let entries: Vec<v1::AccountEntry> = mined
+            .into_iter()
             .rev()
             .skip(from)
             .take(2)
             .map(|(at, (transfer, height, history))| v1::AccountEntry {
                 entry: at as u64 + 1,
-                height: *height,
-                id: transfer.transaction().id(params().genesis_id()).to_bytes().to_vec().into(),
-                id_hex: transfer.transaction().id(params().genesis_id()).to_string(),
+                height: *height - u64::from(altered),
+                id: transfer.transaction().id(state.params.genesis_id()).to_bytes().to_vec().into(),
+                id_hex: transfer.transaction().id(state.params.genesis_id()).to_string(),
                 history: history.to_bytes().to_vec().into(),
-                cause: Some(v1::account_entry::Cause::Transaction(transaction_view(params(), transfer))),
+                cause: Some(v1::account_entry::Cause::Transaction(transaction_view(state.params, transfer))),
                 time_ms: 1_800_000_000_000,
             })
             .collect();
@@ -350,14 +227,13 @@ impl LedgerService for Service {
         _: Request<v1::GetNodeInfoRequest>,
     ) -> Result<Response<v1::GetNodeInfoResponse>, Status> {
         let state = self.0.lock().unwrap();
-        let tip = state.tip();
         let sync_state = if state.syncing { v1::SyncState::Syncing } else { v1::SyncState::Synced };
         Ok(Response::new(v1::GetNodeInfoResponse {
-            network: "dev".into(),
-            genesis_id: params().genesis_id().to_bytes().to_vec().into(),
-            genesis_id_hex: params().genesis_id().to_string(),
+            network: state.params.name.clone(),
+            genesis_id: state.params.genesis_id().to_bytes().to_vec().into(),
+            genesis_id_hex: state.params.genesis_id().to_string(),
             version: state.version.into(),
-            tip: Some(point(&tip)),
+            tip: Some(point(&state)),
             accounts_root: vec![0; 32].into(),
             sync_state: sync_state.into(),
             best_header_height: 900,
@@ -455,15 +331,44 @@ impl LedgerService for Service {
         &self,
         _: Request<v1::GetChainProofRequest>,
     ) -> Result<Response<v1::GetChainProofResponse>, Status> {
-        Err(Status::unimplemented("the wallet does not call this"))
+        let mut state = self.0.lock().unwrap();
+        state.chain_proofs += 1;
+        let samples = if state.behaviour == Behaviour::TakesFewerSamples { 5 } else { SAMPLES_PER_HALVING };
+        let mut proof = state.chain.proof(state.height(), samples);
+        match state.behaviour {
+            Behaviour::OmitsASample => drop(proof.shown.remove(1)),
+            Behaviour::ClaimsMoreWork => proof.nodes[0].work = Work::new(1 << 64),
+            _ => {}
+        }
+        Ok(Response::new(v1::GetChainProofResponse { proof: Some((&proof).into()), tip: Some(point(&state)) }))
     }
 
     async fn get_supply(&self, _: Request<v1::GetSupplyRequest>) -> Result<Response<v1::GetSupplyResponse>, Status> {
         Err(Status::unimplemented("the wallet does not call this"))
     }
 
-    async fn get_headers(&self, _: Request<v1::GetHeadersRequest>) -> Result<Response<Headers>, Status> {
-        Err(Status::unimplemented("the wallet does not call this"))
+    async fn get_headers(&self, request: Request<v1::GetHeadersRequest>) -> Result<Response<Headers>, Status> {
+        let state = self.0.lock().unwrap();
+        let request = request.into_inner();
+        let Some(v1::get_headers_request::Start::AfterBlockId(id)) = request.start else {
+            return Err(Status::invalid_argument("start"));
+        };
+        let behind = (0..=state.height()).find(|height| state.chain.header(*height).id().as_bytes() == id.as_ref());
+        let behind = behind.ok_or_else(|| refusal(Code::Aborted, "REORGANISED"))?;
+        let stop = request.stop_height.unwrap_or(u64::MAX).min(state.height());
+        let mut headers: Vec<Header> = (behind + 1..=stop).map(|height| *state.chain.header(height)).collect();
+        if state.behaviour == Behaviour::ForgesAHeader {
+            let last = headers.last_mut().unwrap();
+            last.time = TimeMs::new(0);
+            while !last.has_work() {
+                last.nonce += 1;
+            }
+        }
+        let headers_bytes = headers.iter().map(|header| header.to_bytes().to_vec().into()).collect();
+        let run = v1::HeaderRun { first_height: behind + 1, headers_bytes };
+        let event = Some(v1::get_headers_response::Event::Headers(run));
+        let message = v1::GetHeadersResponse { event, tip: Some(point(&state)) };
+        Ok(Response::new(Box::pin(tokio_stream::once(Ok(message)))))
     }
 
     async fn get_limits(&self, _: Request<v1::GetLimitsRequest>) -> Result<Response<v1::GetLimitsResponse>, Status> {

@@ -184,11 +184,12 @@ fn a_mined_transfer_comes_with_what_was_verified_and_what_not() {
     let sent = wallet.json(&["send", "alice", "1", "--wait", "1", "--yes"]);
     let list = |name: &str| sent["proof"][name].as_array().unwrap().iter().map(ToString::to_string).collect::<String>();
     assert!(list("verified").contains("history contains the transfer"), "{sent}");
-    assert!(list("not_verified").contains("how many blocks stand above"), "{sent}");
-    assert!(list("not_verified").contains("most work"), "{sent}");
+    assert!(list("verified").contains("how many blocks stand above"), "{sent}");
+    assert!(list("verified").contains("the work of its whole chain"), "{sent}");
+    assert!(list("not_verified").contains("that no other chain has more work"), "{sent}");
     let run = wallet.run(&["send", "alice", "1", "--wait", "1", "--yes"]);
     assert!(run.stdout.contains("verified: in the sender's proven history"), "{}", run.stdout);
-    assert!(run.stderr.contains("not verified: that the header is on the chain"), "{}", run.stderr);
+    assert!(run.stderr.contains("not verified: that no other chain has more work"), "{}", run.stderr);
     assert!(wallet.json(&["send", "alice", "1", "--yes"]).get("proof").is_none());
 }
 

@@ -90,7 +90,7 @@ fn the_flow_of_name_recipient_and_amount_ends_with_a_mined_transfer() {
     assert!(text.contains("Hello alice. Your address is dfar1"), "{text}");
     assert!(text.contains("amount  12.5 far"), "{text}");
     assert!(text.contains("Mined in block 2 (verified"), "{text}");
-    assert!(text.contains("not verified: that the header is on the chain with the most work"), "{text}");
+    assert!(text.contains("not verified: that no other chain has more work"), "{text}");
     assert!(text.ends_with("bye\n"), "{text}");
     assert_eq!(node.state().submissions, 1);
 }

@@ -1,0 +1,83 @@
+//! One node, and what it shows of its chain.
+
+use std::{convert::Infallible, sync::Arc};
+
+use farthing::{Address, BlockId, Header, Height, Params, chain_proof::ChainProof};
+use farthing_client::{AccountView, Client, HeadersFrom, RetryPolicy};
+
+use super::NodeError;
+use crate::{
+    config::NodeUrl,
+    error::Result,
+    light::{ChainError, Light, ShowError, Shows},
+    verify::{ProvenAccount, VerifyError},
+};
+
+/// Largest answer: a page of 100 history entries of at most 5 KB.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// How often an account is asked for while blocks come between it and the proof of the chain's work.
+const TRIES: usize = 4;
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) url: NodeUrl,
+    pub(super) client: Client,
+}
+
+impl Node {
+    /// Nothing is connected yet.
+    pub(super) fn new(url: &NodeUrl, network: &Arc<Params>) -> Result<Self, NodeError> {
+        let client = Client::builder(Arc::clone(network))
+            .node(url.clone())
+            .retry(RetryPolicy::never())
+            .max_answer_bytes(MAX_ANSWER_BYTES)
+            .user_agent(concat!("farthing-wallet/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| NodeError::read(error, url))?;
+        Ok(Self { url: url.clone(), client })
+    }
+
+    /// An account, proven against a header on a chain of proven work.
+    pub(super) async fn account(&self, address: &Address, light: &Light) -> Result<(ProvenAccount, AccountView)> {
+        let mut attempt = 1;
+        loop {
+            let view = match self.client.account(address).await {
+                Ok(view) => view,
+                Err(farthing_client::Error::Unproven { source, .. }) => return Err(source.into()),
+                Err(error) => return Err(NodeError::read(error, &self.url).into()),
+            };
+            let account = view.proven.clone().ok_or(VerifyError::NoProof)?;
+            match light.stand(self, account.height, account.header.id()).await {
+                Ok(standing) => return Ok((ProvenAccount::new(account, standing), view)),
+                // A block may have taken the place of another between the two answers.
+                Err(ChainError::OffChain { .. }) if attempt < TRIES => attempt += 1,
+                Err(ChainError::Node(error)) => return Err(NodeError::read(error, &self.url).into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Shows for Node {
+    async fn chain_proof(&self) -> Result<ChainProof, ShowError> {
+        // Checked where it is put to use.
+        let shown = self.client.chain_proof(|_, _| Ok::<(), Infallible>(())).await?;
+        Ok(shown.proof)
+    }
+
+    async fn headers_after(&self, height: Height, id: BlockId, stop: Height) -> Result<Option<Vec<Header>>, ShowError> {
+        let mut stream = self.client.headers(HeadersFrom::After(height, id), Some(stop));
+        let mut headers = Vec::new();
+        while height.get().saturating_add(headers.len() as u64) < stop.get() {
+            match stream.next().await {
+                Ok(Some(batch)) => headers.extend(batch.headers.into_iter().map(|(_, header)| header)),
+                Ok(None) => break,
+                // It left the best chain, or the node never had it.
+                Err(error) if error.refusal().is_some() => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(headers))
+    }
+}

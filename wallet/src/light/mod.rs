@@ -1,0 +1,212 @@
+//! The light client: on which chain an account's header stands, and how much work that took from genesis on.
+//!
+//! A node shows a sampled proof of the work (SPEC section 8, "Chain proof"), or, when the wallet knows the chain already,
+//! the few headers since. What was shown is kept in a [`cache`], so that a node that later shows less work is noticed.
+
+pub mod cache;
+pub mod chain;
+mod error;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use farthing::{
+    BlockId, Header, Height, Params, Work,
+    chain_proof::{ChainProof, SAMPLES_PER_HALVING, TAIL_HEADERS},
+};
+
+pub use self::error::{ChainError, ShowError};
+use self::{
+    cache::{Cache, Kept},
+    chain::Chain,
+};
+
+/// What a sampled proof leaves to chance, in words.
+#[must_use]
+pub fn promise() -> String {
+    format!(
+        "{SAMPLES_PER_HALVING} samples from each halving of the work, and the last {TAIL_HEADERS} headers: a chain of which at \
+         most half was worked for passes with a probability of at most 2^-{ERROR_BITS}"
+    )
+}
+
+/// Up to so many headers are fetched one by one rather than a new proof, which has a few hundred.
+const MAX_STEP: u64 = 500;
+/// How far a node may be behind what another one showed before: this much work, in blocks like the newest.
+pub const MAX_BEHIND: u32 = 3;
+
+/// How likely a chain passes of which at most half was worked for: one in two to this power.
+pub const ERROR_BITS: u32 = 2 * SAMPLES_PER_HALVING;
+
+/// Where the light client gets what it checks: a node, or in tests something that plays one.
+pub trait Shows {
+    /// The sampled proof of the work below the tip.
+    fn chain_proof(&self) -> impl Future<Output = Result<ChainProof, ShowError>> + Send;
+
+    /// Headers behind one up to a height, at most `MAX_STEP`; none if that one is not on the best chain any more.
+    fn headers_after(
+        &self,
+        height: Height,
+        id: BlockId,
+        stop: Height,
+    ) -> impl Future<Output = Result<Option<Vec<Header>>, ShowError>> + Send;
+}
+
+/// How a header stands on a chain whose work was shown.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The header's height.
+    pub height: Height,
+    /// Its id.
+    pub id: BlockId,
+    /// Work of the chain from genesis up to the header.
+    pub work: Work,
+    /// The end of the chain that it stands on.
+    pub chain: Arc<Chain>,
+    /// Height of the heaviest chain known, if that has more work.
+    pub newer: Option<Height>,
+    /// What a person should hear about it.
+    pub remark: Option<String>,
+}
+
+/// Knows the heaviest chain that was ever shown to this wallet.
+#[derive(Debug)]
+pub struct Light {
+    network: Arc<Params>,
+    cache: Option<Cache>,
+    known: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Unread,
+    Known(Option<Arc<Chain>>),
+}
+
+impl Light {
+    /// Knows what the cache has, or nothing without one. It is read when it is needed.
+    #[must_use]
+    pub const fn new(network: Arc<Params>, cache: Option<Cache>) -> Self {
+        Self { network, cache, known: Mutex::new(State::Unread) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The heaviest chain known, and a remark if the cache could not be used.
+    fn known(&self) -> (Option<Arc<Chain>>, Option<String>) {
+        let mut state = self.state();
+        if let State::Known(chain) = &*state {
+            return (chain.clone(), None);
+        }
+        let (chain, remark) = match self.cache.as_ref().map_or(Kept::Nothing, |cache| cache.read(&self.network)) {
+            Kept::Nothing => (None, None),
+            Kept::Chain(chain) => (Some(Arc::from(chain)), None),
+            Kept::Damaged(why) => (None, Some(format!("what was verified before is not known any more: {why}"))),
+        };
+        *state = State::Known(chain.clone());
+        drop(state);
+        (chain, remark)
+    }
+
+    /// Finds out how a header stands on its node's chain: from what is known, by the headers since, or by a new proof.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn stand(&self, node: &impl Shows, height: Height, id: BlockId) -> Result<Standing, ChainError> {
+        let (known, remark) = self.known();
+        let shown = match &known {
+            Some(chain) if chain.work_up_to(height, &id).is_some() => Arc::clone(chain),
+            _ => self.shown(node, known.as_deref(), height, id).await?,
+        };
+        let work = shown.work_up_to(height, &id).ok_or(ChainError::OffChain { height, id })?;
+        let mut standing = Standing { height, id, work, chain: Arc::clone(&shown), newer: None, remark };
+        match known {
+            // Another node showed more.
+            Some(known) if known.work() > work => self.compare(&known, &mut standing)?,
+            _ => self.adopt(&shown, &mut standing.remark, false),
+        }
+        Ok(standing)
+    }
+
+    /// The chain that the node shows, up to the header at least.
+    async fn shown(
+        &self,
+        node: &impl Shows,
+        known: Option<&Chain>,
+        height: Height,
+        id: BlockId,
+    ) -> Result<Arc<Chain>, ChainError> {
+        if height == Height::GENESIS && id == *self.network.genesis_id() {
+            return Ok(Arc::new(Chain::genesis(&self.network)));
+        }
+        if let Some(known) = known
+            && (1..=MAX_STEP).contains(&height.get().saturating_sub(known.height().get()))
+            && let Some(headers) = node.headers_after(known.height(), known.id(), height).await?
+        {
+            let mut chain = known.clone();
+            for header in headers {
+                let height = chain.height().next();
+                chain.push(&self.network, header).map_err(|error| ChainError::Header { height, error })?;
+            }
+            if chain.work_up_to(height, &id).is_some() {
+                return Ok(Arc::new(chain));
+            }
+        }
+        let proof = node.chain_proof().await?;
+        Ok(Arc::new(Chain::of_proof(&self.network, &proof)?))
+    }
+
+    /// What it means that more work is known than a header stands on.
+    fn compare(&self, known: &Arc<Chain>, standing: &mut Standing) -> Result<(), ChainError> {
+        standing.newer = Some(known.height());
+        let missing = known.work().get().saturating_sub(standing.work.get());
+        if missing <= known.work_of(MAX_BEHIND).get() {
+            return Ok(());
+        }
+        // Development networks are begun anew all the time, from one genesis block that everybody has.
+        let is_old = known.work_up_to(standing.height, &standing.id).is_some();
+        if self.network.is_dev() && !is_old {
+            standing.newer = None;
+            standing.remark = Some(format!(
+                "this development network has less work than the one that this wallet saw before (block {}): it counts as begun anew",
+                known.height()
+            ));
+            let chain = Arc::clone(&standing.chain);
+            self.adopt(&chain, &mut standing.remark, true);
+            return Ok(());
+        }
+        Err(ChainError::LessWork {
+            height: standing.height,
+            work: standing.work,
+            known_height: known.height(),
+            known_work: known.work(),
+            is_old,
+            cache: self.cache.as_ref().map(|cache| cache.path().to_owned()),
+        })
+    }
+
+    /// Takes a chain for the heaviest one known.
+    fn adopt(&self, chain: &Arc<Chain>, remark: &mut Option<String>, anew: bool) {
+        {
+            let mut state = self.state();
+            if let State::Known(Some(known)) = &*state
+                && !anew
+                && (known.work() > chain.work() || known.id() == chain.id())
+            {
+                return;
+            }
+            *state = State::Known(Some(Arc::clone(chain)));
+        }
+        let Some(cache) = &self.cache else { return };
+        let kept = if anew { cache.begin_anew(&self.network, chain) } else { cache.keep(&self.network, chain) };
+        if let Err(error) = kept {
+            remark.get_or_insert_with(|| format!("what was verified is not kept for the next command: {error}"));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What the fake node knows: one account, its transfers and a chain; and what it does wrong on request.
+
+use std::sync::{Arc, mpsc};
+
+use farthing::{
+    Account, Address, BlockId, EntryId, Hash, Height, Mites, Params, SignedTransaction, TxId,
+    account::accounts_root,
+    proof::AccountProof,
+    wire::{AnchoredProof, TransactionStanding, TransactionStatus},
+};
+use tonic::Code;
+
+use crate::fake_chain::FakeChain;
+
+/// What the node does wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Behaviour {
+    /// Nothing.
+    Honest,
+    /// States a higher balance than it can prove.
+    Boasts,
+    /// Refuses every transfer, with this code and reason.
+    Refuses(Code, &'static str),
+    /// Takes a transfer and dies before it answers: all connections end.
+    LosesAnswers,
+    /// Says that a transfer is mined that is not.
+    PretendsToMine,
+    /// Takes a transfer and drops it at once, for this reason.
+    Drops(&'static str),
+    /// Dies whenever it is asked for an account or a transaction.
+    DiesWhenAsked,
+    /// Refuses the second page of every history once, as after a reorganisation.
+    LosesPages,
+    /// States and proves a higher balance than the header commits to.
+    ForgesTheProof,
+    /// Says that the account does not exist, with somebody else's leaf.
+    ForgesAbsence,
+    /// Proves the account against a block that it mined beside the chain.
+    SwapsTheHeader,
+    /// States its blocks one higher than they are.
+    StatesAnotherHeight,
+    /// Leaves out the newest entry of a history.
+    HidesThePayment,
+    /// Ends a history before its oldest entry.
+    CutsTheHistory,
+    /// Swaps two entries of a history.
+    SwapsEntries,
+    /// States another height in an entry of a history.
+    AltersAnEntry,
+    /// Leaves a sampled header out of the proof of its work.
+    OmitsASample,
+    /// Shows fewer samples than the proof of its work must have.
+    TakesFewerSamples,
+    /// Claims more work in the proof than was done.
+    ClaimsMoreWork,
+    /// Shows a header of long ago among the new ones.
+    ForgesAHeader,
+}
+
+/// What could clear a screen and write its own.
+pub(crate) const PAINT: &str = "\u{1b}[2J\u{1b}[Hmined";
+
+pub(crate) struct State {
+    pub(crate) behaviour: Behaviour,
+    /// Whether a transfer is mined as soon as it is submitted.
+    pub(crate) mines: bool,
+    pub(super) params: &'static Params,
+    pub(super) address: Address,
+    pub(super) account: Account,
+    /// The chain that it shows.
+    pub(crate) chain: FakeChain,
+    /// The account after each block, from genesis on.
+    pub(super) accounts: Vec<Account>,
+    /// Serves as if its tip were here.
+    pub(crate) shown: Option<u64>,
+    /// What the next blocks are marked with.
+    pub(crate) mark: u64,
+    pub(super) pool: Vec<SignedTransaction>,
+    pub(super) mined: Vec<(SignedTransaction, u64, Hash)>,
+    pub(super) dropped: Vec<(SignedTransaction, &'static str)>,
+    pub(super) connections: Vec<std::net::TcpStream>,
+    /// Told of the next death.
+    pub(super) mourner: Option<mpsc::Sender<()>>,
+    pub(crate) submissions: usize,
+    /// How often the proof of its work was asked for.
+    pub(crate) chain_proofs: usize,
+    /// Whether it says that it is still fetching blocks.
+    pub(crate) syncing: bool,
+    /// Its version.
+    pub(crate) version: &'static str,
+}
+
+impl State {
+    /// Genesis alone.
+    pub(super) fn new(params: &'static Params, address: Address, far: u64) -> Self {
+        // Its history begins with an allocation, as the wallet knows it from the network's parameters.
+        let allocation = params.allocations.iter().find(|one| one.address == address);
+        let balance = allocation.map_or(Mites::from_far(far).unwrap(), |one| one.amount);
+        let account = Account::with_balance(balance);
+        Self {
+            behaviour: Behaviour::Honest,
+            mines: true,
+            params,
+            address,
+            account,
+            chain: FakeChain::new(Arc::new(params.clone())),
+            accounts: vec![account],
+            shown: None,
+            mark: 0,
+            pool: Vec::new(),
+            mined: Vec::new(),
+            dropped: Vec::new(),
+            connections: Vec::new(),
+            mourner: None,
+            submissions: 0,
+            chain_proofs: 0,
+            syncing: false,
+            version: "fake-node/1",
+        }
+    }
+
+    /// Height of the tip that it shows.
+    pub(super) fn height(&self) -> u64 {
+        self.shown.unwrap_or_else(|| self.chain.height())
+    }
+
+    /// The account at the tip that it shows.
+    pub(super) fn shown_account(&self) -> Account {
+        self.accounts[usize::try_from(self.height()).unwrap()]
+    }
+
+    pub(super) fn tip(&self) -> AnchoredProof {
+        let mut account = self.shown_account();
+        let mut chain = self.chain.clone();
+        let mut leaf = self.address;
+        match self.behaviour {
+            Behaviour::ForgesTheProof => account.balance = account.balance.checked_add(Mites::new(1)).unwrap(),
+            Behaviour::ForgesAbsence => leaf = Address::from_bytes([7; 32]),
+            Behaviour::SwapsTheHeader => {
+                chain.truncate(self.height() - 1);
+                account.balance = account.balance.checked_add(Mites::new(1)).unwrap();
+                chain.grow(accounts_root(&[(leaf, account)]), 666);
+            }
+            _ => {}
+        }
+        let height = self.height();
+        let range = chain.range(height);
+        let chain_root = range.map_or(Hash::ZERO, |range| range.chain_root());
+        let proof = AccountProof { leaf: Some((leaf, account)), steps: Vec::new() };
+        AnchoredProof { header: *chain.header(height), height: Height::new(height), chain_root, range, proof }
+    }
+
+    /// Goes back to an earlier block, to mine on from there.
+    pub(crate) fn go_back_to(&mut self, height: u64) {
+        self.chain.truncate(height);
+        self.accounts.truncate(usize::try_from(height + 1).unwrap());
+        self.account = self.accounts[self.accounts.len() - 1];
+        self.mined.retain(|(_, mined, _)| *mined <= height);
+    }
+
+    /// Shows a chain of so many blocks from another first block.
+    pub(crate) fn begin_elsewhere(&mut self, blocks: usize) {
+        let mut first = *self.chain.header(0);
+        first.nonce += 1;
+        while !first.has_work() {
+            first.nonce += 1;
+        }
+        self.chain = FakeChain::from(Arc::new(self.params.clone()), first);
+        self.accounts.truncate(1);
+        self.mine_many(blocks);
+    }
+
+    /// Mines that many blocks.
+    pub(crate) fn mine_many(&mut self, blocks: usize) {
+        (0..blocks).for_each(|_| self.mine());
+    }
+
+    /// Loses what was not mined, as no honest node does.
+    pub(crate) fn forget(&mut self) {
+        self.pool.clear();
+        self.dropped.clear();
+    }
+
+    /// Takes back into the pool what it dropped: what another node would still hold.
+    pub(crate) fn revive(&mut self) {
+        self.pool.extend(self.dropped.drain(..).map(|(transfer, _)| transfer));
+    }
+
+    pub(super) fn maybe_die(&mut self) {
+        if self.behaviour == Behaviour::DiesWhenAsked {
+            self.cut();
+        }
+    }
+
+    /// Ends all connections, as a node that is killed does.
+    pub(super) fn cut(&mut self) {
+        for connection in self.connections.drain(..) {
+            let _ = connection.shutdown(std::net::Shutdown::Both);
+        }
+        if let Some(mourner) = self.mourner.take() {
+            let _ = mourner.send(());
+        }
+    }
+
+    pub(crate) fn mine(&mut self) {
+        let height = self.chain.height() + 1;
+        for transfer in std::mem::take(&mut self.pool) {
+            let transaction = transfer.transaction();
+            let back = transaction.outputs().iter().filter(|output| output.to == self.address);
+            let back = Mites::checked_sum(back.map(|output| output.amount)).unwrap();
+            self.account.balance = self.account.balance.checked_sub(transaction.total()).unwrap();
+            self.account.balance = self.account.balance.checked_add(back).unwrap();
+            self.account.next_nonce += 1;
+            self.account.link(EntryId::from(transaction.id(self.params.genesis_id())), Height::new(height));
+            self.mined.push((transfer, height, self.account.history));
+        }
+        self.chain.grow(accounts_root(&[(self.address, self.account)]), self.mark);
+        self.accounts.push(self.account);
+    }
+
+    pub(super) fn status(&self, id: &TxId) -> Option<TransactionStatus> {
+        let is_it = |transfer: &SignedTransaction| transfer.transaction().id(self.params.genesis_id()) == *id;
+        let mined = |height: u64| TransactionStanding::Mined {
+            block_id: BlockId::from_bytes([7; 32]),
+            height: Height::new(height),
+            index: 1,
+            confirmations: self.height() - height + 1,
+        };
+        let standing = if let Some((_, height, _)) = self.mined.iter().find(|(transfer, _, _)| is_it(transfer)) {
+            mined(*height)
+        } else if self.pool.iter().any(is_it) {
+            if self.behaviour == Behaviour::PretendsToMine {
+                mined(self.height())
+            } else {
+                TransactionStanding::Pending
+            }
+        } else if let Some((_, reason)) = self.dropped.iter().find(|(transfer, _)| is_it(transfer)) {
+            TransactionStanding::Dropped { reason: (*reason).to_owned(), replaced_by: None }
+        } else {
+            return None;
+        };
+        Some(TransactionStatus { id: *id, standing })
+    }
+}
