@@ -11,6 +11,8 @@ mod fake_ledger;
 mod fake_node;
 #[path = "cli/harness.rs"]
 mod harness;
+#[path = "cli/health.rs"]
+mod health;
 #[path = "cli/key_changes.rs"]
 mod key_changes;
 #[path = "cli/key_forms.rs"]

@@ -166,8 +166,10 @@ pub enum Command {
     },
     /// Submit again what the outbox holds: transfers whose answer was lost.
     Resubmit,
-    /// Show what the node is and how far it is.
+    /// Show the wallet, and what its node is and how far it is.
     Status,
+    /// Look at everything that a payment needs, and say what to do about what is wrong.
+    Doctor,
     /// Settings: show, choose, and where things lie.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -3,7 +3,9 @@
 pub mod balance;
 pub mod config;
 pub mod contact;
+pub mod doctor;
 pub mod history;
+pub mod init;
 pub mod key;
 pub mod manual;
 pub mod resubmit;
@@ -51,6 +53,7 @@ pub fn run_without_wallet(
 ) -> Option<Result<()>> {
     match cli.command.as_ref()? {
         Command::Config(command) => Some(config::run(output, &cli.global, command, variable)),
+        Command::Doctor => Some(doctor::run(output, &cli.global, variable)),
         Command::Completions { shell } => Some(manual::completions(output, *shell)),
         Command::Man { folder } => Some(manual::man(output, folder)),
         _ => None,
@@ -65,7 +68,7 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
     match &cli.command {
         None if context.is_interactive() => session::run(context),
         None => Err(NoCommand.into()),
-        Some(Command::Init(new)) => key::init(context, &cli.global, new),
+        Some(Command::Init(new)) => init::run(context, &cli.global, new),
         Some(Command::Key(command)) => run_key(context, command),
         Some(Command::Address { name }) => key::address(context, name.as_ref()),
         Some(Command::Contact(command)) => contact::run(context, command),
@@ -75,7 +78,7 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
         Some(Command::Resubmit) => resubmit::run(context),
         Some(Command::Status) => status::run(context),
         // They ran before there was a wallet to open.
-        Some(Command::Config(_) | Command::Completions { .. } | Command::Man { .. }) => Ok(()),
+        Some(Command::Config(_) | Command::Doctor | Command::Completions { .. } | Command::Man { .. }) => Ok(()),
     }
 }
 

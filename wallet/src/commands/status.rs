@@ -1,10 +1,18 @@
-//! `status`.
+//! `status`: the wallet, and the nodes that it asks.
 
-use std::fmt;
+use std::{fmt, path::PathBuf, sync::Arc};
 
+use farthing::Params;
+use farthing_client::NodeInfo;
 use serde::Serialize;
 
-use crate::{context::Context, error::Result};
+use crate::{
+    client::{NodeClient, Remarks},
+    config::NodeUrl,
+    context::Context,
+    error::Result,
+    keystore::Holder,
+};
 
 #[derive(Serialize)]
 struct PeerView {
@@ -15,10 +23,21 @@ struct PeerView {
 }
 
 #[derive(Serialize)]
-struct StatusView {
-    node: String,
+struct WalletView {
     network: String,
     genesis_id: String,
+    folder: PathBuf,
+    settings: PathBuf,
+    keys: Vec<String>,
+    keys_not_encrypted: usize,
+    contacts: usize,
+    /// Transfers whose fate is not known yet.
+    open_transfers: usize,
+}
+
+#[derive(Serialize)]
+struct NodeView {
+    url: String,
     version: String,
     tip_height: u64,
     tip_id: String,
@@ -32,11 +51,40 @@ struct StatusView {
     supply_mites: String,
 }
 
-impl fmt::Display for StatusView {
+/// A node that did not answer, or not as one of this network.
+#[derive(Serialize)]
+struct AwayView {
+    url: String,
+    code: &'static str,
+    what: String,
+}
+
+#[derive(Serialize)]
+struct StatusView {
+    wallet: WalletView,
+    nodes: Vec<NodeView>,
+    away: Vec<AwayView>,
+}
+
+impl fmt::Display for WalletView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "network   {} (genesis {})", self.network, self.genesis_id)?;
+        writeln!(f, "wallet    {}", self.folder.display())?;
+        let names = if self.keys.is_empty() { "none yet".to_owned() } else { self.keys.join(", ") };
+        let open = if self.keys_not_encrypted == 0 { "" } else { "  not all encrypted" };
+        writeln!(f, "keys      {names}{open}")?;
+        writeln!(f, "contacts  {}", self.contacts)?;
+        match self.open_transfers {
+            0 => writeln!(f, "open      no transfer"),
+            count => writeln!(f, "open      {count} transfers whose fate is not known; see: farthing-wallet resubmit"),
+        }
+    }
+}
+
+impl fmt::Display for NodeView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mining = if self.mining { ", mining" } else { "" };
-        writeln!(f, "node      {} ({}{mining})", self.node, self.version)?;
-        writeln!(f, "network   {} (genesis {})", self.network, self.genesis_id)?;
+        writeln!(f, "node      {} ({}{mining})", self.url, self.version)?;
         writeln!(f, "tip       {} {} ({})", self.tip_height, self.tip_id, self.sync)?;
         writeln!(f, "peers     {}", self.peers.len())?;
         for peer in &self.peers {
@@ -48,42 +96,89 @@ impl fmt::Display for StatusView {
     }
 }
 
-/// Shows what the node says of itself; nothing of it is verified but the network.
+impl fmt::Display for StatusView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.wallet)?;
+        self.nodes.iter().try_for_each(|node| write!(f, "{node}"))?;
+        self.away.iter().try_for_each(|away| writeln!(f, "node      {} is away: {}", away.url, away.what))
+    }
+}
+
+/// Shows the wallet, and what each node says of itself; nothing of that is verified but the network.
 ///
 /// # Errors
-/// An unreachable node, or one of another network.
+/// A wallet that cannot be read. If no node answers, what the first one did, once the rest was shown.
 pub fn run(context: &mut Context) -> Result<()> {
-    let client = context.connect()?;
-    let info = client.node_info()?;
-    let sync = match info.is_synced {
-        Some(true) => "synced",
-        Some(false) => "syncing",
-        None => "unknown",
-    };
-    let view = StatusView {
-        node: context.settings.node().to_string(),
-        network: info.network,
-        genesis_id: context.wallet.network().genesis_id().to_string(),
-        version: info.version,
-        tip_height: info.tip.height.get(),
-        tip_id: info.tip.block_id.to_string(),
-        tip_time_ms: info.tip.time.get(),
-        sync,
-        mining: info.is_mining,
-        peers: info
-            .peers
-            .into_iter()
-            .map(|peer| PeerView {
-                address: peer.address,
-                inbound: peer.is_inbound,
-                height: peer.height.get(),
-                version: peer.version,
-            })
-            .collect(),
-        mempool_transactions: info.mempool_transactions,
-        accounts: info.accounts,
-        supply: info.supply.to_string(),
-        supply_mites: info.supply.get().to_string(),
-    };
-    Ok(context.output.data(&view)?)
+    let wallet = wallet_view(context)?;
+    let (mut nodes, mut away, mut first_error) = (Vec::new(), Vec::new(), None);
+    for url in context.settings.nodes().to_vec() {
+        match ask(&url, context.settings.network()) {
+            Ok(info) => nodes.push(NodeView::new(&url, info)),
+            Err(error) => {
+                let report = error.report();
+                away.push(AwayView { url: url.to_string(), code: report.code, what: report.what });
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    let view = StatusView { wallet, nodes, away };
+    context.output.data(&view)?;
+    match first_error {
+        Some(error) if view.nodes.is_empty() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn wallet_view(context: &Context) -> Result<WalletView> {
+    let wallet = &context.wallet;
+    let keys = wallet.keys().list()?;
+    Ok(WalletView {
+        network: wallet.network().name.clone(),
+        genesis_id: wallet.network().genesis_id().to_string(),
+        folder: wallet.home().to_owned(),
+        settings: context.settings.config().to_owned(),
+        keys_not_encrypted: keys.iter().filter(|key| !key.encrypted && key.holder == Holder::File).count(),
+        keys: keys.into_iter().map(|key| String::from(key.name)).collect(),
+        contacts: wallet.contacts()?.iter().count(),
+        open_transfers: wallet.outbox().list()?.len(),
+    })
+}
+
+/// What one node says of itself, whatever the others do.
+///
+/// # Errors
+/// A node that does not answer, or is of another network.
+pub(super) fn ask(url: &NodeUrl, network: &Arc<Params>) -> Result<NodeInfo> {
+    let client = NodeClient::connect(std::slice::from_ref(url), network, None, Remarks::default())?;
+    Ok(client.node_info()?)
+}
+
+impl NodeView {
+    fn new(url: &NodeUrl, info: NodeInfo) -> Self {
+        let sync = match info.is_synced {
+            Some(true) => "synced",
+            Some(false) => "syncing",
+            None => "unknown",
+        };
+        let peer = |peer: farthing_client::Peer| PeerView {
+            address: peer.address,
+            inbound: peer.is_inbound,
+            height: peer.height.get(),
+            version: peer.version,
+        };
+        Self {
+            url: url.to_string(),
+            version: info.version,
+            tip_height: info.tip.height.get(),
+            tip_id: info.tip.block_id.to_string(),
+            tip_time_ms: info.tip.time.get(),
+            sync,
+            mining: info.is_mining,
+            peers: info.peers.into_iter().map(peer).collect(),
+            mempool_transactions: info.mempool_transactions,
+            accounts: info.accounts,
+            supply: info.supply.to_string(),
+            supply_mites: info.supply.get().to_string(),
+        }
+    }
 }

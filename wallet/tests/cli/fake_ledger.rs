@@ -86,11 +86,19 @@ pub(crate) struct State {
     pub(crate) chain_proofs: usize,
     /// Whether it says that it is still fetching blocks.
     pub(crate) syncing: bool,
+    /// The clock that it tells, in milliseconds, if it tells one.
+    pub(crate) clock: Option<u64>,
     /// Its version.
     pub(crate) version: &'static str,
 }
 
 impl State {
+    /// Tells this machine's time.
+    pub(crate) fn clock_is_right(&mut self) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        self.clock = u64::try_from(now.as_millis()).ok();
+    }
+
     /// Genesis alone.
     pub(super) fn new(params: &'static Params, address: Address, far: u64) -> Self {
         // Its history begins with an allocation, as the wallet knows it from the network's parameters.
@@ -115,6 +123,7 @@ impl State {
             submissions: 0,
             chain_proofs: 0,
             syncing: false,
+            clock: None,
             version: "fake-node/1",
         }
     }

@@ -236,6 +236,7 @@ impl LedgerService for Service {
             tip: Some(point(&state)),
             accounts_root: vec![0; 32].into(),
             sync_state: sync_state.into(),
+            time_ms: state.clock.unwrap_or_default(),
             best_header_height: 900,
             ..v1::GetNodeInfoResponse::default()
         }))

@@ -21,6 +21,16 @@ fn init_makes_a_wallet_with_an_encrypted_key() {
     assert_eq!(fs::metadata(&pem).unwrap().permissions().mode() & 0o7777, 0o600);
     assert!(fs::read_to_string(pem).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
     assert!(fs::read_to_string(wallet.path("wallet/config.toml")).unwrap().contains("network = \"test\""));
+    let other = wallet.run(&["init", "ben", "--passphrase-file", &passphrase]);
+    for word in [
+        "made      ben on the network test",
+        "back up",
+        "keys/ben.pem",
+        "farthing-wallet doctor",
+        "farthing-node --mine",
+    ] {
+        assert!(other.stderr.contains(word), "{word}: {}", other.stderr);
+    }
     let again = wallet.fails(&["init", "anna", "--passphrase-file", &passphrase], 2, "KEY_NAME_TAKEN");
     assert!(again.contains("never overwritten"), "{again}");
 }

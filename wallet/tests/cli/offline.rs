@@ -67,7 +67,7 @@ fn words_that_make_no_sense_are_refused_before_a_node_is_asked() {
 fn no_node_has_its_own_exit_code() {
     let wallet = Wallet::new();
     alice(&wallet);
-    for arguments in [&["balance"][..], &["history"], &["status"], &["send", "alice", "1", "--yes"], &["resubmit"]] {
+    for arguments in [&["balance"][..], &["history"], &["send", "alice", "1", "--yes"], &["resubmit"]] {
         let stderr = wallet.fails(arguments, 6, "NODE_UNREACHABLE");
         assert!(stderr.contains("http://127.0.0.1:1") && stderr.contains("try: "), "{stderr}");
     }

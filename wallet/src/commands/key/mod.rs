@@ -1,4 +1,4 @@
-//! `init`, `key ...` and `address`.
+//! `key ...` and `address`.
 
 mod change;
 mod export;
@@ -15,10 +15,9 @@ pub use self::{
     export::{Request, export},
     import::{Import, import, import_dev},
     list::{list, show},
-    new::{create, new},
+    new::{create, make, new},
 };
 use crate::{
-    cli::{Global, NewKey},
     context::Context,
     error::{Exit, Explain, Result},
     keystore::{self, KeyEntry, dev},
@@ -84,7 +83,7 @@ impl Explain for KeyCommandError {
 
 /// A key as it is shown.
 #[derive(Serialize)]
-struct KeyView {
+pub(super) struct KeyView {
     name: Name,
     address: String,
     bits: usize,
@@ -93,7 +92,7 @@ struct KeyView {
 }
 
 impl KeyView {
-    fn new(wallet: &Wallet, entry: &KeyEntry) -> Self {
+    pub(super) fn new(wallet: &Wallet, entry: &KeyEntry) -> Self {
         Self {
             name: entry.name.clone(),
             address: wallet.show(&entry.public.address()),
@@ -126,32 +125,6 @@ impl fmt::Display for AddressView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.address)
     }
-}
-
-/// Sets up a wallet: the folder, `config.toml` when there is none, and a first key.
-///
-/// # Errors
-/// Those of [`new`].
-pub fn init(context: &mut Context, global: &Global, request: &NewKey) -> Result<()> {
-    context.wallet.prepare()?;
-    let path = context.settings.config().to_owned();
-    if context.remember_choices(global)? {
-        context.output.note(format_args!("wrote {}", path.display()));
-    } else {
-        let (kept, network) = (context.settings.remembered_network()?, &context.wallet.network().name);
-        let text = format!("{} was left as it is: it chooses the network {kept}", path.display());
-        if kept == *network {
-            context.output.note(text);
-        } else {
-            context.output.warn(format_args!("{text}; every later command needs --network {network} too"));
-        }
-    }
-    new(context, request)?;
-    let network = context.wallet.network().name.clone();
-    let keys = context.wallet.home().join("keys");
-    context.output.note(format_args!("this wallet is for the network {network}; its keys are in {}", keys.display()));
-    context.output.note("copy that folder to a safe place: whoever loses a key or its passphrase loses the money");
-    Ok(())
 }
 
 fn print(context: &mut Context, entry: &KeyEntry) -> Result<()> {

@@ -18,6 +18,15 @@ use crate::{
 /// # Errors
 /// A taken name, a passphrase that cannot be had, or a folder that cannot be written.
 pub fn new(context: &mut Context, request: &NewKey) -> Result<()> {
+    let entry = make(context, request)?;
+    print(context, &entry)
+}
+
+/// Makes a key and shows nothing.
+///
+/// # Errors
+/// Those of [`new`].
+pub fn make(context: &mut Context, request: &NewKey) -> Result<KeyEntry> {
     // Before a passphrase is asked for and a key searched.
     if context.wallet.keys().contains(&request.name) {
         return Err(KeystoreError::NameTaken { name: request.name.clone() }.into());
@@ -28,8 +37,7 @@ pub fn new(context: &mut Context, request: &NewKey) -> Result<()> {
         _ => KeySize::Bits2048,
     };
     let passphrase = choose_passphrase(context, &request.name, request.no_passphrase)?;
-    let entry = create(context, &request.name, size, passphrase.as_ref())?;
-    print(context, &entry)
+    create(context, &request.name, size, passphrase.as_ref())
 }
 
 /// Makes and stores a key; the caller has settled the passphrase.
