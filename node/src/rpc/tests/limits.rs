@@ -183,6 +183,27 @@ async fn get_limits_tells_what_the_listeners_enforce() {
     assert_eq!(limits.max_mempool_bytes as usize, PoolLimits::default().bytes);
 }
 
+/// However little a page shows, its blocks are read.
+#[tokio::test]
+async fn a_page_of_blocks_is_paid_for_by_the_block() {
+    let api = Api::start_with(|settings| {
+        settings.counts_own_machine = true;
+        let path = "/farthing.v1.LedgerService/ListBlocks";
+        let few = settings.methods.get(path).unwrap().counting(Unit::Blocks, 1, 10);
+        settings.methods = settings.methods.clone().with(path, few);
+    })
+    .await;
+    api.grow(30, 1).await;
+    let mut client = api.client().await;
+    let page = v1::ListBlocksRequest { page_size: 30, headers_only: true, ..Default::default() };
+    assert_eq!(client.list_blocks(page.clone()).await.unwrap().into_inner().blocks.len(), 30);
+    let (_, reason, metadata) = facts(&client.list_blocks(page).await.unwrap_err());
+    assert_eq!((reason.as_str(), metadata["unit"].as_str()), ("RATE_LIMITED", "blocks"));
+    // 20 of them are owed, and one is to be there.
+    let wait: u64 = metadata["retry_after_ms"].parse().unwrap();
+    assert!((15_000..=21_000).contains(&wait), "{wait}");
+}
+
 #[test]
 fn no_view_of_a_transfer_outgrows_what_an_answer_has_room_for() {
     for (nonce, outputs) in [(0, 1), (1, 1), (1, 64)] {
