@@ -146,11 +146,12 @@ impl Mempool {
     }
 
     /// A part of the pool, at most `limit` entries, in the order in which blocks would take it. The order of a
-    /// large pool may be a second old.
+    /// large pool may be a second old. Takes long now and then, when that is made: not for async threads.
     #[must_use]
     pub fn page(&self, from: Option<PageCursor>, limit: usize) -> Page {
         let order = self.order();
-        self.shared.read(|pool| order.page(from, limit, pool))
+        let start = from.map_or(0, |cursor| order.behind(&cursor));
+        self.shared.read(|pool| order.page(start, limit, pool))
     }
 
     /// Numbers of the pool.
@@ -245,6 +246,6 @@ impl Mempool {
     fn order(&self) -> Arc<Order> {
         let now = self.shared.now().elapsed;
         let mut listing = self.shared.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        listing.order(now, || self.shared.read(Order::of))
+        listing.order(now, || Order::of(self.shared.read(super::pool::Pool::unsorted)))
     }
 }
