@@ -3,6 +3,8 @@
 
 #[path = "cli/contacts.rs"]
 mod contacts;
+#[path = "cli/exits.rs"]
+mod exits;
 #[path = "cli/fake_chain.rs"]
 mod fake_chain;
 #[path = "cli/fake_ledger.rs"]
@@ -33,3 +35,7 @@ mod session;
 mod settings;
 #[path = "cli/sign_only.rs"]
 mod sign_only;
+#[path = "cli/transcript_cases.rs"]
+mod transcript_cases;
+#[path = "cli/transcripts.rs"]
+mod transcripts;
