@@ -15,6 +15,8 @@ mod fake_node;
 mod harness;
 #[path = "cli/health.rs"]
 mod health;
+#[path = "cli/history.rs"]
+mod history;
 #[path = "cli/key_changes.rs"]
 mod key_changes;
 #[path = "cli/key_forms.rs"]
@@ -29,6 +31,8 @@ mod node;
 mod offline;
 #[path = "cli/outbox.rs"]
 mod outbox;
+#[path = "cli/quorum.rs"]
+mod quorum;
 #[path = "cli/session.rs"]
 mod session;
 #[path = "cli/settings.rs"]
