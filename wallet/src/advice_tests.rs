@@ -3,12 +3,15 @@
 use std::{io, path::PathBuf};
 
 use farthing::{
-    Height, Mites, TxId, address::ParseAddressError, codec::DecodeError, keys::KeyError, params::ParamsFileError,
+    Height, Mites, PublicKey, TxId, address::ParseAddressError, codec::DecodeError, keys::KeyError,
+    keys::SignatureError, params::ParamsFileError, proof::ProofError, transaction_proof::TransactionProofError,
     tx::TransactionError, wire::WireError,
 };
+use farthing_consensus::ChainProofError;
 use tonic::Code;
 
 use crate::{
+    armor::ArmorError,
     client::NodeError,
     config::ConfigError,
     contacts::ContactsError,
@@ -19,7 +22,9 @@ use crate::{
     name::{Name, NameError},
     outbox::OutboxError,
     passphrase::PassphraseError,
+    receipt::ReceiptError,
     transfer::TransferError,
+    transfer_file::TransferFileError,
     verify::VerifyError,
     wallet::LookupError,
 };
@@ -187,6 +192,34 @@ fn transfers() -> Vec<TransferError> {
     ]
 }
 
+fn files() -> Vec<Box<dyn Explain>> {
+    let signature = || SignatureError::Mismatch;
+    let key = || PublicKey::from_spki(&[]).unwrap_err();
+    let damaged = || <farthing::SignedTransaction as farthing::codec::Canonical>::from_canonical(&[]).unwrap_err();
+    let id = TxId::from_bytes([1; 32]);
+    vec![
+        Box::new(TransferFileError::Armor { path: path(), source: ArmorError::Checksum }),
+        Box::new(TransferFileError::Content { path: path(), source: damaged() }),
+        Box::new(TransferFileError::ForeignKey { path: path() }),
+        Box::new(TransferFileError::Key(key())),
+        Box::new(TransferFileError::OtherNetwork { found: "x".into(), expected: "y".into() }),
+        Box::new(TransferFileError::Signed),
+        Box::new(TransferFileError::Unsigned),
+        Box::new(TransferFileError::BadSignature(signature())),
+        Box::new(TransferFileError::TooLarge(TransactionError::OutputCount(0))),
+        Box::new(ReceiptError::Armor { path: path(), source: ArmorError::Base64 }),
+        Box::new(ReceiptError::Content { path: path(), reason: "x".into() }),
+        Box::new(ReceiptError::OtherNetwork { found: "x".into(), expected: "y".into() }),
+        Box::new(ReceiptError::Chain(ChainProofError::NotShown { height: 1 })),
+        Box::new(ReceiptError::Transfer(TransactionProofError::CoinbasePlace)),
+        Box::new(ReceiptError::Account(ProofError::StepsWithoutLeaf(1).into())),
+        Box::new(ReceiptError::Contradiction("x")),
+        Box::new(ReceiptError::NotMined(id)),
+        Box::new(ReceiptError::Unknown(id)),
+        Box::new(ReceiptError::Moving(1)),
+    ]
+}
+
 fn others() -> Vec<Box<dyn Explain>> {
     let address_text = || "x".to_owned();
     let damaged = <farthing::SignedTransaction as farthing::codec::Canonical>::from_canonical(&[]);
@@ -237,6 +270,7 @@ fn every_error_says_what_to_do_next() {
         .chain(boxed(config()))
         .chain(boxed(nodes()))
         .chain(boxed(transfers()))
+        .chain(files())
         .chain(others());
     for error in all {
         let tries = error.tries();

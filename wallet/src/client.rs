@@ -4,7 +4,6 @@
 
 mod error;
 mod node;
-mod quorum;
 mod remarks;
 
 use std::{
@@ -16,24 +15,24 @@ use std::{
 };
 
 use farthing::{
-    Address, Params, SignedTransaction, TxId,
-    wire::{TransactionStanding, TransactionStatus, v1},
+    Address, Params, SignedTransaction, TransactionProof, TxId,
+    chain_proof::ChainProof,
+    wire::{AnchoredProof, TransactionStanding, TransactionStatus, v1},
 };
 pub use farthing_client::printable;
-use farthing_client::{AccountView, Client, MempoolPage, NodeInfo, Page, PageToken};
+use farthing_client::{AccountView, Client, NodeInfo, Page, PageToken};
 use tokio::runtime::Runtime;
 
 use self::node::Node;
 pub use self::{
     error::{NodeError, OtherNetwork},
-    quorum::Answer,
     remarks::Remarks,
 };
 use crate::{
     config::NodeUrl,
     error::{Exit, Explain as _, Result},
     light::{Light, cache::Cache},
-    verify::{Disagreement, ProvenAccount},
+    verify::ProvenAccount,
 };
 
 /// Connections to the nodes that were named. The one that answered last is asked first.
@@ -44,8 +43,6 @@ pub struct NodeClient {
     first: AtomicUsize,
     light: Light,
     remarks: Remarks,
-    /// How many nodes must agree on an account, if several are to.
-    quorum: Option<usize>,
 }
 
 impl NodeClient {
@@ -63,27 +60,13 @@ impl NodeClient {
             .map_err(NodeError::Local)?;
         let nodes = urls.iter().map(|url| Node::new(url, network)).collect::<Result<Vec<_>, _>>()?;
         let light = Light::new(Arc::clone(network), cache);
-        let client = Self { runtime, nodes, first: AtomicUsize::new(0), light, remarks, quorum: None };
+        let client = Self { runtime, nodes, first: AtomicUsize::new(0), light, remarks };
         let connect = |node: &Node| {
             let connected = client.runtime.block_on(node.client.connect());
             connected.map_err(|error| error::of_connecting(error, &node.url, network))
         };
         client.at_any(connect)?;
         Ok(client)
-    }
-
-    /// Believes of an account only what so many nodes agree on.
-    ///
-    /// # Errors
-    /// [`Disagreement::TooFewNodes`].
-    pub fn with_quorum(mut self, quorum: Option<usize>) -> Result<Self, Disagreement> {
-        let named = self.nodes.len();
-        if let Some(wanted) = quorum.filter(|wanted| *wanted > named) {
-            let named = if named == 1 { "one is".to_owned() } else { format!("{named} are") };
-            return Err(Disagreement::TooFewNodes { wanted, named });
-        }
-        self.quorum = quorum;
-        Ok(self)
     }
 
     /// Lets time pass.
@@ -110,24 +93,12 @@ impl NodeClient {
     /// # Errors
     /// [`NodeError`], [`crate::verify::VerifyError`] and [`crate::light::ChainError`].
     pub fn account(&self, address: &Address) -> Result<(ProvenAccount, AccountView)> {
-        let answer = self.ask_account(address)?;
-        Ok((answer.proven, answer.view))
-    }
-
-    /// The same with what each figure is worth. With a quorum all nodes are asked.
-    ///
-    /// # Errors
-    /// As [`NodeClient::account`], and [`Disagreement`].
-    pub fn ask_account(&self, address: &Address) -> Result<Answer> {
-        if let Some(wanted) = self.quorum {
-            return self.agreed_account(address, wanted);
-        }
         self.at_any(|node| {
             let (proven, view) = self.runtime.block_on(node.account(address, &self.light))?;
             if let Some(remark) = &proven.standing().remark {
                 self.remarks.add(remark.clone());
             }
-            Ok(Answer::alone(proven, view))
+            Ok((proven, view))
         })
     }
 
@@ -142,14 +113,6 @@ impl NodeClient {
         page: Option<&PageToken>,
     ) -> Result<Page<v1::AccountEntry>, NodeError> {
         self.call(async |client| client.account_entries_to_prove(address, page_size, page).await)
-    }
-
-    /// What waits in a node's mempool, page by page, in the order in which a block would take it; on the node's word.
-    ///
-    /// # Errors
-    /// [`NodeError`].
-    pub fn mempool(&self, page_size: u32, page: Option<&PageToken>) -> Result<MempoolPage, NodeError> {
-        self.call(async |client| client.mempool(page_size, page).await)
     }
 
     /// Hands in a transfer at every node. It counts as taken if one took it, and as refused if all did.
@@ -171,6 +134,30 @@ impl NodeClient {
     /// [`NodeError`]; see [`NodeError::is_not_found`].
     pub fn transaction_status(&self, id: &TxId) -> Result<TransactionStatus, NodeError> {
         Ok(self.call(async |client| client.transaction(id).await)?.status)
+    }
+
+    /// The proof that a transfer was mined, checked, but for the work behind it.
+    ///
+    /// # Errors
+    /// [`NodeError`]; `TRANSACTION_NOT_MINED` while there is nothing to prove.
+    pub fn transaction_proof(&self, id: &TxId) -> Result<TransactionProof, NodeError> {
+        Ok(self.call(async |client| client.transaction_proof(id).await)?.proof)
+    }
+
+    /// The sampled proof of the work below the node's tip, checked.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn chain_proof(&self) -> Result<ChainProof, NodeError> {
+        Ok(self.call(async |client| client.chain_proof(farthing_consensus::verify_chain_proof).await)?.proof)
+    }
+
+    /// The proof of an account at the node's tip, checked, but for the work behind it.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn account_proof(&self, address: &Address) -> Result<AnchoredProof, NodeError> {
+        self.call(async |client| client.account_proof(address).await)
     }
 
     /// The node that comes so many places after the first one.

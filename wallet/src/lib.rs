@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod advice_tests;
+pub mod armor;
 pub mod cli;
 pub mod client;
 pub mod commands;
@@ -23,9 +24,11 @@ pub mod name;
 pub mod outbox;
 pub mod output;
 pub mod passphrase;
+pub mod receipt;
 pub mod session;
 pub mod terminal;
 pub mod transfer;
+pub mod transfer_file;
 pub mod verify;
 pub mod wallet;
 

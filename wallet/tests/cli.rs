@@ -3,8 +3,6 @@
 
 #[path = "cli/contacts.rs"]
 mod contacts;
-#[path = "cli/exits.rs"]
-mod exits;
 #[path = "cli/fake_chain.rs"]
 mod fake_chain;
 #[path = "cli/fake_ledger.rs"]
@@ -15,8 +13,6 @@ mod fake_node;
 mod harness;
 #[path = "cli/health.rs"]
 mod health;
-#[path = "cli/history.rs"]
-mod history;
 #[path = "cli/key_changes.rs"]
 mod key_changes;
 #[path = "cli/key_forms.rs"]
@@ -31,15 +27,13 @@ mod node;
 mod offline;
 #[path = "cli/outbox.rs"]
 mod outbox;
-#[path = "cli/quorum.rs"]
-mod quorum;
+#[path = "cli/receipts.rs"]
+mod receipts;
 #[path = "cli/session.rs"]
 mod session;
 #[path = "cli/settings.rs"]
 mod settings;
 #[path = "cli/sign_only.rs"]
 mod sign_only;
-#[path = "cli/transcript_cases.rs"]
-mod transcript_cases;
-#[path = "cli/transcripts.rs"]
-mod transcripts;
+#[path = "cli/tx_files.rs"]
+mod tx_files;

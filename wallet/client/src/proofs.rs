@@ -1,10 +1,10 @@
 //! What is proven or adds up: transfers that were mined, the work of the chain, and how much money there is.
 
 use farthing::{
-    Mites, Params, TransactionProof, TxId,
+    Address, Mites, Params, TransactionProof, TxId,
     chain_proof::ChainProof,
     transaction_proof::{Anchor, ProvenTransaction},
-    wire::{ChainPoint, WireError, v1},
+    wire::{AnchoredProof, ChainPoint, WireError, v1},
 };
 
 use crate::{
@@ -138,6 +138,22 @@ impl Client {
                 circulating: Mites::new(answer.circulating_mites),
                 supply: Mites::new(answer.supply_mites),
             })
+        })
+        .await
+    }
+
+    /// An account's proof itself, to be kept or passed on, checked as [`Client::account`] checks it.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Unproven`] if the node states something else than it proves.
+    pub async fn account_proof(&self, address: &Address) -> Result<AnchoredProof, Error> {
+        let id = Some(v1::get_account_request::Id::Address(address.to_bytes().to_vec().into()));
+        let request = v1::GetAccountRequest { id, with_proof: true };
+        self.call(Needs::Tip, ask!(get_account, request), |answer: v1::GetAccountResponse, node| {
+            verify::account(self.network(), address, &answer).map_err(|error| node.unproven(error))?;
+            let proof = answer.proof.ok_or_else(|| WireError::missing("proof"));
+            let proof = proof.and_then(|proof| AnchoredProof::try_from(proof).map_err(|error| error.within("proof")));
+            proof.map_err(|error| node.malformed(error))
         })
         .await
     }

@@ -12,6 +12,7 @@ pub mod resubmit;
 pub mod send;
 pub mod sign_only;
 pub mod status;
+pub mod tx;
 
 use std::path::PathBuf;
 
@@ -72,9 +73,10 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
         Some(Command::Key(command)) => run_key(context, command),
         Some(Command::Address { name }) => key::address(context, name.as_ref()),
         Some(Command::Contact(command)) => contact::run(context, command),
-        Some(Command::Balance(arguments)) => balance::show(context, arguments),
+        Some(Command::Balance { who }) => balance::run(context, who.as_deref()),
         Some(Command::Send(arguments)) => send::run(context, arguments),
-        Some(Command::History(arguments)) => history::show(context, arguments),
+        Some(Command::History { who, limit }) => history::run(context, who.as_deref(), *limit),
+        Some(Command::Tx(command)) => tx::run(context, command),
         Some(Command::Resubmit) => resubmit::run(context),
         Some(Command::Status) => status::run(context),
         // They ran before there was a wallet to open.

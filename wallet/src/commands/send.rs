@@ -204,7 +204,7 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
     Ok(())
 }
 
-fn read_memo(memo: Option<&str>) -> Result<Vec<u8>, WordsError> {
+pub(super) fn read_memo(memo: Option<&str>) -> Result<Vec<u8>, WordsError> {
     let memo = memo.unwrap_or_default().as_bytes();
     if memo.len() > farthing::limits::MAX_MEMO_BYTES { Err(WordsError::Memo(memo.len())) } else { Ok(memo.to_vec()) }
 }

@@ -8,7 +8,8 @@ use farthing::{
     hash::sha256,
     header::commitment,
     params::Retarget,
-    range::{node_count, peak_positions},
+    range::{AncestryProof, node_count, peak_positions},
+    transaction_proof::Anchor,
 };
 
 /// Headers from genesis on.
@@ -73,12 +74,17 @@ impl FakeChain {
 
     /// A block after which the accounts have this root. `mark` makes branches differ.
     pub(crate) fn grow(&mut self, accounts: Hash, mark: u64) {
+        self.grow_over(accounts, Hash::from_bytes(sha256(&[&mark.to_le_bytes()])));
+    }
+
+    /// A block with this root over its transactions.
+    pub(crate) fn grow_over(&mut self, accounts: Hash, tx_root: Hash) {
         let last = self.header(self.height());
         let chain_root = self.range(self.height() + 1).unwrap().chain_root();
         let mut header = Header {
             previous: last.id(),
             commitment: commitment(&accounts, &chain_root),
-            tx_root: Hash::from_bytes(sha256(&[&mark.to_le_bytes()])),
+            tx_root,
             time: TimeMs::new(last.time.get() + self.params.target_spacing_ms),
             bits: self.params.genesis_bits,
             nonce: 0,
@@ -110,6 +116,18 @@ impl FakeChain {
         self.headers.truncate(kept);
         self.accounts.truncate(kept);
         self.nodes.truncate(usize::try_from(node_count(height + 1)).unwrap());
+    }
+
+    /// How the header at a height stands below the one at another: from the one to the other.
+    #[allow(dead_code, reason = "the tests of the light client, which use this file too, prove no transfers")]
+    pub(crate) fn anchor(&self, height: u64, tip: u64) -> Anchor {
+        let accounts_root = self.accounts[usize::try_from(tip).unwrap()];
+        if height == tip {
+            return Anchor::Tip { accounts_root, range: self.range(tip).unwrap() };
+        }
+        let node = |at: u64| Ok::<_, ()>(self.nodes[usize::try_from(at).unwrap()]);
+        let ancestry = AncestryProof::build(height, tip, node).unwrap().unwrap();
+        Anchor::Ancestor { tip: *self.header(tip), accounts_root, ancestry }
     }
 
     /// The sampled proof of the work below a header.

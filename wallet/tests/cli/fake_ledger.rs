@@ -1,10 +1,15 @@
 //! What the fake node knows: one account, its transfers and a chain; and what it does wrong on request.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+};
 
 use farthing::{
-    Account, Address, BlockId, EntryId, Hash, Height, Mites, Params, SignedTransaction, TxId,
+    Account, Address, BlockId, EntryId, Hash, Height, Mites, Params, SignedTransaction, TransactionProof, TxId,
     account::accounts_root,
+    hash::sha256,
+    merkle::{tx_path, tx_root},
     proof::AccountProof,
     wire::{AnchoredProof, TransactionStanding, TransactionStatus},
 };
@@ -53,6 +58,10 @@ pub(crate) enum Behaviour {
     TakesFewerSamples,
     /// Claims more work in the proof than was done.
     ClaimsMoreWork,
+    /// Mines a block between the parts of a receipt.
+    MinesMeanwhile,
+    /// Says that a transfer stands elsewhere in its block.
+    MovesATransfer,
     /// Shows a header of long ago among the new ones.
     ForgesAHeader,
 }
@@ -76,6 +85,8 @@ pub(crate) struct State {
     /// What the next blocks are marked with.
     pub(crate) mark: u64,
     pub(super) pool: Vec<SignedTransaction>,
+    /// Leaves of each block's tree.
+    leaves: BTreeMap<u64, Vec<Hash>>,
     pub(super) mined: Vec<(SignedTransaction, u64, Hash)>,
     pub(super) dropped: Vec<(SignedTransaction, &'static str)>,
     pub(super) connections: Vec<std::net::TcpStream>,
@@ -116,6 +127,7 @@ impl State {
             shown: None,
             mark: 0,
             pool: Vec::new(),
+            leaves: BTreeMap::new(),
             mined: Vec::new(),
             dropped: Vec::new(),
             connections: Vec::new(),
@@ -213,7 +225,9 @@ impl State {
 
     pub(crate) fn mine(&mut self) {
         let height = self.chain.height() + 1;
+        let mut leaves = vec![Hash::from_bytes(sha256(&[&self.mark.to_le_bytes()]))];
         for transfer in std::mem::take(&mut self.pool) {
+            leaves.push(Hash::from_bytes(transfer.wire_id().to_bytes()));
             let transaction = transfer.transaction();
             let back = transaction.outputs().iter().filter(|output| output.to == self.address);
             let back = Mites::checked_sum(back.map(|output| output.amount)).unwrap();
@@ -223,8 +237,27 @@ impl State {
             self.account.link(EntryId::from(transaction.id(self.params.genesis_id())), Height::new(height));
             self.mined.push((transfer, height, self.account.history));
         }
-        self.chain.grow(accounts_root(&[(self.address, self.account)]), self.mark);
+        let accounts = accounts_root(&[(self.address, self.account)]);
+        if leaves.len() > 1 {
+            self.chain.grow_over(accounts, tx_root(&leaves));
+        } else {
+            self.chain.grow(accounts, self.mark);
+        }
+        self.leaves.insert(height, leaves);
         self.accounts.push(self.account);
+    }
+
+    /// The proof that a transfer was mined; or the reason for which there is none.
+    pub(super) fn transaction_proof(&self, id: &TxId) -> Result<TransactionProof, &'static str> {
+        let is_it = |transfer: &SignedTransaction| transfer.transaction().id(self.params.genesis_id()) == *id;
+        let Some((signed, height, _)) = self.mined.iter().find(|(transfer, _, _)| is_it(transfer)) else {
+            return Err(if self.pool.iter().any(is_it) { "TRANSACTION_NOT_MINED" } else { "TRANSACTION_NOT_FOUND" });
+        };
+        let leaf = Hash::from_bytes(signed.wire_id().to_bytes());
+        let leaves = &self.leaves[height];
+        let path = tx_path(leaves, leaves.iter().position(|found| *found == leaf).unwrap()).unwrap();
+        let (header, anchor) = (*self.chain.header(*height), self.chain.anchor(*height, self.height()));
+        Ok(TransactionProof { signed: signed.clone(), header, path, anchor })
     }
 
     pub(super) fn status(&self, id: &TxId) -> Option<TransactionStatus> {

@@ -214,7 +214,7 @@ impl LedgerService for Service {
                 id_hex: transfer.transaction().id(state.params.genesis_id()).to_string(),
                 history: history.to_bytes().to_vec().into(),
                 cause: Some(v1::account_entry::Cause::Transaction(transaction_view(state.params, transfer))),
-                time_ms: state.chain.header(*height).time.get(),
+                time_ms: 1_800_000_000_000,
             })
             .collect();
         let next = from + entries.len();
@@ -318,20 +318,33 @@ impl LedgerService for Service {
     }
 
     async fn get_mempool(&self, _: Request<v1::GetMempoolRequest>) -> Result<Response<v1::GetMempoolResponse>, Status> {
-        let state = self.0.lock().unwrap();
-        let entries = state.pool.iter().map(|transfer| v1::MempoolEntry {
-            transaction: Some(transaction_view(state.params, transfer)),
-            state: v1::TransactionState::Pending.into(),
-            ..v1::MempoolEntry::default()
-        });
-        Ok(Response::new(v1::GetMempoolResponse { entries: entries.collect(), ..v1::GetMempoolResponse::default() }))
+        Err(Status::unimplemented("the wallet does not call this"))
     }
 
     async fn get_transaction_proof(
         &self,
-        _: Request<v1::GetTransactionProofRequest>,
+        request: Request<v1::GetTransactionProofRequest>,
     ) -> Result<Response<v1::GetTransactionProofResponse>, Status> {
-        Err(Status::unimplemented("the wallet does not call this"))
+        let Some(v1::get_transaction_proof_request::Id::TransactionId(id)) = request.into_inner().id else {
+            return Err(Status::invalid_argument("id"));
+        };
+        let mut state = self.0.lock().unwrap();
+        let proof = state.transaction_proof(&TxId::try_from(id.as_ref()).unwrap());
+        let mut proof = proof.map_err(|reason| match reason {
+            "TRANSACTION_NOT_FOUND" => refusal(Code::NotFound, reason),
+            reason => refusal(Code::FailedPrecondition, reason),
+        })?;
+        let tip = point(&state);
+        match state.behaviour {
+            Behaviour::MinesMeanwhile => state.mine(),
+            Behaviour::MovesATransfer => proof.path.index ^= 2,
+            _ => {}
+        }
+        Ok(Response::new(v1::GetTransactionProofResponse {
+            proof: Some((&proof).into()),
+            tip: Some(tip),
+            ..v1::GetTransactionProofResponse::default()
+        }))
     }
 
     async fn get_chain_proof(

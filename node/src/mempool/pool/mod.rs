@@ -46,7 +46,6 @@ pub(super) use self::{
     admit::Candidate,
     advance::BlockBody,
     place::Foreseen,
-    select::Unsorted,
     withdraw::{Change, Withdrawn},
 };
 pub use self::{

@@ -68,10 +68,6 @@ impl Link for AccountBlock {
     fn parent(&self) -> BlockId {
         self.context.header().previous
     }
-
-    fn point(&self) -> ChainPoint {
-        blocks::point(&self.context)
-    }
 }
 
 impl BestChain for AccountChain {
@@ -201,10 +197,11 @@ impl Source for Watched {
     }
 
     async fn frame(&mut self, told: Told<Change>) -> Result<v1::WatchAccountResponse, ApiError> {
-        let tip = self.walk.tip();
+        let mut tip = self.walk.tip();
         let event = match told {
             Told::Event(Change::Is(state)) => Event::State((&state).into()),
             Told::Event(Change::Apply(state, entries)) => {
+                tip = self.walk.tip_with(state.at);
                 let params = Arc::clone(self.walk.chain().params());
                 let many = entries.len() > MANY_ENTRIES;
                 let make = move || entries.iter().map(|entry| accounts::entry_view(&params, entry)).collect();

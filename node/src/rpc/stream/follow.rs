@@ -6,16 +6,10 @@
 
 use std::{future::Future, sync::Arc};
 
-use farthing::{
-    BlockId, Height,
-    wire::{ChainPoint, StreamStart},
-};
+use farthing::{BlockId, Height, wire::StreamStart};
 
 use super::cursor::CursorError;
-use crate::{
-    chain::{Chain, ChainBlock, ChainError},
-    rpc::blocks,
-};
+use crate::chain::{Chain, ChainBlock, ChainError};
 
 /// The questions that a stream has for the chain. Each answer may be of another moment.
 pub(in crate::rpc) trait BestChain: Send + Sync + 'static {
@@ -50,9 +44,6 @@ pub(in crate::rpc) trait Link {
 
     /// Its parent; meaningless for genesis.
     fn parent(&self) -> BlockId;
-
-    /// Its place.
-    fn point(&self) -> ChainPoint;
 }
 
 impl Link for Arc<ChainBlock> {
@@ -62,10 +53,6 @@ impl Link for Arc<ChainBlock> {
 
     fn parent(&self) -> BlockId {
         self.block.header.previous
-    }
-
-    fn point(&self) -> ChainPoint {
-        blocks::point_of(self)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The pool's rules, one test each, on transfers whose signatures nobody looks at.
 
-mod least_fee;
 mod prices;
 mod withdraw;
 

@@ -1,0 +1,81 @@
+//! `tx ...`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use farthing::TxId;
+
+/// What to do with one transfer.
+#[derive(Debug, Subcommand)]
+pub enum TxCommand {
+    /// Plan a transfer and write it to a file, not signed; one payment or several.
+    Build(TxBuild),
+    /// Show what a transfer's file says, derived from its bytes; asks no node.
+    Inspect {
+        /// The file, or - for what comes through a pipe.
+        #[arg(value_parser = super::path())]
+        file: PathBuf,
+        /// Also write the exact bytes that are to be signed to this new file, for openssl or another signer.
+        #[arg(long, value_name = "NEW_FILE", value_parser = super::path())]
+        message_out: Option<PathBuf>,
+    },
+    /// Sign a transfer's file; asks no node.
+    Sign {
+        /// The file, or - for what comes through a pipe.
+        #[arg(value_parser = super::path())]
+        file: PathBuf,
+        /// Where to write the signed transfer, a new file; printed if left out.
+        #[arg(long, value_name = "NEW_FILE", value_parser = super::path())]
+        out: Option<PathBuf>,
+        /// Take the signature from this file, as openssl dgst -sha256 -sign made it, instead of signing here.
+        #[arg(long, value_name = "FILE", value_parser = super::path())]
+        signature: Option<PathBuf>,
+    },
+    /// Hand a signed transfer's file in.
+    Broadcast {
+        /// The file, or - for what comes through a pipe.
+        #[arg(value_parser = super::path())]
+        file: PathBuf,
+        /// Wait until the transfer has so many confirmations.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        wait: u64,
+    },
+    /// Prove a mined transfer: write one file that anyone can check without a node.
+    Prove {
+        /// The transfer's id.
+        #[arg(value_name = "ID")]
+        id: TxId,
+        /// Where to write the receipt, a new file; printed if left out.
+        #[arg(long, value_name = "NEW_FILE", value_parser = super::path())]
+        out: Option<PathBuf>,
+    },
+    /// Check a receipt that tx prove wrote; asks no node.
+    VerifyProof {
+        /// The file, or - for what comes through a pipe.
+        #[arg(value_parser = super::path())]
+        file: PathBuf,
+    },
+}
+
+/// A transfer to be written down.
+#[derive(Debug, Args)]
+pub struct TxBuild {
+    /// Who receives, and how much in far; again for each further recipient, up to 64.
+    #[arg(required = true, num_args = 2.., value_names = ["TO", "AMOUNT"])]
+    pub payments: Vec<String>,
+    /// Fee in far, opening costs included; computed if left out.
+    #[arg(long, value_name = "AMOUNT")]
+    pub fee: Option<String>,
+    /// Ask no node: use this nonce, how many transfers the key has paid before. Needs --fee.
+    #[arg(long, value_name = "N", requires = "fee")]
+    pub nonce: Option<u64>,
+    /// At most 256 bytes for the recipients, public for ever.
+    #[arg(long, value_name = "TEXT")]
+    pub memo: Option<String>,
+    /// The last block that may include it; without it, it stays good until its nonce is used.
+    #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub valid_until: Option<u64>,
+    /// Where to write the transfer, a new file; printed if left out.
+    #[arg(long, value_name = "NEW_FILE", value_parser = super::path())]
+    pub out: Option<PathBuf>,
+}
