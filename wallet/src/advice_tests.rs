@@ -18,7 +18,11 @@ use crate::{
     context::AskError,
     disk::DiskError,
     error::Explain,
-    keystore::{ExportError, Holder, ImportError, KeystoreError, PemError, SecretKeyError, SignError, UnlockError},
+    keystore::{
+        AgentError, ExportError, Holder, ImportError, KeystoreError, PemError, SecretKeyError, SignError, TokenError,
+        TokenUri, UnlockError,
+    },
+    message::MessageError,
     name::{Name, NameError},
     outbox::OutboxError,
     passphrase::PassphraseError,
@@ -142,6 +146,34 @@ fn keystore() -> Vec<KeystoreError> {
         .collect()
 }
 
+fn agents() -> Vec<AgentError> {
+    vec![
+        AgentError::NoSocket,
+        AgentError::Line { path: path(), source: io() },
+        AgentError::Refused("x".into()),
+        AgentError::Answer("x"),
+        AgentError::NoKeys,
+        AgentError::SeveralKeys { fingerprints: vec!["x".into()] },
+        AgentError::NotThere("x".into()),
+    ]
+}
+
+fn tokens() -> Vec<TokenError> {
+    let uri = || "pkcs11:object=x".parse::<TokenUri>().unwrap();
+    let source = || cryptoki::error::Error::NotSupported;
+    let plain = [
+        TokenError::NoModule(uri()),
+        TokenError::Module { path: path(), source: source() },
+        TokenError::Tokens { uri: uri(), found: 0, labels: Vec::new() },
+        TokenError::Keys { uri: uri(), found: 2 },
+        TokenError::OtherKey(uri()),
+        TokenError::WrongPin(source()),
+        TokenError::Token { action: "sign", source: source() },
+    ];
+    let rules = secrets().into_iter().map(TokenError::Rules);
+    plain.into_iter().chain(rules).chain(passphrases().into_iter().map(TokenError::Pin)).collect()
+}
+
 fn config() -> Vec<ConfigError> {
     let parameters = "=".parse::<farthing::Params>().map_err(|error: ParamsFileError| error).unwrap_err();
     let plain = [
@@ -229,6 +261,14 @@ fn others() -> Vec<Box<dyn Explain>> {
         Box::new(AskError::NoTerminal("x")),
         Box::new(AskError::NameNeeded { what: "x", name: name() }),
         Box::new(AskError::NameDiffers { what: "x", name: name(), given: "x".into() }),
+        Box::new(MessageError::MeansSomething("x")),
+        Box::new(MessageError::Unreadable("x")),
+        Box::new(MessageError::KeyNeeded),
+        Box::new(MessageError::Namespace { found: "x".into(), expected: "x".into() }),
+        Box::new(MessageError::BadNamespace("x".into())),
+        Box::new(MessageError::Bad),
+        Box::new(MessageError::OtherSigner { found: "x".into(), expected: "x".into() }),
+        Box::new(SignError::DoesNotVerify(farthing::Signature::from_bytes(b"x").unwrap_err())),
         Box::new(ExportError::WeakEncryption),
         Box::new(ExportError::PublicOnly),
         Box::new(AskError::Ended),
@@ -267,6 +307,12 @@ fn every_error_says_what_to_do_next() {
         .chain(boxed(passphrases()))
         .chain(boxed(keystore()))
         .chain(boxed(imports()))
+        .chain(boxed(agents()))
+        .chain(boxed(tokens()))
+        .chain(boxed(agents().into_iter().map(SignError::Agent).collect()))
+        .chain(boxed(tokens().into_iter().map(SignError::Token).collect()))
+        .chain(boxed(agents().into_iter().map(KeystoreError::Agent).collect()))
+        .chain(boxed(tokens().into_iter().map(KeystoreError::Token).collect()))
         .chain(boxed(config()))
         .chain(boxed(nodes()))
         .chain(boxed(transfers()))

@@ -20,6 +20,7 @@ pub mod history;
 pub mod keystore;
 pub mod light;
 pub mod lookalike;
+pub mod message;
 pub mod name;
 pub mod outbox;
 pub mod output;

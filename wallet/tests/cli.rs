@@ -13,6 +13,8 @@ mod fake_node;
 mod harness;
 #[path = "cli/health.rs"]
 mod health;
+#[path = "cli/interop.rs"]
+mod interop;
 #[path = "cli/key_changes.rs"]
 mod key_changes;
 #[path = "cli/key_forms.rs"]
@@ -21,6 +23,8 @@ mod key_forms;
 mod keys;
 #[path = "cli/lies.rs"]
 mod lies;
+#[path = "cli/messages.rs"]
+mod messages;
 #[path = "cli/node.rs"]
 mod node;
 #[path = "cli/offline.rs"]
@@ -35,5 +39,9 @@ mod session;
 mod settings;
 #[path = "cli/sign_only.rs"]
 mod sign_only;
+#[path = "cli/signers.rs"]
+mod signers;
+#[path = "cli/tools.rs"]
+mod tools;
 #[path = "cli/tx_files.rs"]
 mod tx_files;

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::{keystore::Format, name::Name};
+use crate::{
+    keystore::{Format, Holder},
+    name::Name,
+};
 
 /// How a new key is made.
 #[derive(Debug, Args)]
@@ -18,6 +21,9 @@ pub struct NewKey {
     /// Leave the key unencrypted; on development networks only.
     #[arg(long)]
     pub no_passphrase: bool,
+    /// Who shall hold the private key: file, or a pkcs11: URI with the object that the token shall make.
+    #[arg(long, value_name = "SIGNER", default_value = "file", value_parser = str::parse::<Holder>)]
+    pub signer: Holder,
 }
 
 /// What to do with keys.
@@ -28,7 +34,7 @@ pub enum KeyCommand {
     /// Take over a key: PKCS#1, PKCS#8 (plain or encrypted), OpenSSH or Python `rsa`, in PEM.
     Import {
         /// The file; - for stdin.
-        #[arg(required_unless_present = "dev", conflicts_with = "dev")]
+        #[arg(required_unless_present_any = ["dev", "signer"], conflicts_with = "dev")]
         file: Option<PathBuf>,
         /// Its name in this wallet; the file's name if left out.
         #[arg(long)]
@@ -46,6 +52,11 @@ pub enum KeyCommand {
         /// OpenSSH and Python `rsa` too.
         #[arg(long, conflicts_with_all = ["dev", "no_passphrase"])]
         watch_only: bool,
+        /// Who holds the private key: file, ssh-agent, or a pkcs11: URI of a key in a token. The wallet never sees the
+        /// private key of the last two; FILE is then the public half, needed if the agent has several keys.
+        #[arg(long, value_name = "SIGNER", value_parser = str::parse::<Holder>,
+            conflicts_with_all = ["dev", "watch_only", "no_passphrase", "file_passphrase_file"])]
+        signer: Option<Holder>,
     },
     /// Print a key: encrypted, unless told otherwise.
     Export {

@@ -4,6 +4,7 @@ mod config;
 mod contact;
 pub(crate) mod duration;
 mod key;
+mod message;
 mod send;
 mod tx;
 
@@ -18,6 +19,7 @@ pub use self::{
     config::ConfigCommand,
     contact::ContactCommand,
     key::{KeyCommand, NewKey},
+    message::MessageCommand,
     send::Send,
     tx::{TxBuild, TxCommand},
 };
@@ -169,6 +171,9 @@ pub enum Command {
     /// One transfer as a file: build, inspect, sign, hand in.
     #[command(subcommand)]
     Tx(TxCommand),
+    /// Messages: sign them, check who signed them.
+    #[command(subcommand)]
+    Message(MessageCommand),
     /// Submit again what the outbox holds: transfers whose answer was lost.
     Resubmit,
     /// Show the wallet, and what its node is and how far it is.

@@ -8,6 +8,7 @@ pub mod history;
 pub mod init;
 pub mod key;
 pub mod manual;
+pub mod message;
 pub mod resubmit;
 pub mod send;
 pub mod sign_only;
@@ -17,7 +18,7 @@ pub mod tx;
 use std::path::PathBuf;
 
 use crate::{
-    cli::{Cli, Command, KeyCommand},
+    cli::{Cli, Command, KeyCommand, MessageCommand},
     context::Context,
     error::{Exit, Explain, Result},
     output::Output,
@@ -77,6 +78,7 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
         Some(Command::Send(arguments)) => send::run(context, arguments),
         Some(Command::History { who, limit }) => history::run(context, who.as_deref(), *limit),
         Some(Command::Tx(command)) => tx::run(context, command),
+        Some(Command::Message(command)) => run_message(context, command),
         Some(Command::Resubmit) => resubmit::run(context),
         Some(Command::Status) => status::run(context),
         // They ran before there was a wallet to open.
@@ -87,7 +89,7 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
 fn run_key(context: &mut Context, command: &KeyCommand) -> Result<()> {
     match command {
         KeyCommand::New(new) => key::new(context, new),
-        KeyCommand::Import { file, name, dev, file_passphrase_file, no_passphrase, watch_only } => {
+        KeyCommand::Import { file, name, dev, file_passphrase_file, no_passphrase, watch_only, signer } => {
             let request = key::Import {
                 file: file.as_deref(),
                 name: name.as_ref(),
@@ -95,6 +97,7 @@ fn run_key(context: &mut Context, command: &KeyCommand) -> Result<()> {
                 file_passphrase: file_passphrase_file.as_deref(),
                 plain: *no_passphrase,
                 watch_only: *watch_only,
+                signer: signer.as_ref(),
             };
             key::import(context, &request)
         }
@@ -116,5 +119,33 @@ fn run_key(context: &mut Context, command: &KeyCommand) -> Result<()> {
             key::passwd(context, name, new_passphrase_file.as_deref(), *no_passphrase)
         }
         KeyCommand::Remove { name, confirm_name } => key::remove(context, name, confirm_name.as_deref()),
+    }
+}
+
+fn run_message(context: &mut Context, command: &MessageCommand) -> Result<()> {
+    match command {
+        MessageCommand::Sign { file, text, format, namespace, out, force } => {
+            let request = message::Sign {
+                file: file.as_deref(),
+                text: text.as_deref(),
+                format: *format,
+                namespace,
+                out: out.as_deref(),
+                force: *force,
+            };
+            message::sign(context, &request)
+        }
+        MessageCommand::Verify { file, text, signature, format, namespace, by, public_key } => {
+            let request = message::Verify {
+                file: file.as_deref(),
+                text: text.as_deref(),
+                signature,
+                format: *format,
+                namespace,
+                by: by.as_deref(),
+                public_key: public_key.as_deref(),
+            };
+            message::verify(context, &request)
+        }
     }
 }

@@ -10,7 +10,10 @@ use crate::{
     cli::Global,
     disk,
     error::{Exit, Explain as _},
-    keystore::{FileSigner, KeystoreError, SecretKey, Signer},
+    keystore::{
+        Agent, AgentError, AgentSigner, FileSigner, Holder, KeystoreError, SecretKey, Signer, Token, TokenError,
+        TokenUri,
+    },
     name::Name,
     passphrase::{Passphrase, PassphraseError},
 };
@@ -26,17 +29,24 @@ pub(super) struct Secrets {
     /// What the descriptor gave, which can be read once only.
     read: Option<Passphrase>,
     askpass: Option<PathBuf>,
+    /// The socket of an ssh-agent.
+    agent: Option<PathBuf>,
+    /// The module of tokens whose URI names none.
+    module: Option<PathBuf>,
     /// Passphrase files whose mode was already remarked on.
     remarked: Vec<PathBuf>,
 }
 
 impl Secrets {
     pub(super) fn new(global: &Global, variable: impl Fn(&str) -> Option<PathBuf>) -> Self {
+        let filled = |name: &str| variable(name).filter(|path| !path.as_os_str().is_empty());
         Self {
             file: global.passphrase_file(),
             descriptor: global.passphrase_fd,
             read: None,
-            askpass: variable("FARTHING_ASKPASS").filter(|program| !program.as_os_str().is_empty()),
+            askpass: filled("FARTHING_ASKPASS"),
+            agent: filled("SSH_AUTH_SOCK"),
+            module: filled("FARTHING_PKCS11_MODULE"),
             remarked: Vec::new(),
         }
     }
@@ -149,8 +159,39 @@ impl Context {
     /// # Errors
     /// [`KeystoreError`].
     pub fn unlock(&mut self, name: &Name) -> Result<Box<dyn Signer>, KeystoreError> {
-        let (key, _) = self.open_key(name)?;
-        Ok(Box::new(FileSigner::new(key)))
+        match self.wallet.keys().elsewhere(name)? {
+            None => Ok(Box::new(FileSigner::new(self.open_key(name)?.0))),
+            Some((public, Holder::Agent)) => Ok(Box::new(AgentSigner::new(self.agent()?, public)?)),
+            Some((public, Holder::Token(uri))) => {
+                let token = self.token(&uri, false)?;
+                Ok(Box::new(token.signer(public, &mut || self.pin(&uri))?))
+            }
+            Some((_, holder)) => Err(KeystoreError::NotHere { name: name.clone(), holder }),
+        }
+    }
+
+    /// Connects to this session's ssh-agent.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub fn agent(&self) -> Result<Agent, AgentError> {
+        Agent::connect(self.secrets.agent.as_deref())
+    }
+
+    /// Finds a token; `writes` to make keys in it.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn token(&self, uri: &TokenUri, writes: bool) -> Result<Token, TokenError> {
+        Token::open(uri, self.secrets.module.as_deref(), writes)
+    }
+
+    /// The PIN of a token, through the same doors as a passphrase. Asked for once: tokens lock themselves.
+    ///
+    /// # Errors
+    /// [`PassphraseError`].
+    pub fn pin(&mut self, uri: &TokenUri) -> Result<Passphrase, PassphraseError> {
+        self.passphrase(&format!("PIN for {uri}: "))
     }
 
     /// Opens a key of this wallet, and gives the passphrase that opened it, if it has one.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use farthing::keys::KeyError;
 
-use super::{holder::Holder, import::ImportError, secret::SecretKeyError};
+use super::{agent::AgentError, holder::Holder, import::ImportError, secret::SecretKeyError, token::TokenError};
 use crate::{
     disk::DiskError,
     error::{Exit, Explain},
@@ -87,6 +87,12 @@ pub enum KeystoreError {
         /// Why.
         source: ImportError,
     },
+    /// The agent that has the key did not help.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The token that has the key did not help.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The key could not be written down.
     #[error(transparent)]
     Secret(#[from] SecretKeyError),
@@ -108,6 +114,8 @@ impl Explain for KeystoreError {
             Self::Holder { .. } => "KEY_SIGNER",
             Self::StrangeFile { .. } => "KEY_FILE_NAME",
             Self::Open { source, .. } => source.code(),
+            Self::Agent(error) => error.code(),
+            Self::Token(error) => error.code(),
             Self::Secret(error) => error.code(),
             Self::Disk(error) => error.code(),
         }
@@ -119,6 +127,8 @@ impl Explain for KeystoreError {
                 Exit::Usage
             }
             Self::Open { source, .. } => source.exit(),
+            Self::Agent(error) => error.exit(),
+            Self::Token(error) => error.exit(),
             _ => Exit::Other,
         }
     }
@@ -162,6 +172,8 @@ impl Explain for KeystoreError {
             Self::StrangeFile { path } => {
                 vec![format!("move '{}' out of the folder; only key files belong there", path.display())]
             }
+            Self::Agent(error) => error.tries(),
+            Self::Token(error) => error.tries(),
             Self::Secret(error) => error.tries(),
             Self::Disk(error) => error.tries(),
         }

@@ -251,7 +251,7 @@ pub(super) fn other_algorithm(oid: &str) -> String {
     }
 }
 
-pub(super) fn guarded<T>(parse: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn guarded<T>(parse: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(parse)).ok()
 }
 

@@ -3,6 +3,7 @@
 //! A file holds the private key as encrypted PKCS#8 and, behind it, its public half, so that addresses can be shown
 //! without a passphrase. `openssl pkey` and `ssh-keygen -y` open it. It is made once and never overwritten.
 
+mod agent;
 pub mod dev;
 mod error;
 mod export;
@@ -14,6 +15,8 @@ mod pkcs8;
 mod public;
 mod secret;
 mod signer;
+mod token;
+mod token_uri;
 
 use std::{
     fs,
@@ -25,15 +28,22 @@ use rand_core::OsRng;
 use zeroize::Zeroizing;
 
 pub use self::{
+    agent::{Agent, AgentError, AgentSigner},
     error::KeystoreError,
     export::{ExportError, Format, private_text, public_text},
-    holder::Holder,
+    holder::{Holder, ParseHolderError},
     import::{ImportError, MAX_KEY_FILE_BYTES, read_key},
     pem::PemError,
     pkcs8::UnlockError,
     public::{fingerprint, read_public},
     secret::{SecretKey, SecretKeyError},
     signer::{FileSigner, SignError, Signer},
+    token::{Token, TokenError, TokenSigner},
+    token_uri::{ParseUriError, TokenUri},
+};
+pub(crate) use self::{
+    import::guarded,
+    public::{from_ssh, to_ssh},
 };
 use crate::{
     disk::{self, DiskError},
@@ -219,6 +229,17 @@ impl Keystore {
         self.open(name, &file, ask)
     }
 
+    /// Who has the private half of a key that is not in this wallet; none if it is.
+    ///
+    /// # Errors
+    /// As [`Keystore::entry`].
+    pub fn elsewhere(&self, name: &Name) -> Result<Option<(PublicKey, Holder)>, KeystoreError> {
+        match self.read(name)? {
+            Stored::Key(_) => Ok(None),
+            Stored::Elsewhere(public, holder) => Ok(Some((public, holder))),
+        }
+    }
+
     fn read_key_file(&self, name: &Name) -> Result<import::KeyFile, KeystoreError> {
         match self.read(name)? {
             Stored::Key(file) => Ok(file),
@@ -258,7 +279,8 @@ impl Keystore {
         let unreadable = |source| KeystoreError::Open { name: name.clone(), source };
         if let Some(spki) = public::only(&bytes) {
             let text = holder::line(&bytes);
-            let holder = text.parse().map_err(|_| KeystoreError::Holder { path, found: text.to_owned() })?;
+            let holder = text.parse().ok().filter(|holder| *holder != Holder::File);
+            let holder = holder.ok_or_else(|| KeystoreError::Holder { path, found: text.to_owned() })?;
             return Ok(Stored::Elsewhere(self.public(name, &spki)?, holder));
         }
         let file = import::KeyFile::parse(&bytes).map_err(unreadable)?;

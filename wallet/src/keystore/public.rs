@@ -66,7 +66,7 @@ fn from_pkcs1(der: &[u8]) -> Result<PublicKey, ImportError> {
 }
 
 /// The key inside an OpenSSH public key.
-pub(super) fn from_ssh(key: &KeyData) -> Result<PublicKey, ImportError> {
+pub(crate) fn from_ssh(key: &KeyData) -> Result<PublicKey, ImportError> {
     let KeyData::Rsa(key) = key else {
         return Err(ImportError::NotRsa(format!("one of algorithm {}", key.algorithm())));
     };
@@ -91,7 +91,7 @@ pub(super) fn from_numbers(modulus: &[u8], exponent: &[u8]) -> Result<PublicKey,
 }
 
 /// The key as OpenSSH knows it.
-pub(super) fn to_ssh(public: &PublicKey) -> KeyData {
+pub(crate) fn to_ssh(public: &PublicKey) -> KeyData {
     let key = RsaPublicKey::from_public_key_der(public.as_spki()).expect("a key that satisfies the key rules");
     let number = |number: &BigUint| {
         ssh_key::Mpint::from_positive_bytes(&number.to_bytes_be()).expect("a number of at most 4096 bits")

@@ -1,9 +1,14 @@
 //! Whoever can sign for an account: a key file, an agent or a hardware module.
 
-use farthing::{PublicKey, Signature, SignedTransaction, Transaction, hash::BlockId};
+use farthing::{
+    PublicKey, Signature, SignedTransaction, Transaction,
+    hash::BlockId,
+    keys::{KeyError, SignatureError, VerifyingKey},
+};
 use rand_core::OsRng;
 
 use super::secret::{SecretKey, SecretKeyError};
+use super::{agent::AgentError, token::TokenError};
 use crate::error::{Exit, Explain};
 
 /// Signs for one account.
@@ -40,6 +45,15 @@ pub enum SignError {
     /// The key does not sign.
     #[error("cannot sign")]
     Key(#[source] SecretKeyError),
+    /// The agent did not sign.
+    #[error(transparent)]
+    Agent(AgentError),
+    /// The token did not sign.
+    #[error(transparent)]
+    Token(TokenError),
+    /// What an agent or a token gave is no signature of this key.
+    #[error("what the signer gave does not verify under the key")]
+    DoesNotVerify(#[source] SignatureError),
     /// Too large with its signature.
     #[error("the transfer is too large")]
     TooLarge(#[source] farthing::tx::TransactionError),
@@ -47,20 +61,39 @@ pub enum SignError {
 
 impl Explain for SignError {
     fn code(&self) -> &'static str {
-        "CANNOT_SIGN"
+        match self {
+            Self::Agent(error) => error.code(),
+            Self::Token(error) => error.code(),
+            _ => "CANNOT_SIGN",
+        }
     }
 
     fn exit(&self) -> Exit {
-        Exit::Other
+        match self {
+            Self::Agent(error) => error.exit(),
+            Self::Token(error) => error.exit(),
+            _ => Exit::Other,
+        }
     }
 
     fn tries(&self) -> Vec<String> {
         match self {
             Self::OtherSender => vec!["--account NAME with the key of the account that pays".into()],
             Self::Key(error) => error.tries(),
+            Self::Agent(error) => error.tries(),
+            Self::Token(error) => error.tries(),
+            Self::DoesNotVerify(_) => vec!["the command again; if it stays so, another agent or token".into()],
             Self::TooLarge(_) => vec!["a shorter memo".into()],
         }
     }
+}
+
+/// What someone else signed, once it was seen to be good.
+pub(super) fn checked(public: &PublicKey, message: &[u8], signature: &[u8]) -> Result<Signature, SignError> {
+    let signature = Signature::from_bytes(signature).map_err(SignError::DoesNotVerify)?;
+    let verifier = VerifyingKey::new(public).map_err(|_| SignError::Key(SecretKeyError::Public(KeyError::Unusable)))?;
+    verifier.verify(message, &signature).map_err(SignError::DoesNotVerify)?;
+    Ok(signature)
 }
 
 /// Signs with a key that was read from a file.

@@ -129,6 +129,10 @@ fn a_strange_file_in_the_folder_is_named_and_a_draft_is_passed_over() {
 fn has(program: &str, argument: &str) -> bool {
     let found = Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     assert!(found || std::env::var_os("CI").is_none(), "{program} is not installed");
+    if !found {
+        let text = format!("SKIPPED: {program} is not installed, so there is nothing to compare with\n");
+        std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).unwrap();
+    }
     found
 }
 

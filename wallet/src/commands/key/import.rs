@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use farthing::PublicKey;
+use zeroize::Zeroizing;
 
 use super::{
     KeyCommandError,
@@ -32,6 +33,8 @@ pub struct Import<'a> {
     pub plain: bool,
     /// Keep the public half only.
     pub watch_only: bool,
+    /// Who has the private key, if not the file.
+    pub signer: Option<&'a Holder>,
 }
 
 /// Takes over a key.
@@ -43,18 +46,21 @@ pub fn import(context: &mut Context, request: &Import<'_>) -> Result<()> {
         let entry = import_dev(context, name, request.name.unwrap_or(name))?;
         return print(context, &entry);
     }
-    let file = request.file.unwrap_or(Path::new(""));
-    let name = match request.name {
-        Some(name) => name.clone(),
-        None => name_from(file)?,
+    let name = match (request.name, request.file) {
+        (Some(name), _) => name.clone(),
+        (None, Some(file)) => name_from(file)?,
+        (None, None) => return Err(KeyCommandError::NoName.into()),
     };
     if context.wallet.keys().contains(&name) {
         return Err(KeystoreError::NameTaken { name }.into());
     }
-    let bytes = match file.to_str() {
-        Some("-") => disk::read_any(Path::new("/dev/stdin"), MAX_KEY_FILE_BYTES)?,
-        _ => disk::read_any(file, MAX_KEY_FILE_BYTES)?,
-    };
+    if let Some(holder) = request.signer.filter(|holder| **holder != Holder::File) {
+        let public = held_elsewhere(context, holder, request.file)?;
+        let entry = store_public(context, &name, &public, holder.clone())?;
+        return print(context, &entry);
+    }
+    let file = request.file.ok_or(KeyCommandError::NoName)?;
+    let bytes = read(file)?;
     let entry = if request.watch_only {
         let public = watched(context, file, &bytes, request.file_passphrase)?;
         store_public(context, &name, &public, Holder::Nobody)?
@@ -71,6 +77,39 @@ pub fn import(context: &mut Context, request: &Import<'_>) -> Result<()> {
         entry
     };
     print(context, &entry)
+}
+
+fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let file = if file == Path::new("-") { Path::new("/dev/stdin") } else { file };
+    Ok(disk::read_any(file, MAX_KEY_FILE_BYTES)?)
+}
+
+/// The public half of a key that an agent or a token has, made sure that it does.
+fn held_elsewhere(context: &mut Context, holder: &Holder, file: Option<&Path>) -> Result<PublicKey> {
+    let wanted = match file {
+        Some(file) => Some((file, watched(context, file, &read(file)?, None)?)),
+        None => None,
+    };
+    match holder {
+        Holder::Agent => {
+            let agent = context.agent()?;
+            match wanted {
+                Some((_, public)) => Ok(agent.check(&public).map(|()| public)?),
+                None => Ok(agent.only_key()?),
+            }
+        }
+        Holder::Token(uri) => {
+            let mut token = context.token(uri, false)?;
+            let public = token.public(&mut || context.pin(uri))?;
+            match wanted {
+                Some((file, wanted)) if wanted != public => {
+                    Err(KeyCommandError::OtherKey { file: file.to_owned(), signer: holder.clone() }.into())
+                }
+                _ => Ok(public),
+            }
+        }
+        Holder::File | Holder::Nobody => Err(KeyCommandError::NoMaker(holder.clone()).into()),
+    }
 }
 
 /// The private key in a file, and whether it lay there unencrypted.
@@ -96,7 +135,7 @@ fn watched(context: &mut Context, file: &Path, bytes: &[u8], passphrase: Option<
     }
 }
 
-fn store_public(context: &Context, name: &Name, public: &PublicKey, holder: Holder) -> Result<KeyEntry> {
+pub(super) fn store_public(context: &Context, name: &Name, public: &PublicKey, holder: Holder) -> Result<KeyEntry> {
     let _lock = context.wallet.lock()?;
     Ok(context.wallet.keys().create_public(name, public, holder)?)
 }

@@ -24,6 +24,8 @@ struct Details {
     #[serde(flatten)]
     key: KeyView,
     network: String,
+    /// SHA-256 of the public key's DER, which the address is another writing of.
+    sha256: String,
     fingerprint: String,
     public_key: String,
     file: PathBuf,
@@ -40,6 +42,7 @@ impl fmt::Display for Details {
         writeln!(f, "name         {}", self.key.name)?;
         writeln!(f, "network      {}", self.network)?;
         writeln!(f, "address      {}", self.key.address)?;
+        writeln!(f, "sha256       {}", self.sha256)?;
         writeln!(f, "size         RSA-{}", self.key.bits)?;
         writeln!(f, "held by      {holder}")?;
         writeln!(f, "fingerprint  {}", self.fingerprint)?;
@@ -76,6 +79,7 @@ pub fn show(context: &mut Context, name: Option<&Name>) -> Result<()> {
     let details = Details {
         key: KeyView::new(&context.wallet, &entry),
         network: context.wallet.network().name.clone(),
+        sha256: hex::encode(entry.public.address().as_bytes()),
         fingerprint: keystore::fingerprint(&entry.public),
         public_key: keystore::public_pem(&entry.public),
         file: keys.path(&entry.name),

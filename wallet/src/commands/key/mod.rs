@@ -20,7 +20,7 @@ pub use self::{
 use crate::{
     context::Context,
     error::{Exit, Explain, Result},
-    keystore::{self, KeyEntry, dev},
+    keystore::{self, Holder, KeyEntry, dev},
     name::{Name, NameError},
     wallet::Wallet,
 };
@@ -36,6 +36,12 @@ enum KeyCommandError {
     PlainElsewhere(String),
     #[error("the key {0:?} has no passphrase, so there is no encrypted form of it")]
     StoredPlain(Name),
+    #[error("{0} does not make keys for others")]
+    NoMaker(Holder),
+    #[error("the name of the key is not known: neither --name nor a file says it")]
+    NoName,
+    #[error("the key in {} is not the one that {signer} has", file.display())]
+    OtherKey { file: PathBuf, signer: Holder },
     #[error("cannot make a name for the key from the file's name {}", file.display())]
     FileName {
         file: PathBuf,
@@ -52,7 +58,9 @@ impl Explain for KeyCommandError {
             Self::DevKeyElsewhere(_) => "DEV_KEY_ELSEWHERE",
             Self::UnknownDevKey(_) => "UNKNOWN_DEV_KEY",
             Self::PlainElsewhere(_) | Self::StoredPlain(_) => "KEY_UNENCRYPTED",
-            Self::FileName { .. } => "BAD_NAME",
+            Self::NoMaker(_) => "KEY_SIGNER",
+            Self::OtherKey { .. } => "KEY_DIFFERS",
+            Self::NoName | Self::FileName { .. } => "BAD_NAME",
             Self::Import { source, .. } => source.code(),
         }
     }
@@ -75,7 +83,14 @@ impl Explain for KeyCommandError {
                 format!("farthing-wallet key passwd {name}, which gives it a passphrase"),
                 format!("farthing-wallet key export {name} --unencrypted"),
             ],
-            Self::FileName { .. } => vec!["--name NAME".into()],
+            Self::NoMaker(_) => {
+                vec![
+                    "ssh-keygen -t rsa -b 2048 -f KEYFILE and ssh-add KEYFILE, then key import --signer ssh-agent"
+                        .into(),
+                ]
+            }
+            Self::OtherKey { .. } => vec!["without FILE: the key is taken from the token".into()],
+            Self::NoName | Self::FileName { .. } => vec!["--name NAME".into()],
             Self::Import { source, .. } => source.tries(),
         }
     }

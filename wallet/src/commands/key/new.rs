@@ -3,12 +3,12 @@
 use farthing::keys::KeySize;
 use rand_core::OsRng;
 
-use super::{KeyCommandError, print};
+use super::{KeyCommandError, import::store_public, print};
 use crate::{
     cli::NewKey,
     context::Context,
     error::Result,
-    keystore::{KeyEntry, KeystoreError, Seal, SecretKey, dev},
+    keystore::{Holder, KeyEntry, KeystoreError, Seal, SecretKey, TokenUri, dev},
     name::Name,
     passphrase::Passphrase,
 };
@@ -36,8 +36,22 @@ pub fn make(context: &mut Context, request: &NewKey) -> Result<KeyEntry> {
         "3072" => KeySize::Bits3072,
         _ => KeySize::Bits2048,
     };
+    match &request.signer {
+        Holder::File => {}
+        Holder::Token(uri) => return create_in_token(context, &request.name, size, uri),
+        other => return Err(KeyCommandError::NoMaker(other.clone()).into()),
+    }
     let passphrase = choose_passphrase(context, &request.name, request.no_passphrase)?;
     create(context, &request.name, size, passphrase.as_ref())
+}
+
+fn create_in_token(context: &mut Context, name: &Name, size: KeySize, uri: &TokenUri) -> Result<KeyEntry> {
+    let mut token = context.token(uri, true)?;
+    let public = {
+        let _progress = context.output.progress(format_args!("the token makes a key of {} bits", size.bits()));
+        token.generate(size, &mut || context.pin(uri))?
+    };
+    store_public(context, name, &public, Holder::Token(uri.clone()))
 }
 
 /// Makes and stores a key; the caller has settled the passphrase.
