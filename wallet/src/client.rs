@@ -4,6 +4,7 @@
 
 mod error;
 mod node;
+mod quorum;
 mod remarks;
 
 use std::{
@@ -20,19 +21,20 @@ use farthing::{
     wire::{AnchoredProof, TransactionStanding, TransactionStatus, v1},
 };
 pub use farthing_client::printable;
-use farthing_client::{AccountView, Client, NodeInfo, Page, PageToken};
+use farthing_client::{AccountView, Client, MempoolPage, NodeInfo, Page, PageToken};
 use tokio::runtime::Runtime;
 
 use self::node::Node;
 pub use self::{
     error::{NodeError, OtherNetwork},
+    quorum::Answer,
     remarks::Remarks,
 };
 use crate::{
     config::NodeUrl,
     error::{Exit, Explain as _, Result},
     light::{Light, cache::Cache},
-    verify::ProvenAccount,
+    verify::{Disagreement, ProvenAccount},
 };
 
 /// Connections to the nodes that were named. The one that answered last is asked first.
@@ -43,6 +45,8 @@ pub struct NodeClient {
     first: AtomicUsize,
     light: Light,
     remarks: Remarks,
+    /// How many nodes must agree on an account, if several are to.
+    quorum: Option<usize>,
 }
 
 impl NodeClient {
@@ -60,13 +64,27 @@ impl NodeClient {
             .map_err(NodeError::Local)?;
         let nodes = urls.iter().map(|url| Node::new(url, network)).collect::<Result<Vec<_>, _>>()?;
         let light = Light::new(Arc::clone(network), cache);
-        let client = Self { runtime, nodes, first: AtomicUsize::new(0), light, remarks };
+        let client = Self { runtime, nodes, first: AtomicUsize::new(0), light, remarks, quorum: None };
         let connect = |node: &Node| {
             let connected = client.runtime.block_on(node.client.connect());
             connected.map_err(|error| error::of_connecting(error, &node.url, network))
         };
         client.at_any(connect)?;
         Ok(client)
+    }
+
+    /// Believes of an account only what so many nodes agree on.
+    ///
+    /// # Errors
+    /// [`Disagreement::TooFewNodes`].
+    pub fn with_quorum(mut self, quorum: Option<usize>) -> Result<Self, Disagreement> {
+        let named = self.nodes.len();
+        if let Some(wanted) = quorum.filter(|wanted| *wanted > named) {
+            let named = if named == 1 { "one is".to_owned() } else { format!("{named} are") };
+            return Err(Disagreement::TooFewNodes { wanted, named });
+        }
+        self.quorum = quorum;
+        Ok(self)
     }
 
     /// Lets time pass.
@@ -93,12 +111,24 @@ impl NodeClient {
     /// # Errors
     /// [`NodeError`], [`crate::verify::VerifyError`] and [`crate::light::ChainError`].
     pub fn account(&self, address: &Address) -> Result<(ProvenAccount, AccountView)> {
+        let answer = self.ask_account(address)?;
+        Ok((answer.proven, answer.view))
+    }
+
+    /// The same with what each figure is worth. With a quorum all nodes are asked.
+    ///
+    /// # Errors
+    /// As [`NodeClient::account`], and [`Disagreement`].
+    pub fn ask_account(&self, address: &Address) -> Result<Answer> {
+        if let Some(wanted) = self.quorum {
+            return self.agreed_account(address, wanted);
+        }
         self.at_any(|node| {
             let (proven, view) = self.runtime.block_on(node.account(address, &self.light))?;
             if let Some(remark) = &proven.standing().remark {
                 self.remarks.add(remark.clone());
             }
-            Ok((proven, view))
+            Ok(Answer::alone(proven, view))
         })
     }
 
@@ -113,6 +143,14 @@ impl NodeClient {
         page: Option<&PageToken>,
     ) -> Result<Page<v1::AccountEntry>, NodeError> {
         self.call(async |client| client.account_entries_to_prove(address, page_size, page).await)
+    }
+
+    /// What waits in a node's mempool, page by page, in the order in which a block would take it; on the node's word.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn mempool(&self, page_size: u32, page: Option<&PageToken>) -> Result<MempoolPage, NodeError> {
+        self.call(async |client| client.mempool(page_size, page).await)
     }
 
     /// Hands in a transfer at every node. It counts as taken if one took it, and as refused if all did.

@@ -111,6 +111,8 @@ pub struct Context {
     pub timeout: Option<Duration>,
     /// What is to be said of nodes.
     remarks: Remarks,
+    /// How many nodes must agree.
+    quorum: Option<usize>,
     yes: bool,
     no_input: bool,
     secrets: Secrets,
@@ -135,8 +137,20 @@ impl Context {
                 let in_file = || settings.account().map(|name| name.as_str().to_owned());
                 let account = global.account().map(str::to_owned).or_else(in_file);
                 let (timeout, yes, no_input) = (global.timeout.or(settings.timeout()), global.yes, global.no_input);
-                let remarks = Remarks::default();
-                Ok(Self { settings, wallet, output, terminal, account, timeout, remarks, yes, no_input, secrets })
+                let (remarks, quorum) = (Remarks::default(), global.quorum.map(usize::from));
+                Ok(Self {
+                    settings,
+                    wallet,
+                    output,
+                    terminal,
+                    account,
+                    timeout,
+                    remarks,
+                    quorum,
+                    yes,
+                    no_input,
+                    secrets,
+                })
             }
             Err(error) => Err((output, error.into())),
         }
@@ -174,7 +188,8 @@ impl Context {
         }
         let cache = Cache::within(self.wallet.home());
         let client =
-            NodeClient::connect(self.settings.nodes(), self.settings.network(), Some(cache), self.remarks.clone())?;
+            NodeClient::connect(self.settings.nodes(), self.settings.network(), Some(cache), self.remarks.clone())?
+                .with_quorum(self.quorum)?;
         let info = client.node_info()?;
         self.tell_remarks();
         if info.is_synced == Some(false) {

@@ -33,6 +33,21 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Ok,
+        Self::Other,
+        Self::Usage,
+        Self::Declined,
+        Self::WrongPassphrase,
+        Self::Funds,
+        Self::Unreachable,
+        Self::Rejected,
+        Self::Unconfirmed,
+        Self::Verification,
+        Self::Interrupted,
+    ];
+
     /// The number.
     #[must_use]
     pub const fn code(self) -> u8 {

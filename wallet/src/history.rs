@@ -24,8 +24,21 @@ pub struct History {
     pub account: ProvenAccount,
     /// The newest first.
     pub entries: Vec<Entry>,
-    /// Whether that is everything; then it was also found to add up to the balance.
+    /// Whether the history was read to its beginning; then it was also found to add up to the balance.
     pub complete: bool,
+}
+
+/// What to do with an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visit {
+    /// Keep it, and go on to older ones.
+    Keep,
+    /// Leave it out, and go on.
+    Skip,
+    /// Keep it, and read no older ones.
+    Last,
+    /// Leave it out, and read no older ones.
+    Stop,
 }
 
 /// Fetches and proves at most `limit` entries, the newest first.
@@ -33,7 +46,25 @@ pub struct History {
 /// # Errors
 /// [`VerifyError`] and [`crate::client::NodeError`].
 pub fn fetch(client: &NodeClient, network: &Params, address: &Address, limit: u64) -> Result<History> {
-    search(client, network, address, limit, &|_| false)
+    search(client, network, address, limit, &|_| Visit::Keep)
+}
+
+/// Fetches and proves entries, the newest first, and keeps at most `limit` of those that `visit` wants.
+///
+/// # Errors
+/// [`VerifyError`] and [`crate::client::NodeError`].
+pub fn fetch_some(
+    client: &NodeClient,
+    network: &Params,
+    address: &Address,
+    limit: u64,
+    visit: &dyn Fn(&Entry) -> Visit,
+) -> Result<History> {
+    search(client, network, address, limit, visit)
+}
+
+fn up_to(is_it: impl Fn(&Entry) -> bool) -> impl Fn(&Entry) -> Visit {
+    move |entry| if is_it(entry) { Visit::Last } else { Visit::Keep }
 }
 
 /// Proves that an id is in an account's history at that height.
@@ -48,7 +79,7 @@ pub fn contains(
     height: Height,
 ) -> Result<ProvenAccount> {
     let is_it = |entry: &Entry| entry.id == id;
-    let found = search(client, network, address, SEARCH_ENTRIES, &is_it)?;
+    let found = search(client, network, address, SEARCH_ENTRIES, &up_to(is_it))?;
     match found.entries.last() {
         Some(last) if is_it(last) && last.height == height => Ok(found.account),
         _ => Err(VerifyError::NotInHistory.into()),
@@ -67,7 +98,7 @@ pub fn with_nonce(
 ) -> Result<(ProvenAccount, Entry)> {
     let is_it = |entry: &Entry| entry.paid_nonce(address) == Some(nonce);
     // Without a bound: an account's nonces have no gaps, so the walk ends where it must.
-    let mut found = search(client, network, address, u64::MAX, &is_it)?;
+    let mut found = search(client, network, address, u64::MAX, &up_to(is_it))?;
     match found.entries.pop() {
         Some(last) if is_it(&last) => Ok((found.account, last)),
         _ => Err(VerifyError::NotInHistory.into()),
@@ -79,12 +110,12 @@ fn search(
     network: &Params,
     address: &Address,
     limit: u64,
-    stop: &dyn Fn(&Entry) -> bool,
+    visit: &dyn Fn(&Entry) -> Visit,
 ) -> Result<History> {
     let mut attempt = 1;
     loop {
         let account = client.account(address)?.0;
-        match walk(client, network, account, limit, stop) {
+        match walk(client, network, account, limit, visit) {
             Err(error) if error.code() == "VERIFICATION_FAILED" && attempt < TRIES => attempt += 1,
             other => return other,
         }
@@ -96,7 +127,7 @@ fn walk(
     network: &Params,
     account: ProvenAccount,
     limit: u64,
-    stop: &dyn Fn(&Entry) -> bool,
+    visit: &dyn Fn(&Entry) -> Visit,
 ) -> Result<History> {
     let mut walk = HistoryWalk::new(network, &account);
     let newest = walk.left();
@@ -121,15 +152,22 @@ fn walk(
         // The chain may have grown since the account was proven.
         for message in page.entries.into_iter().filter(|message| message.entry <= newest) {
             if let Some(upper) = upper.replace(message.clone()) {
-                entries.push(walk.step(upper, verify::stated_head(&message)?)?);
-                if entries.len() as u64 == limit || entries.last().is_some_and(stop) {
+                let entry = walk.step(upper, verify::stated_head(&message)?)?;
+                let wanted = visit(&entry);
+                if matches!(wanted, Visit::Keep | Visit::Last) {
+                    entries.push(entry);
+                }
+                if entries.len() as u64 == limit || matches!(wanted, Visit::Last | Visit::Stop) {
                     return Ok(History { account, entries, complete: false });
                 }
             }
         }
         if is_last {
             let oldest = upper.take().ok_or(VerifyError::BrokenHistory { entry: walk.left() })?;
-            entries.push(walk.step(oldest, Hash::ZERO)?);
+            let entry = walk.step(oldest, Hash::ZERO)?;
+            if matches!(visit(&entry), Visit::Keep | Visit::Last) {
+                entries.push(entry);
+            }
             if walk.left() > 0 {
                 return Err(VerifyError::BrokenHistory { entry: walk.left() }.into());
             }

@@ -1,13 +1,17 @@
 //! Holds what a node says about an account against what a chain of proven work commits to: the checks of
 //! [`farthing_client::verify`] and of [`crate::light`], and what a wallet says when one fails.
 
+mod agreement;
 mod evidence;
 
 use std::ops::Deref;
 
 pub use farthing_client::verify::{Cause, Entry, HistoryWalk, VerifiedAccount, VerifyError, account, stated_head};
 
-pub use self::evidence::Evidence;
+pub use self::{
+    agreement::{Agreement, Disagreement, Label, Opinion, Says},
+    evidence::Evidence,
+};
 use crate::{
     error::{Exit, Explain},
     light::Standing,
@@ -18,13 +22,14 @@ use crate::{
 pub struct ProvenAccount {
     account: VerifiedAccount,
     standing: Standing,
+    agreement: Option<Agreement>,
 }
 
 impl ProvenAccount {
     /// Puts together what was proven.
     #[must_use]
     pub const fn new(account: VerifiedAccount, standing: Standing) -> Self {
-        Self { account, standing }
+        Self { account, standing, agreement: None }
     }
 
     /// How its header stands on the chain.
@@ -33,10 +38,25 @@ impl ProvenAccount {
         &self.standing
     }
 
+    pub(crate) const fn standing_mut(&mut self) -> &mut Standing {
+        &mut self.standing
+    }
+
+    /// What several nodes said of it, if several were to agree.
+    #[must_use]
+    pub const fn agreement(&self) -> Option<&Agreement> {
+        self.agreement.as_ref()
+    }
+
+    pub(crate) fn agreed(mut self, agreement: Agreement) -> Self {
+        self.agreement = Some(agreement);
+        self
+    }
+
     /// What was checked, for results.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
-        Evidence::of(&self.account, &self.standing)
+        Evidence::of(&self.account, &self.standing, self.agreement.as_ref())
     }
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "cli/contacts.rs"]
 mod contacts;
+#[path = "cli/exits.rs"]
+mod exits;
 #[path = "cli/fake_chain.rs"]
 mod fake_chain;
 #[path = "cli/fake_ledger.rs"]
@@ -13,6 +15,8 @@ mod fake_node;
 mod harness;
 #[path = "cli/health.rs"]
 mod health;
+#[path = "cli/history.rs"]
+mod history;
 #[path = "cli/interop.rs"]
 mod interop;
 #[path = "cli/key_changes.rs"]
@@ -31,6 +35,8 @@ mod node;
 mod offline;
 #[path = "cli/outbox.rs"]
 mod outbox;
+#[path = "cli/quorum.rs"]
+mod quorum;
 #[path = "cli/receipts.rs"]
 mod receipts;
 #[path = "cli/session.rs"]
@@ -43,5 +49,9 @@ mod sign_only;
 mod signers;
 #[path = "cli/tools.rs"]
 mod tools;
+#[path = "cli/transcript_cases.rs"]
+mod transcript_cases;
+#[path = "cli/transcripts.rs"]
+mod transcripts;
 #[path = "cli/tx_files.rs"]
 mod tx_files;

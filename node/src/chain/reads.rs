@@ -139,9 +139,18 @@ impl Chain {
     /// If the store fails.
     pub async fn locate(&self, id: TxId) -> Result<Option<MinedAt>, ChainError> {
         self.read(move |shared| {
-            let Some((height, index)) = shared.store.locate(&id)? else { return Ok(None) };
-            let block_id = shared.store.best_at(height)?;
-            Ok(block_id.map(|block_id| MinedAt { height, block_id, index: index.saturating_add(1) }))
+            let mut located = shared.store.locate(&id)?;
+            loop {
+                let Some((height, index)) = located else { return Ok(None) };
+                let block_id = shared.store.best_at(height)?;
+                // The best chain may have changed between the two questions: then another block stands at that height, and
+                // the transaction elsewhere. Where it stands at the same place in both, both answers are right.
+                let again = shared.store.locate(&id)?;
+                if again == located {
+                    return Ok(block_id.map(|block_id| MinedAt { height, block_id, index: index.saturating_add(1) }));
+                }
+                located = again;
+            }
         })
         .await
     }

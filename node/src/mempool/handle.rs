@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, watch};
 use super::{
     AccountPending, Admitted, Announcement, Arrival, Begun, Confirmed, Overtaken, Page, PageCursor, Places, PoolEvent,
     PoolHead, PoolLimits, PoolPart, PoolStats, PoolStatus, Pooled, Prices, Rejection, Simulation, Source,
-    TemplateLimits, listing::Order, pool::BlockBody, shared::Shared,
+    TemplateLimits, listing::Order, pool::BlockBody, shared::Shared, submit::is_in_vain,
 };
 
 /// Access to the mempool. Cheap to clone.
@@ -26,8 +26,19 @@ impl Mempool {
         transactions: Vec<SignedTransaction>,
         source: Source,
     ) -> Vec<Result<Admitted, Rejection>> {
+        self.submit_charging(transactions, source, |_| {}).await
+    }
+
+    /// The same, and says to `charge` how many signatures were verified in vain: when they have been, although whoever
+    /// submitted them may be gone by then and this may never return.
+    pub async fn submit_charging(
+        &self,
+        transactions: Vec<SignedTransaction>,
+        source: Source,
+        charge: impl FnOnce(usize) + Send + 'static,
+    ) -> Vec<Result<Admitted, Rejection>> {
         let begun = match self.places(transactions.len(), source).await {
-            Ok(places) => self.begin(transactions, source, places).await,
+            Ok(places) => self.begin(transactions, source, places, charge).await,
             Err(rejection) => return vec![Err(rejection); transactions.len()],
         };
         begun.finish().await
@@ -42,20 +53,37 @@ impl Mempool {
         self.shared.places(count, source).await
     }
 
-    /// [`Mempool::submit`] once there are places for all, without the wait for the disk, which [`Begun::finish`] is. What
+    /// [`Mempool::submit_charging`] once there are places for all, without the wait for the disk, which [`Begun::finish`] is. What
     /// is begun before another batch stands before it, so that whoever begins one after the other leaves no gaps, and need
     /// not wait for the disk in between.
-    pub async fn begin(&self, transactions: Vec<SignedTransaction>, source: Source, places: Places) -> Begun {
-        self.shared.begin(transactions, source, places).await
+    pub async fn begin(
+        &self,
+        transactions: Vec<SignedTransaction>,
+        source: Source,
+        places: Places,
+        charge: impl FnOnce(usize) + Send + 'static,
+    ) -> Begun {
+        self.shared.begin(transactions, source, places, charge).await
     }
 
-    /// What would happen to a transaction now. Changes nothing. Verifies a signature and may read the disk.
+    /// What would happen to a transaction now. Changes nothing. Verifies a signature and may read the disk. Says to `charge`
+    /// how many signatures were verified in vain, as [`Mempool::submit_charging`] does.
     ///
     /// # Errors
     /// If it would be too large with a signature.
-    pub async fn simulate(&self, draft: Draft) -> Result<Simulation, TransactionError> {
+    pub async fn simulate(
+        &self,
+        draft: Draft,
+        charge: impl FnOnce(usize) + Send + 'static,
+    ) -> Result<Simulation, TransactionError> {
         let shared = Arc::clone(&self.shared);
-        self.shared.env.compute().run(move || shared.simulate(draft)).await
+        let work = move || {
+            let simulated = shared.simulate(draft);
+            let refused = simulated.as_ref().is_ok_and(|simulation| is_in_vain(&simulation.verdict));
+            charge(usize::from(refused));
+            simulated
+        };
+        self.shared.env.compute().run(work).await
     }
 
     /// Size of the key of an account, if it is known here. May read the disk.
@@ -118,11 +146,12 @@ impl Mempool {
     }
 
     /// A part of the pool, at most `limit` entries, in the order in which blocks would take it. The order of a
-    /// large pool may be a second old.
+    /// large pool may be a second old. Takes long now and then, when that is made: not for async threads.
     #[must_use]
     pub fn page(&self, from: Option<PageCursor>, limit: usize) -> Page {
         let order = self.order();
-        self.shared.read(|pool| order.page(from, limit, pool))
+        let start = from.map_or(0, |cursor| order.behind(&cursor));
+        self.shared.read(|pool| order.page(start, limit, pool))
     }
 
     /// Numbers of the pool.
@@ -217,6 +246,6 @@ impl Mempool {
     fn order(&self) -> Arc<Order> {
         let now = self.shared.now().elapsed;
         let mut listing = self.shared.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        listing.order(now, || self.shared.read(Order::of))
+        listing.order(now, || Order::of(self.shared.read(super::pool::Pool::unsorted)))
     }
 }

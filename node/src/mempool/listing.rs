@@ -1,10 +1,17 @@
 //! Pages of the pool, cut from an order that is made anew for each while the pool is small, and else once a second.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use farthing::Height;
+use farthing::TxId;
 
-use super::{Listed, Page, PageCursor, PoolStatus, Pooled, TemplateLimits, pool::Pool};
+use super::{
+    Listed, Page, PageCursor, PoolStatus, Pooled,
+    pool::{Pool, Unsorted},
+};
 
 /// How long an order of many is used although the pool has changed.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -22,6 +29,8 @@ pub(super) struct Listing {
 pub(super) struct Order {
     executable: usize,
     all: Vec<Arc<Pooled>>,
+    /// Where each is: once somebody asks for what is behind one that has moved.
+    places: OnceLock<HashMap<TxId, usize>>,
 }
 
 impl Listing {
@@ -40,22 +49,16 @@ impl Listing {
 }
 
 impl Order {
-    pub(super) fn of(pool: &Pool) -> Self {
-        let mut all = pool.select(&TemplateLimits {
-            height: Height::GENESIS,
-            bytes: usize::MAX,
-            signature_units: u64::MAX,
-            openings: u32::MAX,
-            count: usize::MAX,
-        });
+    /// The order of what waits, which was copied out of the pool before.
+    pub(super) fn of(unsorted: Unsorted) -> Self {
+        let (mut all, queued) = unsorted.sorted();
         let executable = all.len();
-        all.extend(pool.queued());
-        Self { executable, all }
+        all.extend(queued);
+        Self { executable, all, places: OnceLock::new() }
     }
 
-    /// The entries behind the cursor that are still here.
-    pub(super) fn page(&self, from: Option<PageCursor>, limit: usize, pool: &Pool) -> Page {
-        let start = from.map_or(0, |cursor| self.behind(&cursor));
+    /// The entries from this place on that are still here. For moments only: the pool is locked.
+    pub(super) fn page(&self, start: usize, limit: usize, pool: &Pool) -> Page {
         let rest = self.all.iter().enumerate().skip(start);
         let present = rest.filter(|(_, pooled)| pool.get(&pooled.id).is_some());
         let mut chosen: Vec<(usize, &Arc<Pooled>)> = present.take(limit.saturating_add(1)).collect();
@@ -70,11 +73,12 @@ impl Order {
     }
 
     /// Where the entries behind a cursor begin: behind its transaction, or, if that has left, at its place.
-    fn behind(&self, cursor: &PageCursor) -> usize {
+    pub(super) fn behind(&self, cursor: &PageCursor) -> usize {
         let index = usize::try_from(cursor.index).unwrap_or(usize::MAX);
         if self.all.get(index).is_some_and(|pooled| pooled.id == cursor.after) {
             return index.saturating_add(1);
         }
-        self.all.iter().position(|pooled| pooled.id == cursor.after).map_or(index, |at| at + 1)
+        let places = || self.all.iter().enumerate().map(|(at, pooled)| (pooled.id, at)).collect();
+        self.places.get_or_init(places).get(&cursor.after).map_or(index, |at| at.saturating_add(1))
     }
 }

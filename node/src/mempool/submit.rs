@@ -36,13 +36,12 @@ pub struct Begun {
     answers: Vec<Answer>,
 }
 
-impl Begun {
-    /// How many signatures were verified in vain.
-    #[must_use]
-    pub fn wasted(&self) -> usize {
-        self.verdicts.iter().filter(|verdict| verdict.as_ref().is_err_and(Rejection::is_senders_fault)).count()
-    }
+/// Whether a signature was verified in vain for this.
+pub(super) fn is_in_vain(verdict: &Verdict) -> bool {
+    verdict.as_ref().is_err_and(Rejection::is_senders_fault)
+}
 
+impl Begun {
     /// The verdicts, in order, once what is `Ok` is durable.
     pub async fn finish(mut self) -> Vec<Result<Admitted, Rejection>> {
         for answer in self.answers {
@@ -72,10 +71,16 @@ impl Shared {
         batch: Vec<SignedTransaction>,
         source: Source,
         Places(places): Places,
+        charge: impl FnOnce(usize) + Send + 'static,
     ) -> Begun {
         let shared = Arc::clone(self);
-        // The work goes on to its end although the submitter may stop waiting, so the places go with it.
-        let work = move || shared.take(batch, source, &Arc::new(places));
+        // The work goes on to its end although the submitter may stop waiting, so the places go with it, and so does the
+        // bill: a call that is given up as soon as it is sent would cost nothing otherwise.
+        let work = move || {
+            let (verdicts, answers) = shared.take(batch, source, &Arc::new(places));
+            charge(verdicts.iter().filter(|verdict| is_in_vain(verdict)).count());
+            (verdicts, answers)
+        };
         let (verdicts, answers) = self.env.compute().run(work).await;
         Begun { shared: Arc::clone(self), verdicts, answers }
     }

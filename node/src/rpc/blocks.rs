@@ -201,7 +201,11 @@ async fn pruned(chain: &Chain, id: BlockId) -> Result<Option<ApiError>, ApiError
 }
 
 /// Walks down from the tip of the first page by parents, so that pages fit together whatever happens to the tip.
-pub(super) async fn list(deps: &Deps, request: v1::ListBlocksRequest) -> Result<v1::ListBlocksResponse, ApiError> {
+pub(super) async fn list(
+    deps: &Deps,
+    request: v1::ListBlocksRequest,
+    meter: Option<&CallMeter>,
+) -> Result<v1::ListBlocksResponse, ApiError> {
     let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
     let from = page::read::<32>(Listing::Blocks, &request.page_token)?.map(BlockId::from_bytes);
     let views = Views::new(deps, ReadMask::read(request.read_mask.as_ref())?);
@@ -209,6 +213,10 @@ pub(super) async fn list(deps: &Deps, request: v1::ListBlocksRequest) -> Result<
     let mut blocks = Vec::new();
     let mut budget = page::Budget::default();
     while let Some(id) = next.filter(|_| blocks.len() < size) {
+        if let Some(meter) = meter {
+            // Before it is read: the call may be given up at any time.
+            meter.charge(1);
+        }
         // Only a token from elsewhere can name a block that this node does not have.
         let Some(block) = deps.chain.chain_block(id).await? else {
             let error = pruned(&deps.chain, id).await?.unwrap_or_else(page::invalid);

@@ -119,7 +119,8 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<v1::ListBlocksRequest>,
     ) -> Result<Response<v1::ListBlocksResponse>, Status> {
-        Ok(Response::new(blocks::list(&self.deps, request.into_inner()).await?))
+        let meter = request.extensions().get::<CallMeter>().cloned();
+        Ok(Response::new(blocks::list(&self.deps, request.into_inner(), meter.as_ref()).await?))
     }
 
     async fn list_account_entries(

@@ -130,7 +130,8 @@ pub fn methods(params: &farthing::Params) -> MethodTable {
         )
         .with(
             "/farthing.v1.LedgerService/SubmitTransactions",
-            MethodPolicy::unary(BATCH_REQUEST, calls(16, 500, 2_000)).counting(Unit::Transactions, 50_000, 200_000),
+            // Few at a time, for each is held in memory before anything of it can be looked at.
+            MethodPolicy::unary(BATCH_REQUEST, calls(4, 500, 2_000)).counting(Unit::Transactions, 50_000, 200_000),
         )
         .with(
             "/farthing.v1.LedgerService/SubmitTransactionStream",
@@ -156,7 +157,8 @@ pub fn methods(params: &farthing::Params) -> MethodTable {
         .with("/farthing.v1.LedgerService/GetTransactionProof", pages)
         .with("/farthing.v1.LedgerService/GetAccount", look_up)
         .with("/farthing.v1.LedgerService/GetBlock", pages)
-        .with("/farthing.v1.LedgerService/ListBlocks", pages)
+        // Each block of a page is read whole, however little of it is shown.
+        .with("/farthing.v1.LedgerService/ListBlocks", pages.counting(Unit::Blocks, 2_000, 50_000))
         .with(
             "/farthing.v1.LedgerService/ListAccountEntries",
             MethodPolicy::unary(FILTER_REQUEST, calls(16, 200, 1_000)).counting(Unit::Blocks, 1_000, 20_000),

@@ -6,14 +6,17 @@
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use lru::LruCache;
 
 use super::ApiError;
-use crate::{env::prefix, mempool::Rejection};
+use crate::{
+    env::{Env, prefix},
+    mempool::Rejection,
+};
 
 /// Signatures that a network may have verified in vain at once.
 const BURST: u32 = 200;
@@ -34,9 +37,9 @@ impl Refusals {
     }
 
     /// The bucket of a caller. The own machine has none: who is on it can do worse.
-    pub(super) fn of(&self, caller: Option<SocketAddr>) -> Credit<'_> {
+    pub(super) fn of(self: &Arc<Self>, caller: Option<SocketAddr>) -> Credit {
         let host = caller.map(|address| address.ip().to_canonical()).filter(|host: &IpAddr| !host.is_loopback());
-        Credit { refusals: self, network: host.map(prefix) }
+        Credit { refusals: Arc::clone(self), network: host.map(prefix) }
     }
 
     fn lock(&self) -> MutexGuard<'_, LruCache<[u8; 8], Duration>> {
@@ -45,13 +48,13 @@ impl Refusals {
 }
 
 /// What one caller may still do.
-#[derive(Debug)]
-pub(super) struct Credit<'a> {
-    refusals: &'a Refusals,
+#[derive(Debug, Clone)]
+pub(super) struct Credit {
+    refusals: Arc<Refusals>,
     network: Option<[u8; 8]>,
 }
 
-impl Credit<'_> {
+impl Credit {
     /// # Errors
     /// `SOURCE_LIMITED` while the caller has none. `now` is the steady clock's time.
     pub(super) fn check(&self, now: Duration) -> Result<(), ApiError> {
@@ -65,8 +68,14 @@ impl Credit<'_> {
         Err(Rejection::SourceLimited { retry_after_ms }.into())
     }
 
+    /// Notes signatures verified in vain when they have been, wherever that is.
+    pub(super) fn charging(&self, env: &Env) -> impl FnOnce(usize) + Send + 'static {
+        let (credit, clock) = (self.clone(), Arc::clone(env.clock()));
+        move |wasted| credit.charge(wasted, clock.elapsed())
+    }
+
     /// Notes signatures verified in vain.
-    pub(super) fn charge(&self, wasted: usize, now: Duration) {
+    fn charge(&self, wasted: usize, now: Duration) {
         let Some(network) = self.network.filter(|_| wasted > 0) else { return };
         let cost = FORGIVEN_AFTER.saturating_mul(u32::try_from(wasted).unwrap_or(u32::MAX));
         let most = now.saturating_add(FORGIVEN_AFTER * BURST).saturating_add(LONGEST_WAIT);
@@ -83,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_network_that_wastes_work_is_limited_for_a_while_and_others_are_not() {
-        let refusals = Refusals::new();
+        let refusals = Arc::new(Refusals::new());
         let of = |text: &str| refusals.of(Some(text.parse().unwrap()));
         let mut now = Duration::from_secs(5);
         of("192.0.2.1:1").charge(200, now);
@@ -98,7 +107,7 @@ mod tests {
 
     #[test]
     fn no_network_is_refused_for_longer_than_a_minute_and_the_own_machine_never() {
-        let refusals = Refusals::new();
+        let refusals = Arc::new(Refusals::new());
         for address in ["192.0.2.1:1", "127.0.0.1:1", "[::1]:1"] {
             refusals.of(Some(address.parse().unwrap())).charge(usize::MAX, Duration::ZERO);
         }

@@ -25,7 +25,7 @@ const MANY: usize = 16;
 
 pub(super) async fn submit(
     deps: &Deps,
-    credit: &Credit<'_>,
+    credit: &Credit,
     request: v1::SubmitTransactionRequest,
 ) -> Result<v1::SubmitTransactionResponse, ApiError> {
     credit.check(deps.env.clock().elapsed())?;
@@ -38,7 +38,7 @@ pub(super) async fn submit(
 /// Takes a transfer; where it stands then.
 pub(super) async fn submit_one(
     deps: &Deps,
-    credit: &Credit<'_>,
+    credit: &Credit,
     signed: SignedTransaction,
 ) -> Result<TransactionStatus, ApiError> {
     let id = signed.transaction().id(deps.chain.params().genesis_id());
@@ -53,7 +53,7 @@ pub(super) async fn submit_one(
 
 pub(super) async fn submit_many(
     deps: &Deps,
-    credit: &Credit<'_>,
+    credit: &Credit,
     request: v1::SubmitTransactionsRequest,
 ) -> Result<v1::SubmitTransactionsResponse, ApiError> {
     refuse_while_syncing(deps)?;
@@ -93,17 +93,10 @@ pub(super) async fn submit_many(
     Ok(v1::SubmitTransactionsResponse { results })
 }
 
-/// The mempool's verdicts. Signatures that it verified in vain are the caller's to pay for.
-async fn judge(
-    deps: &Deps,
-    credit: &Credit<'_>,
-    transactions: Vec<SignedTransaction>,
-) -> Vec<Result<Admitted, Rejection>> {
+/// The mempool's verdicts. Signatures that it verified in vain are the caller's to pay for, who may have gone by then.
+async fn judge(deps: &Deps, credit: &Credit, transactions: Vec<SignedTransaction>) -> Vec<Result<Admitted, Rejection>> {
     follow_the_tip(deps).await;
-    let verdicts = deps.mempool.submit(transactions, Source::Rpc).await;
-    let wasted = verdicts.iter().filter(|verdict| verdict.as_ref().is_err_and(Rejection::is_senders_fault)).count();
-    credit.charge(wasted, deps.env.clock().elapsed());
-    verdicts
+    deps.mempool.submit_charging(transactions, Source::Rpc, credit.charging(&deps.env)).await
 }
 
 /// Waits until the mempool has followed the chain to the present tip: a client that has seen a block builds on it at once,

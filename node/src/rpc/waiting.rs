@@ -19,7 +19,8 @@ pub(super) async fn list(deps: &Deps, request: v1::GetMempoolRequest) -> Result<
     let size = page::size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
     let mask = ReadMask::read(request.read_mask.as_ref())?;
     let from = page::read::<40>(Listing::Mempool, &request.page_token)?.map(|token| read_cursor(&token));
-    let page = deps.mempool.page(from, size);
+    let mempool = deps.mempool.clone();
+    let page = deps.env.compute().run_blocking(move || mempool.page(from, size)).await;
     let (stats, listed) = (page.stats, page.entries.len());
     let worker = deps.clone();
     let entries = deps.env.compute().run(move || views(&worker, &page.entries, &mask)).await;

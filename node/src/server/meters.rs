@@ -185,6 +185,22 @@ impl CallMeter {
         Self { meters: Arc::clone(meters), row: *row }
     }
 
+    /// Of a connection that has made no other call, for a method of this policy.
+    #[cfg(test)]
+    pub(crate) fn for_tests(policy: MethodPolicy) -> Self {
+        let table = super::MethodTable::new().with("/a.B/C", policy);
+        let row = table.row("/a.B/C").expect("it was put in");
+        Self::new(&Arc::new(Meters::new(table.len())), row)
+    }
+
+    /// How much of a burst is used up, in percent.
+    #[cfg(test)]
+    pub(crate) fn used_percent(&self) -> u64 {
+        let Some((_, rate)) = self.row.policy.items else { return 0 };
+        let state = self.meters.lock();
+        state.rows.get(self.row.number).map_or(0, |meter| meter.items.used_percent(rate, Instant::now()))
+    }
+
     /// Notes what this call asks for, or was given, in the unit of its method. What is too much is waited for by the next
     /// call.
     pub(crate) fn charge(&self, amount: usize) {

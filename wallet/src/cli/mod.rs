@@ -4,6 +4,7 @@ mod config;
 mod contact;
 pub(crate) mod duration;
 mod key;
+mod ledger;
 mod message;
 mod send;
 mod tx;
@@ -19,6 +20,7 @@ pub use self::{
     config::ConfigCommand,
     contact::ContactCommand,
     key::{KeyCommand, NewKey},
+    ledger::{Balance, History, When},
     message::MessageCommand,
     send::Send,
     tx::{TxBuild, TxCommand},
@@ -69,6 +71,9 @@ pub struct Global {
     /// A node to ask; several if it is given several times, or with commas between them.
     #[arg(long, global = true, value_name = "URL", env = "FARTHING_NODE", value_delimiter = ',')]
     pub node: Vec<String>,
+    /// So many of the nodes must prove an account on the same chain, or nothing is believed.
+    #[arg(long, global = true, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub quorum: Option<u8>,
     /// The account that pays, or that is asked about; not needed if there is only one key.
     #[arg(long, global = true, value_name = "NAME", env = "FARTHING_ACCOUNT", visible_alias = "from")]
     pub account: Option<String>,
@@ -152,22 +157,11 @@ pub enum Command {
     #[command(subcommand)]
     Contact(ContactCommand),
     /// Show what an account holds, proven by the node.
-    Balance {
-        /// A key, a contact or an address; all keys if left out.
-        #[arg(value_name = "ACCOUNT")]
-        who: Option<String>,
-    },
+    Balance(Balance),
     /// Send money.
     Send(Send),
     /// Show what an account received and spent, proven by the node.
-    History {
-        /// A key, a contact or an address; not needed if there is only one key.
-        #[arg(value_name = "ACCOUNT")]
-        who: Option<String>,
-        /// At most so many entries, the newest first.
-        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-        limit: u32,
-    },
+    History(History),
     /// One transfer as a file: build, inspect, sign, hand in.
     #[command(subcommand)]
     Tx(TxCommand),

@@ -38,8 +38,15 @@ impl Node {
         Ok(Self { url: url.clone(), client })
     }
 
-    /// An account, proven against a header on a chain of proven work.
+    /// An account, proven against a header on a chain of proven work, which is no less than was shown before.
     pub(super) async fn account(&self, address: &Address, light: &Light) -> Result<(ProvenAccount, AccountView)> {
+        let (mut account, view) = self.look_at(address, light).await?;
+        light.judge(account.standing_mut())?;
+        Ok((account, view))
+    }
+
+    /// An account, proven against a header on a chain of proven work, however little that is.
+    pub(super) async fn look_at(&self, address: &Address, light: &Light) -> Result<(ProvenAccount, AccountView)> {
         let mut attempt = 1;
         loop {
             let view = match self.client.account(address).await {
@@ -48,7 +55,7 @@ impl Node {
                 Err(error) => return Err(NodeError::read(error, &self.url).into()),
             };
             let account = view.proven.clone().ok_or(VerifyError::NoProof)?;
-            match light.stand(self, account.height, account.header.id()).await {
+            match light.look(self, account.height, account.header.id()).await {
                 Ok(standing) => return Ok((ProvenAccount::new(account, standing), view)),
                 // A block may have taken the place of another between the two answers.
                 Err(ChainError::OffChain { .. }) if attempt < TRIES => attempt += 1,

@@ -2,10 +2,28 @@
 
 use std::fmt;
 
-use farthing::Address;
+use farthing::{Address, Mites};
 use serde::Serialize;
 
-use crate::{client::NodeClient, context::Context, error::Result, name::Name, verify::Evidence, wallet::LookupError};
+use crate::{
+    cli::Balance,
+    client::NodeClient,
+    context::Context,
+    error::Result,
+    name::Name,
+    verify::{Evidence, Label},
+    wallet::LookupError,
+};
+
+/// How much each figure is worth.
+#[derive(Serialize)]
+struct Labels {
+    balance: Label,
+    next_nonce: Label,
+    pending_in: Label,
+    pending_out: Label,
+    immature: Label,
+}
 
 #[derive(Serialize)]
 struct BalanceView {
@@ -16,30 +34,40 @@ struct BalanceView {
     balance: String,
     balance_mites: String,
     next_nonce: u64,
-    /// On the node's word: what is in its mempool.
     pending_in: String,
     pending_out: String,
     immature: String,
+    labels: Labels,
     proof: Evidence,
+    #[serde(skip)]
+    amount: Mites,
 }
 
 impl BalanceView {
     fn fetch(context: &Context, client: &NodeClient, address: &Address) -> Result<Self> {
-        let (verified, answer) = client.account(address)?;
-        let state = verified.state();
-        let mut proof = verified.evidence();
+        let answer = client.ask_account(address)?;
+        let state = answer.proven.state();
+        let mut proof = answer.proven.evidence();
         proof.not_verified.push("pending and immature amounts");
         Ok(Self {
             name: context.wallet.name_of(address)?,
             address: context.wallet.show(address),
-            exists: verified.account.is_some(),
+            exists: answer.proven.account.is_some(),
             balance: state.balance.to_string(),
             balance_mites: state.balance.get().to_string(),
             next_nonce: state.next_nonce,
-            pending_in: answer.pending_in.to_string(),
-            pending_out: answer.pending_out.to_string(),
-            immature: answer.immature.to_string(),
+            pending_in: answer.view.pending_in.to_string(),
+            pending_out: answer.view.pending_out.to_string(),
+            immature: answer.view.immature.to_string(),
+            labels: Labels {
+                balance: Label::Verified,
+                next_nonce: Label::Verified,
+                pending_in: answer.pending_in,
+                pending_out: answer.pending_out,
+                immature: answer.immature,
+            },
             proof,
+            amount: state.balance,
         })
     }
 }
@@ -47,17 +75,17 @@ impl BalanceView {
 impl fmt::Display for BalanceView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = self.name.as_ref().map_or(self.address.as_str(), Name::as_str);
-        write!(f, "{who:<12} {} far", self.balance)?;
+        write!(f, "{who:<12} {} far ({})", self.balance, self.labels.balance)?;
         if !self.exists {
-            f.write_str("  (this account does not exist yet)")?;
+            f.write_str("  this account does not exist yet")?;
         }
-        for (amount, what) in [
-            (&self.pending_in, "arriving"),
-            (&self.pending_out, "leaving"),
-            (&self.immature, "mined, not yet credited"),
+        for (amount, what, label) in [
+            (&self.pending_in, "arriving", self.labels.pending_in),
+            (&self.pending_out, "leaving", self.labels.pending_out),
+            (&self.immature, "mined, not yet credited", self.labels.immature),
         ] {
             if amount != "0" {
-                write!(f, "  {amount} {what}")?;
+                write!(f, "  {amount} {what} ({label})")?;
             }
         }
         Ok(())
@@ -68,20 +96,35 @@ impl fmt::Display for BalanceView {
 struct Balances {
     network: String,
     accounts: Vec<BalanceView>,
+    /// Of all accounts together, each at its own block.
+    total: String,
+    total_mites: String,
+    #[serde(skip)]
+    with_total: bool,
 }
 
 impl fmt::Display for Balances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.accounts.iter().try_for_each(|account| writeln!(f, "{account}"))
+        self.accounts.iter().try_for_each(|account| writeln!(f, "{account}"))?;
+        if self.with_total { writeln!(f, "{:<12} {} far ({})", "total", self.total, Label::Verified) } else { Ok(()) }
     }
+}
+
+/// Shows what one account, or every own account, holds.
+///
+/// # Errors
+/// Those of [`show`].
+pub fn run(context: &mut Context, account: Option<&str>) -> Result<()> {
+    show(context, &Balance { who: account.map(str::to_owned), all: false })
 }
 
 /// Shows what one account, or every own account, holds, and says what of it was verified.
 ///
 /// # Errors
 /// Those of looking up, asking and verifying.
-pub fn run(context: &mut Context, account: Option<&str>) -> Result<()> {
-    let addresses = match account.or(context.account.as_deref()) {
+pub fn show(context: &mut Context, arguments: &Balance) -> Result<()> {
+    let chosen = arguments.who.as_deref().or(context.account.as_deref()).filter(|_| !arguments.all);
+    let addresses = match chosen {
         Some(text) => vec![context.wallet.find(text)?],
         None => context.wallet.keys().list()?.iter().map(|entry| entry.public.address()).collect(),
     };
@@ -91,8 +134,16 @@ pub fn run(context: &mut Context, account: Option<&str>) -> Result<()> {
     let client = context.connect()?;
     let accounts =
         addresses.iter().map(|address| BalanceView::fetch(context, &client, address)).collect::<Result<Vec<_>>>()?;
+    // All that exists fits in 63 bits.
+    let total = Mites::checked_sum(accounts.iter().map(|account| account.amount)).unwrap_or(Mites::ZERO);
     let mut told: Vec<Evidence> = Vec::new();
-    let views = Balances { network: context.wallet.network().name.clone(), accounts };
+    let views = Balances {
+        network: context.wallet.network().name.clone(),
+        accounts,
+        total: total.to_string(),
+        total_mites: total.get().to_string(),
+        with_total: arguments.all,
+    };
     context.output.data(&views)?;
     // A block may have come between two of the answers: every header that something was held against is named.
     for account in views.accounts {

@@ -41,6 +41,9 @@ pub fn run(context: &mut Context, global: &Global, request: &NewKey) -> Result<(
     };
     context.output.data(&made)?;
     remember(context, global)?;
+    if context.output.is_json() {
+        return Ok(());
+    }
     for line in advice(context, &entry, &made, global) {
         context.output.note(line);
     }
@@ -70,9 +73,14 @@ fn advice(context: &Context, entry: &KeyEntry, made: &Made, global: &Global) -> 
     let mut lines = vec![
         format!("made      {name} on the network {}: {}, {guard}", made.network, made.key_file.display()),
         format!("          settings in {}", made.settings.display()),
-        format!("back up   {} and, apart from it, the passphrase:", made.key_file.display()),
-        "          whoever loses one of the two loses the money, and nobody can bring it back".to_owned(),
     ];
+    let file = made.key_file.display();
+    if entry.encrypted {
+        lines.push(format!("back up   {file} and, apart from it, the passphrase:"));
+        lines.push("          whoever loses one of the two loses the money, and nobody can bring it back".to_owned());
+    } else {
+        lines.push(format!("back up   {file}: whoever loses it loses the money, whoever finds it has it"));
+    }
     if let Some(folder) = global.wallet_dir.as_ref().filter(|folder| !folder.as_os_str().is_empty()) {
         lines.push(format!(
             "folder    later commands find it with --wallet-dir or FARTHING_WALLET_DIR={}",

@@ -114,24 +114,46 @@ impl Light {
         (chain, remark)
     }
 
-    /// Finds out how a header stands on its node's chain: from what is known, by the headers since, or by a new proof.
+    /// Finds out how a header stands on its node's chain, and whether that may be the network's: that it has no less work
+    /// than was shown before.
     ///
     /// # Errors
     /// [`ChainError`].
     pub async fn stand(&self, node: &impl Shows, height: Height, id: BlockId) -> Result<Standing, ChainError> {
+        let mut standing = self.look(node, height, id).await?;
+        self.judge(&mut standing)?;
+        Ok(standing)
+    }
+
+    /// Finds out how a header stands on its node's chain: from what is known, by the headers since, or by a new proof.
+    /// Whether that is the network's chain is left to [`Light::judge`].
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn look(&self, node: &impl Shows, height: Height, id: BlockId) -> Result<Standing, ChainError> {
         let (known, remark) = self.known();
         let shown = match &known {
             Some(chain) if chain.work_up_to(height, &id).is_some() => Arc::clone(chain),
             _ => self.shown(node, known.as_deref(), height, id).await?,
         };
         let work = shown.work_up_to(height, &id).ok_or(ChainError::OffChain { height, id })?;
-        let mut standing = Standing { height, id, work, chain: Arc::clone(&shown), newer: None, remark };
-        match known {
+        Ok(Standing { height, id, work, chain: shown, newer: None, remark })
+    }
+
+    /// Holds the work of a chain against the most that was ever shown, and remembers the chain if it has as much.
+    ///
+    /// # Errors
+    /// [`ChainError::LessWork`].
+    pub fn judge(&self, standing: &mut Standing) -> Result<(), ChainError> {
+        match self.known().0 {
             // Another node showed more.
-            Some(known) if known.work() > work => self.compare(&known, &mut standing)?,
-            _ => self.adopt(&shown, &mut standing.remark, false),
+            Some(known) if known.work() > standing.work => self.compare(&known, standing),
+            _ => {
+                let chain = Arc::clone(&standing.chain);
+                self.adopt(&chain, &mut standing.remark, false);
+                Ok(())
+            }
         }
-        Ok(standing)
     }
 
     /// The chain that the node shows, up to the header at least.

@@ -8,7 +8,7 @@ use std::{
 use farthing::Height;
 use serde::Serialize;
 
-use super::VerifiedAccount;
+use super::{Agreement, VerifiedAccount};
 use crate::light::Standing;
 
 /// From this age on a header is worth a remark.
@@ -37,10 +37,13 @@ pub struct Evidence {
     /// there is not in the result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newer_height: Option<u64>,
+    /// What several nodes said, if several were to agree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
 }
 
 impl Evidence {
-    pub(super) fn of(account: &VerifiedAccount, standing: &Standing) -> Self {
+    pub(super) fn of(account: &VerifiedAccount, standing: &Standing, agreement: Option<&Agreement>) -> Self {
         // Only the network's own first block passes at that height, and it is exempt from work.
         let is_first = account.height == Height::GENESIS;
         let work = account.header.bits.target().ok().and_then(|target| target.work()).filter(|_| !is_first);
@@ -54,6 +57,7 @@ impl Evidence {
         Self {
             verified,
             not_verified,
+            agreement: agreement.cloned(),
             newer_height: standing.newer.map(Height::get),
             header_id: account.header.id().to_string(),
             header_height: account.height.get(),
@@ -116,8 +120,11 @@ impl fmt::Display for Evidence {
             self.verified.join(", "),
             self.not_verified.join(", ")
         )?;
-        match self.newer_height {
-            Some(newer) => write!(f, ", what changed up to block {newer}, which this wallet has seen elsewhere"),
+        if let Some(newer) = self.newer_height {
+            write!(f, ", what changed up to block {newer}, which this wallet has seen elsewhere")?;
+        }
+        match &self.agreement {
+            Some(agreement) => write!(f, "\n{agreement}"),
             None => Ok(()),
         }
     }

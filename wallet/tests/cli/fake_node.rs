@@ -214,7 +214,7 @@ impl LedgerService for Service {
                 id_hex: transfer.transaction().id(state.params.genesis_id()).to_string(),
                 history: history.to_bytes().to_vec().into(),
                 cause: Some(v1::account_entry::Cause::Transaction(transaction_view(state.params, transfer))),
-                time_ms: 1_800_000_000_000,
+                time_ms: state.chain.header(*height).time.get(),
             })
             .collect();
         let next = from + entries.len();
@@ -318,7 +318,13 @@ impl LedgerService for Service {
     }
 
     async fn get_mempool(&self, _: Request<v1::GetMempoolRequest>) -> Result<Response<v1::GetMempoolResponse>, Status> {
-        Err(Status::unimplemented("the wallet does not call this"))
+        let state = self.0.lock().unwrap();
+        let entries = state.pool.iter().map(|transfer| v1::MempoolEntry {
+            transaction: Some(transaction_view(state.params, transfer)),
+            state: v1::TransactionState::Pending.into(),
+            ..v1::MempoolEntry::default()
+        });
+        Ok(Response::new(v1::GetMempoolResponse { entries: entries.collect(), ..v1::GetMempoolResponse::default() }))
     }
 
     async fn get_transaction_proof(

@@ -92,6 +92,14 @@ impl Wallet {
     }
 }
 
+impl Wallet {
+    /// Runs what the command line itself refuses.
+    pub(crate) fn fails_to_parse(&self, arguments: &[&str]) {
+        let run = self.run(arguments);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{arguments:?}: {}", run.stderr);
+    }
+}
+
 impl From<Output> for Run {
     fn from(output: Output) -> Self {
         Self {

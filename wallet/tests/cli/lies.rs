@@ -140,7 +140,7 @@ fn a_node_that_lags_by_little_is_believed_and_that_is_said() {
     wallet.ok(&["balance", "payee"]);
     node.state().shown = Some(118);
     let run = wallet.run(&["balance", "payee"]);
-    assert_eq!((run.code, run.stdout.as_str()), (0, "payee        1000 far\n"), "{}", run.stderr);
+    assert_eq!((run.code, run.stdout.as_str()), (0, "payee        1000 far (verified)\n"), "{}", run.stderr);
     assert!(
         run.stderr.contains("what changed up to block 120, which this wallet has seen elsewhere"),
         "{}",

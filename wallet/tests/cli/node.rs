@@ -33,7 +33,7 @@ fn with_erin() -> (Wallet, FakeNode) {
 fn a_balance_is_shown_with_what_was_verified() {
     let (wallet, _node) = alice();
     let run = wallet.run(&["balance"]);
-    assert_eq!((run.code, run.stdout.as_str()), (0, "alice        1000000 far\n"), "{}", run.stderr);
+    assert_eq!((run.code, run.stdout.as_str()), (0, "alice        1000000 far (verified)\n"), "{}", run.stderr);
     assert!(run.stderr.contains("verified against block 1"), "{}", run.stderr);
     assert!(run.stderr.contains("not verified: "), "{}", run.stderr);
     let json = wallet.json(&["balance", "alice"]);

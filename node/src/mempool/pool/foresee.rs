@@ -16,8 +16,30 @@ use super::{
     settle::reach,
 };
 
-/// Fees that are tried at most to find the least one that would do.
-const MAX_TRIED_FEES: usize = 256;
+/// Fees that are tried at most to find the least one that would do. Each goes through what waits of the account.
+const MAX_TRIED_FEES: usize = 64;
+
+/// Fees that displace the same ones of the account.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// What it takes to displace them.
+    required: Mites,
+    /// The highest of these fees.
+    last: Mites,
+}
+
+/// The least fee, from this one on, that is enough for those that it displaces.
+fn least_of(steps: &[Step], from: Mites) -> Option<Mites> {
+    let mut begin = from;
+    for Step { required, last } in steps {
+        let least = begin.max(*required);
+        if least <= *last {
+            return Some(least);
+        }
+        begin = begin.max(last.checked_add(Mites::new(1))?);
+    }
+    None
+}
 
 /// What would happen to a transaction and to the pool, its signature not looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +110,7 @@ impl Pool {
         let screened = self.screen(signed, Source::Rpc)?;
         let place = self.place(signed, &screened, Source::Rpc)?;
         let plan = self.room_for(signed, &screened, &place)?;
+        // In order.
         let replaced: &[u64] = if let Place::Replace(nonces) = &place { nonces } else { &[] };
         let gone: Vec<&Entry> =
             queue.into_iter().flat_map(|q| replaced.iter().filter_map(|nonce| q.entries.get(nonce))).collect();
@@ -99,7 +122,8 @@ impl Pool {
             .collect();
         let added = self.as_entry(signed, id, &screened);
         let kept = queue.into_iter().flat_map(|queue| queue.entries.values());
-        let mut entries: Vec<&Entry> = kept.filter(|entry| !replaced.contains(&entry.pooled.nonce())).collect();
+        let mut entries: Vec<&Entry> =
+            kept.filter(|entry| replaced.binary_search(&entry.pooled.nonce()).is_err()).collect();
         let nonce = added.pooled.nonce();
         entries.insert(entries.partition_point(|entry| entry.pooled.nonce() < nonce), &added);
         outlook.after = reach(entries, &screened.account, self.limits.executable_per_account);
@@ -108,43 +132,61 @@ impl Pool {
 
     /// The least fee with which it would be taken, all else being equal; none if no fee would do.
     ///
-    /// What a rejection requires is exact as long as the same ones have to go for it. A higher fee may leave too little
-    /// for later ones of the same account, which then have to go too, and that changes what is required.
+    /// A higher fee may leave too little for later ones of the same account, which then have to go too. What it takes to
+    /// outbid them is reckoned at once for all of them: an account may have a thousand, and the pool is locked meanwhile.
+    /// Those of others that must leave a full pool are asked for: they are as many as fill one transaction.
     fn least_fee(&self, signed: &SignedTransaction, queue: Option<&Queue>) -> Option<Mites> {
+        let steps = self.steps(signed, queue);
         let mut fee = Mites::ZERO;
-        let mut lasts = self.fees_that_leave_followers(signed, queue).into_iter().peekable();
         for _ in 0..MAX_TRIED_FEES {
-            match self.admissible(&with_fee(signed, fee)?) {
+            fee = least_of(&steps, fee)?;
+            let rejection = match self.admissible(&with_fee(signed, fee)?) {
                 Ok(()) => return Some(fee),
-                Err(rejection) => {
-                    // Where no higher fee helps, it may still help that later ones have to go.
-                    let required = Some(rejection.required_fee()?).filter(|required| *required > fee);
-                    while lasts.next_if(|last| *last < fee).is_some() {}
-                    let next = lasts.peek().and_then(|last| last.checked_add(Mites::new(1)));
-                    fee = required.into_iter().chain(next).min()?;
-                }
-            }
+                Err(rejection) => rejection,
+            };
+            // Where no higher fee helps, it may still help that more of its own ones have to go: that leaves more room.
+            let required = Some(rejection.required_fee()?).filter(|required| *required > fee);
+            let next = steps.iter().map(|step| step.last).find(|last| *last >= fee);
+            let next = next.and_then(|last| last.checked_add(Mites::new(1)));
+            fee = required.into_iter().chain(next).min()?;
         }
         None
     }
 
-    /// The highest fees that leave enough for all later ones of the account, for all but the last, and so on, the lowest
-    /// first.
-    fn fees_that_leave_followers(&self, signed: &SignedTransaction, queue: Option<&Queue>) -> Vec<Mites> {
-        let (nonce, total) = (signed.transaction().nonce(), signed.transaction().total());
-        let mut fees = Vec::new();
-        let Some(queue) = queue else { return fees };
-        let outputs = total.checked_sub(signed.transaction().fee()).unwrap_or(Mites::ZERO);
-        let balance = self.confirmed.account(&signed.transaction().sender_address()).unwrap_or_default().balance;
-        let mut left = balance.checked_sub(outputs);
-        for entry in queue.executables().filter(|entry| entry.pooled.nonce() != nonce) {
-            left = left.and_then(|left| left.checked_sub(entry.total()));
-            if entry.pooled.nonce() > nonce {
-                fees.extend(left);
-            }
+    /// Which fees displace which of the account's own ones, the lowest first.
+    fn steps(&self, signed: &SignedTransaction, queue: Option<&Queue>) -> Vec<Step> {
+        let transaction = signed.transaction();
+        let nonce = transaction.nonce();
+        let waiting = queue.and_then(|queue| Some((queue, queue.entries.get(&nonce)?)));
+        let Some((queue, waiting)) = waiting else { return vec![Step { required: Mites::ZERO, last: Mites::MAX }] };
+        let cost = Cost::of(&self.params, &*self.confirmed, signed);
+        let (mut net, mut bytes) = (waiting.net(), waiting.bytes().saturating_add(signed.size_bytes()));
+        let required = |net: Mites, bytes: usize| {
+            let floor = net.checked_add(self.floor(bytes));
+            floor.and_then(|floor| floor.checked_add(cost.burned)).unwrap_or(Mites::MAX)
+        };
+        if !waiting.is_executable() {
+            return vec![Step { required: required(net, bytes), last: Mites::MAX }];
         }
-        fees.reverse();
-        fees
+        let balance = self.confirmed.account(&transaction.sender_address()).unwrap_or_default().balance;
+        let outputs = transaction.total().checked_sub(transaction.fee());
+        let earlier = queue.executables().take_while(|entry| entry.pooled.nonce() < nonce).map(Entry::total);
+        let spent = Mites::checked_sum(earlier.chain(outputs));
+        let Some(left) = spent.and_then(|spent| balance.checked_sub(spent)) else { return Vec::new() };
+        // The highest fee that leaves enough for each of the later ones, and for those before it.
+        let mut rest = Some(left);
+        let later = queue.executables().skip_while(|entry| entry.pooled.nonce() <= nonce).map(|entry| {
+            rest = rest.and_then(|rest| rest.checked_sub(entry.total()));
+            (entry, rest)
+        });
+        let mut steps = Vec::new();
+        for (entry, last) in later.collect::<Vec<_>>().into_iter().rev() {
+            steps.extend(last.map(|last| Step { required: required(net, bytes), last }));
+            net = net.checked_add(entry.net()).unwrap_or(Mites::MAX);
+            bytes = bytes.saturating_add(entry.bytes());
+        }
+        steps.push(Step { required: required(net, bytes), last: left });
+        steps
     }
 
     /// Whether it would be taken, its signature not looked at.

@@ -230,6 +230,9 @@ impl Both {
         }
         let order: Vec<TxId> = self.pool.select(&everything()).iter().map(|pooled| pooled.id()).collect();
         assert_eq!(order, self.model.order());
+        let (sorted, queued) = self.pool.unsorted().sorted();
+        assert_eq!(sorted.iter().map(|pooled| pooled.id()).collect::<Vec<_>>(), order);
+        assert_eq!(queued.len(), self.pool.stats().queued);
         // What a template would hold is a block that the rules allow.
         let block: Vec<Spend> = order.iter().map(|id| self.seen[id].clone()).collect();
         let signed: Vec<SignedTransaction> = block.iter().map(Spend::signed).collect();

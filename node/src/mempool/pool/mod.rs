@@ -46,6 +46,7 @@ pub(super) use self::{
     admit::Candidate,
     advance::BlockBody,
     place::Foreseen,
+    select::Unsorted,
     withdraw::{Change, Withdrawn},
 };
 pub use self::{

@@ -49,6 +49,57 @@ impl Pool {
     }
 }
 
+/// What waits, as it is copied out of the pool to be put in order: that takes long where there are many, and the pool is free
+/// meanwhile.
+#[derive(Debug)]
+pub(in crate::mempool) struct Unsorted {
+    /// Those of an account together and in order.
+    executable: Vec<Placed>,
+    queued: Vec<Arc<Pooled>>,
+}
+
+/// An executable transaction.
+#[derive(Debug)]
+struct Placed {
+    rate: Rate,
+    /// Whether it is its account's first.
+    is_first: bool,
+    pooled: Arc<Pooled>,
+}
+
+impl Pool {
+    /// All that waits.
+    pub(in crate::mempool) fn unsorted(&self) -> Unsorted {
+        let mut executable = Vec::with_capacity(self.stats.executable);
+        for queue in self.queues.values() {
+            executable.extend(queue.executables().enumerate().map(|(at, entry)| Placed {
+                rate: entry.rate(),
+                is_first: at == 0,
+                pooled: Arc::clone(&entry.pooled),
+            }));
+        }
+        Unsorted { executable, queued: self.queued() }
+    }
+}
+
+impl Unsorted {
+    /// The executable ones in the order in which a block without limits would take them, and the others in order of
+    /// arrival.
+    pub(in crate::mempool) fn sorted(self) -> (Vec<Arc<Pooled>>, Vec<Arc<Pooled>>) {
+        let Self { executable, queued } = self;
+        let head = |at: usize| executable.get(at).map(|one| Head::new(one.rate, one.pooled.arrival, at));
+        let firsts = executable.iter().enumerate().filter(|(_, one)| one.is_first);
+        let mut heads: BinaryHeap<_> = firsts.filter_map(|(at, _)| head(at)).collect();
+        let mut sorted = Vec::with_capacity(executable.len());
+        while let Some(Head { at, .. }) = heads.pop() {
+            sorted.extend(executable.get(at).map(|one| Arc::clone(&one.pooled)));
+            let behind = at.saturating_add(1);
+            heads.extend(head(behind).filter(|_| executable.get(behind).is_some_and(|one| !one.is_first)));
+        }
+        (sorted, queued)
+    }
+}
+
 /// Fills a block from these transactions and those behind them. `take` says what is left of the limits with one of them,
 /// and which comes behind it; none if it does not fit. Returns what is left of the limits, and each account's first
 /// transaction that was not taken.

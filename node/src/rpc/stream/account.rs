@@ -68,6 +68,10 @@ impl Link for AccountBlock {
     fn parent(&self) -> BlockId {
         self.context.header().previous
     }
+
+    fn point(&self) -> ChainPoint {
+        blocks::point(&self.context)
+    }
 }
 
 impl BestChain for AccountChain {
@@ -197,11 +201,10 @@ impl Source for Watched {
     }
 
     async fn frame(&mut self, told: Told<Change>) -> Result<v1::WatchAccountResponse, ApiError> {
-        let mut tip = self.walk.tip();
+        let tip = self.walk.tip();
         let event = match told {
             Told::Event(Change::Is(state)) => Event::State((&state).into()),
             Told::Event(Change::Apply(state, entries)) => {
-                tip = self.walk.tip_with(state.at);
                 let params = Arc::clone(self.walk.chain().params());
                 let many = entries.len() > MANY_ENTRIES;
                 let make = move || entries.iter().map(|entry| accounts::entry_view(&params, entry)).collect();

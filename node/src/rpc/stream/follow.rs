@@ -6,10 +6,16 @@
 
 use std::{future::Future, sync::Arc};
 
-use farthing::{BlockId, Height, wire::StreamStart};
+use farthing::{
+    BlockId, Height,
+    wire::{ChainPoint, StreamStart},
+};
 
 use super::cursor::CursorError;
-use crate::chain::{Chain, ChainBlock, ChainError};
+use crate::{
+    chain::{Chain, ChainBlock, ChainError},
+    rpc::blocks,
+};
 
 /// The questions that a stream has for the chain. Each answer may be of another moment.
 pub(in crate::rpc) trait BestChain: Send + Sync + 'static {
@@ -44,6 +50,9 @@ pub(in crate::rpc) trait Link {
 
     /// Its parent; meaningless for genesis.
     fn parent(&self) -> BlockId;
+
+    /// Its place.
+    fn point(&self) -> ChainPoint;
 }
 
 impl Link for Arc<ChainBlock> {
@@ -53,6 +62,10 @@ impl Link for Arc<ChainBlock> {
 
     fn parent(&self) -> BlockId {
         self.block.header.previous
+    }
+
+    fn point(&self) -> ChainPoint {
+        blocks::point_of(self)
     }
 }
 

@@ -67,7 +67,7 @@ impl Frames {
     }
 
     async fn apply(&self, block: Arc<ChainBlock>) -> (Event, v1::ChainPoint) {
-        let tip = self.walk.tip_with(blocks::point_of(&block));
+        let tip = self.walk.tip();
         let confirmations = tip.height.distance_from(block.height).saturating_add(1);
         let view = match &self.filter {
             Some(filter) if !self.headers_only => {

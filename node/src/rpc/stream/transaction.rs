@@ -65,6 +65,10 @@ impl Link for TransactionBlock {
     fn parent(&self) -> BlockId {
         self.context.header().previous
     }
+
+    fn point(&self) -> ChainPoint {
+        blocks::point(&self.context)
+    }
 }
 
 impl BestChain for TransactionChain {
@@ -225,14 +229,9 @@ impl Source for Watched {
     }
 
     async fn frame(&mut self, told: Told<Standing>) -> Result<v1::WatchTransactionResponse, ApiError> {
-        let mut tip = self.walk.tip();
+        let tip = self.walk.tip();
         let event = match told {
-            Told::Event(standing) => {
-                if let Standing::Mined { at, .. } = standing {
-                    tip = self.walk.tip_with(at);
-                }
-                Event::Status(message(self.walk.on.id, standing))
-            }
+            Told::Event(standing) => Event::Status(message(self.walk.on.id, standing)),
             Told::Progress => Event::Progress(v1::Progress {}),
             Told::Draining => Event::Draining(v1::Draining {}),
         };

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{
     StartError,
-    follow::{BestChain, Follower, Move, Position},
+    follow::{BestChain, Follower, Link as _, Move, Position},
 };
 use crate::{
     chain::{Chain, ChainError, ChainView},
@@ -24,13 +24,15 @@ pub(super) struct Walk<C> {
     chain: Chain,
     pub(super) follower: Follower,
     views: watch::Receiver<Arc<ChainView>>,
+    /// The block that the reader took last, unless it has gone back since.
+    taken: Option<ChainPoint>,
     meter: Option<CallMeter>,
 }
 
 impl<C: BestChain<Error = ChainError>> Walk<C> {
     /// A reader that begins where a follower stands.
     pub(super) fn new(on: C, chain: &Chain, follower: Follower) -> Self {
-        Self { on, chain: chain.clone(), follower, views: chain.watch(), meter: None }
+        Self { on, chain: chain.clone(), follower, views: chain.watch(), taken: None, meter: None }
     }
 
     /// The same, paid for by the connection that asked: going through a chain that says nothing to the reader costs the
@@ -58,11 +60,22 @@ impl<C: BestChain<Error = ChainError>> Walk<C> {
     /// The next step, which may be to wait. Cancel safe.
     pub(super) async fn step(&mut self) -> Result<Move<C::Block>, ApiError> {
         if let Some(meter) = &self.meter {
-            meter.pay(1).await;
+            // For what was too much before.
+            meter.pay(0).await;
         }
         // Seen before the question, so that a change behind the answer ends a wait.
         self.views.borrow_and_update();
-        Ok(self.follower.advance(&self.on).await?)
+        let step = self.follower.advance(&self.on).await?;
+        match &step {
+            Move::Apply(block) => self.taken = Some(block.point()),
+            Move::Undo { .. } => self.taken = None,
+            // Nothing was gone through: whoever waits pays nothing, however often the mempool wakes it.
+            Move::Wait | Move::Done => return Ok(step),
+        }
+        if let Some(meter) = &self.meter {
+            meter.charge(1);
+        }
+        Ok(step)
     }
 
     /// Waits until the tip has changed since the last step; false once the chain has stopped.
@@ -70,15 +83,72 @@ impl<C: BestChain<Error = ChainError>> Walk<C> {
         self.views.changed().await.is_ok()
     }
 
-    /// The node's tip.
+    /// The node's tip, for a frame: the store is ahead of the published view for a moment, and no frame is ahead of its own
+    /// tip, neither with what it tells nor with its cursor.
     pub(super) fn tip(&self) -> ChainPoint {
-        blocks::tip(&self.chain.view())
+        let published = blocks::tip(&self.chain.view());
+        self.taken.filter(|taken| taken.total_work > published.total_work).unwrap_or(published)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use farthing::{BlockId, Height};
+
+    use super::*;
+    use crate::{
+        chain::ChainBlock,
+        rpc::stream::follow::Lineage,
+        testing::{TestChain, mine},
+    };
+
+    /// What the store holds a moment before the view is published: a block on genesis, if there is one.
+    struct Store {
+        genesis: BlockId,
+        block: Arc<ChainBlock>,
+        is_best: bool,
     }
 
-    /// The node's tip for a frame about a block: the store is ahead of the published view for a moment, and a frame is
-    /// never ahead of its own tip.
-    pub(super) fn tip_with(&self, own: ChainPoint) -> ChainPoint {
-        let published = self.tip();
-        if own.total_work > published.total_work { own } else { published }
+    impl BestChain for Store {
+        type Error = ChainError;
+        type Block = Arc<ChainBlock>;
+
+        async fn best_at(&self, height: Height) -> Result<Option<BlockId>, ChainError> {
+            let block = Some(self.block.id).filter(|_| self.is_best && height == self.block.height);
+            Ok(block.or_else(|| (height == Height::GENESIS).then_some(self.genesis)))
+        }
+
+        async fn parent(&self, id: BlockId) -> Result<Option<Lineage>, ChainError> {
+            let lineage = Lineage { height: self.block.height, parent: self.genesis };
+            Ok((id == self.block.id).then_some(lineage))
+        }
+
+        async fn block(&self, id: BlockId) -> Result<Option<Arc<ChainBlock>>, ChainError> {
+            Ok((id == self.block.id).then(|| Arc::clone(&self.block)))
+        }
+
+        fn tip(&self) -> (Height, BlockId) {
+            (self.block.height, self.block.id)
+        }
+    }
+
+    #[tokio::test]
+    async fn no_frame_is_ahead_of_its_own_tip_and_none_holds_on_to_one_that_was_undone() {
+        let test = TestChain::start();
+        let genesis = test.chain.view().tip;
+        let block = Arc::new(mine(test.chain.params(), &test.chain.view(), Vec::new(), 1));
+        let work = block.header.bits.target().unwrap().work().unwrap();
+        let total_work = genesis.total_work().checked_add(work).unwrap();
+        let (id, height) = (block.id(), genesis.height().next());
+        let block = Arc::new(ChainBlock { id, height, block, tx_ids: Vec::new(), total_work });
+        let store = Store { genesis: genesis.id(), block, is_best: true };
+        let begin = Position::Behind { height: genesis.height(), id: genesis.id() };
+        let mut walk = Walk::new(store, &test.chain, Follower::at(begin));
+        assert_eq!(walk.tip().block_id, genesis.id());
+        assert!(matches!(walk.step().await.unwrap(), Move::Apply(_)));
+        assert_eq!((walk.tip().block_id, walk.tip().height), (id, height));
+        walk.on.is_best = false;
+        assert!(matches!(walk.step().await.unwrap(), Move::Undo { .. }));
+        assert_eq!(walk.tip().block_id, genesis.id());
     }
 }

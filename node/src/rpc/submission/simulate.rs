@@ -19,16 +19,14 @@ use crate::{
 
 pub(in crate::rpc) async fn simulate(
     deps: &Deps,
-    credit: &Credit<'_>,
+    credit: &Credit,
     request: v1::SimulateTransactionRequest,
 ) -> Result<v1::SimulateTransactionResponse, ApiError> {
     credit.check(deps.env.clock().elapsed())?;
     let draft = Draft::try_from(request)?;
     follow_the_tip(deps).await;
-    let simulated = deps.mempool.simulate(draft).await;
+    let simulated = deps.mempool.simulate(draft, credit.charging(&deps.env)).await;
     let simulation = simulated.map_err(|error| WireError::new("transaction", error))?;
-    let wasted = simulation.verdict.as_ref().is_err_and(crate::mempool::Rejection::is_senders_fault);
-    credit.charge(usize::from(wasted), deps.env.clock().elapsed());
     let Simulation { transaction, id, verdict, signature_checked, outlook } = simulation;
     let would_change = verdict.is_ok();
     let verdict = match refuse_while_syncing(deps) {

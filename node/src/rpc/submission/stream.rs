@@ -305,9 +305,9 @@ impl Intake {
     /// Judges a group. What is left then is to wait for the disk.
     async fn begin(self, group: Group, places: Places) -> Settling {
         let Group { tags, slots, good } = group;
-        let begun = self.deps.mempool.begin(good, mempool::Source::Rpc, places).await;
-        // At once, so that the next group is refused already.
-        self.refusals.of(self.caller).charge(begun.wasted(), self.deps.env.clock().elapsed());
+        // Charged before this returns, so that the next group is refused already.
+        let charge = self.refusals.of(self.caller).charging(&self.deps.env);
+        let begun = self.deps.mempool.begin(good, mempool::Source::Rpc, places, charge).await;
         let settled = async move {
             let mut verdicts = begun.finish().await.into_iter();
             let mut outcomes = Vec::with_capacity(slots.len());

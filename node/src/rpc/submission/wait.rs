@@ -80,7 +80,7 @@ fn at_most(field: &str, found: u32, max: u32) -> Result<u64, WireError> {
 
 pub(in crate::rpc) async fn submit_and_wait(
     deps: &Deps,
-    credit: &Credit<'_>,
+    credit: &Credit,
     request: v1::SubmitTransactionAndWaitRequest,
 ) -> Result<v1::SubmitTransactionAndWaitResponse, ApiError> {
     credit.check(deps.env.clock().elapsed())?;

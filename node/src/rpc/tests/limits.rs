@@ -6,7 +6,9 @@ use farthing::{
     tx::TransactionFields,
     wire::{transaction_view, v1::ledger_service_server::LedgerService as _},
 };
+use futures_util::FutureExt as _;
 use prost::Message as _;
+use tokio::task::unconstrained;
 use tonic::{Request, transport::server::TcpConnectInfo};
 
 use super::*;
@@ -35,6 +37,12 @@ fn forged(copies: u8) -> v1::SubmitTransactionsRequest {
     v1::SubmitTransactionsRequest { transactions_bytes: spoilt.collect() }
 }
 
+/// The transfer that these are copies of.
+fn good() -> v1::SubmitTransactionRequest {
+    let pay = ALICE.pay(0, BOB.address(), 5).to_canonical();
+    v1::SubmitTransactionRequest { form: Some(v1::submit_transaction_request::Form::TransactionBytes(pay.into())) }
+}
+
 #[tokio::test]
 async fn a_network_whose_signatures_are_wrong_is_limited_for_a_while_and_others_are_not() {
     let api = Api::start().await;
@@ -47,11 +55,6 @@ async fn a_network_whose_signatures_are_wrong_is_limited_for_a_while_and_others_
     };
     assert_eq!(answer.results.iter().filter(|result| bad(result)).count(), 250);
 
-    let good = || {
-        let pay = ALICE.pay(0, BOB.address(), 5).to_canonical();
-        let form = v1::submit_transaction_request::Form::TransactionBytes(pay.into());
-        v1::SubmitTransactionRequest { form: Some(form) }
-    };
     let refused = service.submit_transaction(from("192.0.2.77:2", good())).await.unwrap_err();
     let (code, reason, metadata) = facts(&refused);
     assert_eq!((code, reason.as_str()), (Code::ResourceExhausted, "SOURCE_LIMITED"));
@@ -63,6 +66,33 @@ async fn a_network_whose_signatures_are_wrong_is_limited_for_a_while_and_others_
     service.submit_transaction(from("127.0.0.1:1", good())).await.unwrap();
     api.test.clock.advance(wait);
     service.submit_transaction(from("192.0.2.1:1", good())).await.unwrap();
+}
+
+/// A call is dropped when its client resets it.
+#[tokio::test]
+async fn whoever_gives_up_its_calls_pays_for_their_wrong_signatures_all_the_same() {
+    let api = Api::start().await;
+    let service = LedgerApi::new(api.deps.clone());
+    for _ in 0..=12 {
+        let call = service.submit_transactions(from("192.0.2.1:1", forged(16)));
+        let _ = unconstrained(call).now_or_never();
+    }
+    for bytes in forged(201).transactions_bytes {
+        let form = Some(v1::simulate_transaction_request::Form::TransactionBytes(bytes));
+        let request = v1::SimulateTransactionRequest { form };
+        let _ = unconstrained(service.simulate_transaction(from("198.51.100.1:1", request))).now_or_never();
+    }
+    for network in ["192.0.2.77:2", "198.51.100.77:2"] {
+        let refused = async {
+            loop {
+                if let Err(status) = service.submit_transaction(from(network, good())).await {
+                    break status;
+                }
+            }
+        };
+        let refused = tokio::time::timeout(PATIENCE, refused).await.expect("it is refused");
+        assert_eq!(facts(&refused).1, "SOURCE_LIMITED");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,6 +181,27 @@ async fn get_limits_tells_what_the_listeners_enforce() {
     let limits = answer.api.unwrap();
     assert_eq!((limits.max_batch_transactions, limits.max_mempool_page_size), (1_000, 1_000));
     assert_eq!(limits.max_mempool_bytes as usize, PoolLimits::default().bytes);
+}
+
+/// However little a page shows, its blocks are read.
+#[tokio::test]
+async fn a_page_of_blocks_is_paid_for_by_the_block() {
+    let api = Api::start_with(|settings| {
+        settings.counts_own_machine = true;
+        let path = "/farthing.v1.LedgerService/ListBlocks";
+        let few = settings.methods.get(path).unwrap().counting(Unit::Blocks, 1, 10);
+        settings.methods = settings.methods.clone().with(path, few);
+    })
+    .await;
+    api.grow(30, 1).await;
+    let mut client = api.client().await;
+    let page = v1::ListBlocksRequest { page_size: 30, headers_only: true, ..Default::default() };
+    assert_eq!(client.list_blocks(page.clone()).await.unwrap().into_inner().blocks.len(), 30);
+    let (_, reason, metadata) = facts(&client.list_blocks(page).await.unwrap_err());
+    assert_eq!((reason.as_str(), metadata["unit"].as_str()), ("RATE_LIMITED", "blocks"));
+    // 20 of them are owed, and one is to be there.
+    let wait: u64 = metadata["retry_after_ms"].parse().unwrap();
+    assert!((15_000..=21_000).contains(&wait), "{wait}");
 }
 
 #[test]

@@ -82,3 +82,26 @@ async fn every_first_page_of_a_history_holds_together_while_the_chain_reorganise
     }
     assert!(answers > 3, "{answers} answers");
 }
+
+#[tokio::test]
+async fn every_transfer_that_is_found_is_in_the_block_that_is_named_while_the_chain_reorganises() {
+    let api = Api::start().await;
+    let reorganising = leapfrog(&api, 100);
+    let ids: Vec<TxId> = [1, 2].map(|mark| api.id_of(&ALICE.pay(0, BOB.address(), mark))).into();
+    let mut found = [0, 0];
+    let asking = async {
+        loop {
+            for (id, found) in ids.iter().zip(&mut found) {
+                let Some(at) = api.test.chain.locate(*id).await.unwrap() else { continue };
+                let block = api.test.chain.chain_block(at.block_id).await.unwrap().unwrap();
+                assert_eq!(block.tx_ids.get(at.index as usize - 1), Some(id));
+                *found += 1;
+            }
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        rounds = tokio::time::timeout(PATIENCE, reorganising) => assert_eq!(rounds.unwrap(), 100),
+    }
+    assert!(found.iter().all(|found| *found > 3), "{found:?}");
+}

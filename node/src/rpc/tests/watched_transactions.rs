@@ -1,8 +1,14 @@
 //! One transaction, watched over a real connection.
 
+use futures_util::StreamExt as _;
+use tonic::Request;
 use v1::{WatchedState, watch_transaction_response::Event};
 
 use super::*;
+use crate::{
+    rpc::stream::watch_transaction,
+    server::{CallMeter, MethodPolicy, Unit, calls},
+};
 
 type Frames = tonic::Streaming<v1::WatchTransactionResponse>;
 
@@ -65,6 +71,30 @@ async fn a_transfer_that_nobody_knows_is_awaited_and_followed_until_it_is_as_dee
     let mut again = watch(&api, &pay, 0).await;
     assert_eq!(mined(&mut again).await, (block, 3));
     assert_eq!(next_frame(&mut again).await.unwrap(), None);
+}
+
+/// Each frame here was waited for, and no block was gone through.
+#[tokio::test]
+async fn who_waits_for_the_mempool_pays_for_no_block() {
+    let api = Api::start().await;
+    let policy = MethodPolicy::server_stream(4_096, calls(1, 1, 1)).counting(Unit::Blocks, 1, 100);
+    let meter = CallMeter::for_tests(policy);
+    let pay = ALICE.pay(0, BOB.address(), 5);
+    let id = Some(id_of(&api, &pay));
+    let mut request = Request::new(v1::WatchTransactionRequest { id, ..Default::default() });
+    request.extensions_mut().insert(meter.clone());
+    let mut frames = watch_transaction(&api.deps, request).await.unwrap();
+    let mut told = async || {
+        let frame = tokio::time::timeout(PATIENCE, frames.next()).await.unwrap().unwrap().unwrap();
+        let Some(Event::Status(status)) = frame.event else { panic!("{frame:?}") };
+        status.state()
+    };
+    assert_eq!(told().await, WatchedState::Awaited);
+    api.pool([pay]).await;
+    assert_eq!(told().await, WatchedState::Pending);
+    api.pool([dearer(0)]).await;
+    assert_eq!(told().await, WatchedState::Replaced);
+    assert_eq!(meter.used_percent(), 0);
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ pub(super) fn run(context: &mut Context, file: &Path) -> Result<()> {
     let imported = Imported { added: new.iter().map(view).collect(), known: found.len() - new.len() };
     context.output.data(&imported)?;
     let (added, known) = (imported.added.len(), imported.known);
-    context.output.note(format_args!("{added} contacts added, {known} were there already"));
+    context.output.note(format_args!("contacts added: {added}, there already: {known}"));
     Ok(())
 }
 

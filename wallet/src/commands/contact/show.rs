@@ -1,6 +1,6 @@
 //! `contact show`: an address, and what went between it and this wallet's keys, as their proven histories say.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use farthing::{Address, Mites, SignedTransaction};
 use serde::Serialize;
@@ -51,6 +51,9 @@ struct Dealings {
     complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<Evidence>,
+    /// Ids of the transfers that were counted.
+    #[serde(skip)]
+    seen: HashSet<String>,
 }
 
 #[derive(Serialize)]
@@ -81,7 +84,7 @@ impl fmt::Display for Shown {
                 match flow.last_height {
                     Some(height) => {
                         let (total, transfers) = (&flow.total, flow.transfers);
-                        writeln!(f, "{what:<9} {total} far in {transfers} transfers, the last in block {height}")?;
+                        writeln!(f, "{what:<9} {total} far (transfers: {transfers}, the last in block {height})")?;
                     }
                     None => writeln!(f, "{what:<9} nothing")?,
                 }
@@ -109,6 +112,10 @@ pub(super) fn run(context: &mut Context, name: &Name, offline: bool) -> Result<(
         }
     }
     let dealings = if offline { None } else { dealings(context, &address)? };
+    if let Some(dealings) = &dealings {
+        // The outbox forgets a transfer only when it is deep; whoever looks wants to see it once.
+        open.retain(|open| !dealings.seen.contains(&open.transaction_id));
+    }
     let network = context.wallet.network().name.clone();
     let shown = Shown { name: name.clone(), network, address: context.wallet.show(&address), open, dealings };
     context.output.data(&shown)?;
@@ -124,7 +131,8 @@ pub(super) fn run(context: &mut Context, name: &Name, offline: bool) -> Result<(
 /// What the proven histories of all keys say; none if no node answers.
 fn dealings(context: &mut Context, address: &Address) -> Result<Option<Dealings>> {
     let keys = context.wallet.keys().list()?;
-    let mut dealings = Dealings { paid: Flow::new(), received: Flow::new(), complete: true, proof: None };
+    let (paid, received) = (Flow::new(), Flow::new());
+    let mut dealings = Dealings { paid, received, complete: true, proof: None, seen: HashSet::new() };
     if keys.is_empty() {
         return Ok(Some(dealings));
     }
@@ -147,6 +155,7 @@ fn dealings(context: &mut Context, address: &Address) -> Result<Option<Dealings>
             };
             let sender = transfer.transaction().sender_address();
             if sender == own {
+                dealings.seen.insert(hex::encode(entry.id.as_bytes()));
                 dealings.paid.add(paid_to(transfer, address), entry.height.get());
             }
             if sender == *address {

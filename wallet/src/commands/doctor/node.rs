@@ -38,7 +38,7 @@ pub(super) fn examine(url: &NodeUrl, network: &Arc<Params>) -> Vec<Check> {
 fn synced(info: &NodeInfo) -> Check {
     let height = info.tip.height;
     match info.is_synced {
-        Some(true) => Check::ok("sync", format_args!("the node has all blocks that it knows of, {height} in all")),
+        Some(true) => Check::ok("sync", format_args!("the node has all blocks that it knows of, up to block {height}")),
         Some(false) => {
             let of = info.best_header_height.max(height);
             let what = format!("the node is still fetching blocks: {height} of {of} or more");

@@ -1,5 +1,6 @@
 //! The pool's rules, one test each, on transfers whose signatures nobody looks at.
 
+mod least_fee;
 mod prices;
 mod withdraw;
 

@@ -1,0 +1,117 @@
+//! A success and the commonest mistake of every command. Files: `passphrase`, `wrong` (another one), `payees.csv`, `bad.csv`,
+//! `occupied`, and those of the case. Everything runs in the folder where they lie.
+
+use crate::{
+    fake_node::FakeNode,
+    transcripts::{ALICE, BOB},
+};
+
+/// What is run of a command.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    /// Its name.
+    pub(crate) command: &'static str,
+    /// What is run beforehand and must succeed.
+    pub(crate) before: &'static [&'static [&'static str]],
+    /// Files that it needs.
+    pub(crate) files: &'static [(&'static str, &'static str)],
+    /// What the node is told beforehand.
+    pub(crate) node: Option<fn(&FakeNode)>,
+    /// What succeeds.
+    pub(crate) good: &'static [&'static str],
+    /// What fails.
+    pub(crate) mistake: &'static [&'static str],
+}
+
+/// Commands that have no case yet.
+pub(crate) const PENDING: &[&str] = &[
+    "receive",
+    "pay",
+    "shell",
+    "key backup",
+    "key restore",
+    "tx show",
+    "tx wait",
+    "tx bump",
+    "tx cancel",
+    "tx build",
+    "tx inspect",
+    "tx sign",
+    "tx attach",
+    "tx broadcast",
+    "tx prove",
+    "tx verify-proof",
+    "message sign",
+    "message verify",
+    "network list",
+    "network add",
+    "network use",
+    "network find",
+    "network remove",
+    "backup",
+    "restore",
+];
+
+const IMPORT: &[&str] = &["key", "import", "--dev", "alice"];
+const NEW_BOB: &[&str] = &["contact", "add", "bob", BOB];
+const SEALED: &[&str] = &["key", "new", "anna", "--passphrase-file", "passphrase"];
+
+const fn case(command: &'static str, good: &'static [&'static str], mistake: &'static [&'static str]) -> Case {
+    Case { command, before: &[IMPORT, NEW_BOB], files: &[], node: None, good, mistake }
+}
+
+impl Case {
+    const fn after(mut self, before: &'static [&'static [&'static str]]) -> Self {
+        self.before = before;
+        self
+    }
+}
+
+/// All of them.
+pub(crate) const CASES: &[Case] = &[
+    case("init", &["init", "anna", "--no-passphrase"], &["init", "anna"]).after(&[]),
+    case("status", &["status"], &["status", "--node", "http://127.0.0.1:1"]),
+    case("doctor", &["doctor"], &["doctor", "--node", "http://127.0.0.1:1"]),
+    case(
+        "key new",
+        &["key", "new", "anna", "--passphrase-file", "passphrase"],
+        &["key", "new", "alice", "--no-passphrase"],
+    ),
+    case("key import", &["key", "import", "--dev", "bob"], &["key", "import", "payees.csv"]).after(&[]),
+    case("key export", &["key", "export", "alice", "--public"], &["key", "export", "alice"]),
+    case("key list", &["key", "list"], &["key", "list", "alice"]),
+    case("key show", &["key", "show", "alice"], &["key", "show", "alic"]),
+    case("key rename", &["key", "rename", "alice", "al"], &["key", "rename", "alic", "al"]),
+    case(
+        "key passwd",
+        &["key", "passwd", "anna", "--passphrase-file", "passphrase", "--new-passphrase-file", "wrong"],
+        &["key", "passwd", "anna", "--passphrase-file", "wrong", "--new-passphrase-file", "passphrase"],
+    )
+    .after(&[SEALED]),
+    case("key remove", &["key", "remove", "alice", "--confirm-name", "alice"], &["key", "remove", "alice"]),
+    case("address", &["address"], &["address", "bob"]),
+    case("contact add", &["contact", "add", "ben", BOB], &["contact", "add", "b0b", ALICE]),
+    case("contact list", &["contact", "list"], &["contact", "list", "bob"]),
+    case("contact show", &["contact", "show", "bob"], &["contact", "show", "bbo"]).after(&[
+        IMPORT,
+        NEW_BOB,
+        &["send", "bob", "2.5", "--yes", "--wait", "1"],
+    ]),
+    case("contact rename", &["contact", "rename", "bob", "robert"], &["contact", "rename", "bob", "alice"]),
+    case("contact remove", &["contact", "remove", "bob"], &["contact", "remove", "bbo"]),
+    case("contact import", &["contact", "import", "payees.csv"], &["contact", "import", "bad.csv"]),
+    case("balance", &["balance"], &["balance", "bbo"]),
+    case("history", &["history"], &["history", "bbo"]).after(&[
+        IMPORT,
+        NEW_BOB,
+        &["send", "bob", "2.5", "--memo", "for bread", "--yes"],
+    ]),
+    case("send", &["send", "bob", "2.5", "--yes", "--wait", "1"], &["send", "bob", "2,5", "--yes"]),
+    case("resubmit", &["resubmit"], &["resubmit", "--node", "http://127.0.0.1:1"]),
+    case("config get", &["config", "get"], &["config", "get", "netwrok"]),
+    case("config set", &["config", "set", "account", "alice"], &["config", "set", "account", "Alice"]),
+    case("config unset", &["config", "unset", "account"], &["config", "unset", "acount"]),
+    case("config path", &["config", "path"], &["config", "path", "--network", "mian"]),
+    case("completions", &["completions", "bash"], &["completions", "tcsh"]),
+    case("man", &["man", "pages"], &["man", "occupied"]),
+];
