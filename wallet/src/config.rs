@@ -214,6 +214,7 @@ pub struct Settings {
     nodes: Vec<NodeUrl>,
     account: Option<Name>,
     timeout: Option<Duration>,
+    quorum: Option<u8>,
 }
 
 impl Settings {
@@ -238,7 +239,8 @@ impl Settings {
         let timeout =
             file.timeout.as_deref().map(|text| duration::parse(text).map_err(|why| value("timeout", text, why)));
         let (account, timeout) = (account.transpose()?, timeout.transpose()?);
-        Ok(Self { network: network_of(network)?, nodes, account, timeout, places })
+        let quorum = file.quorum;
+        Ok(Self { network: network_of(network)?, nodes, account, timeout, quorum, places })
     }
 
     /// The wallet's folder, common to all networks.
@@ -257,6 +259,12 @@ impl Settings {
     #[must_use]
     pub const fn account(&self) -> Option<&Name> {
         self.account.as_ref()
+    }
+
+    /// How many nodes must agree, if the settings file says so.
+    #[must_use]
+    pub const fn quorum(&self) -> Option<u8> {
+        self.quorum
     }
 
     /// How long the settings file says to wait for a confirmation, if it does.

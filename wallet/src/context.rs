@@ -137,7 +137,7 @@ impl Context {
                 let in_file = || settings.account().map(|name| name.as_str().to_owned());
                 let account = global.account().map(str::to_owned).or_else(in_file);
                 let (timeout, yes, no_input) = (global.timeout.or(settings.timeout()), global.yes, global.no_input);
-                let (remarks, quorum) = (Remarks::default(), global.quorum.map(usize::from));
+                let (remarks, quorum) = (Remarks::default(), global.quorum.or(settings.quorum()).map(usize::from));
                 Ok(Self {
                     settings,
                     wallet,

@@ -171,6 +171,7 @@ fn view(key: &'static Key, draft: &Draft, global: &Global) -> SettingView {
         "network" => choices.network,
         "node" => (!choices.nodes.is_empty()).then(|| choices.nodes.join(",")),
         "account" => global.account().map(str::to_owned),
+        "quorum" => global.quorum.map(|number| number.to_string()),
         "timeout" => global.timeout.map(|time| humantime::format_duration(time).to_string()),
         _ => None,
     };

@@ -21,6 +21,9 @@ pub struct ConfigFile {
     /// The account of commands that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// How many nodes must agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<u8>,
     /// How long to wait for a confirmation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
@@ -86,6 +89,15 @@ pub const KEYS: &[Key] = &[
         what: "the account of commands that name none",
         default: None,
         check: |text| text.parse::<Name>().map(|_| text.into()).map_err(|source| bad("account", text, source)),
+    },
+    Key {
+        name: "quorum",
+        what: "how many of the nodes must prove an account on the same chain",
+        default: None,
+        check: |text| match text.parse::<u8>() {
+            Ok(number @ 1..) => Ok(i64::from(number).into()),
+            _ => Err(bad("quorum", text, "expected a number from 1 to the number of nodes")),
+        },
     },
     Key {
         name: "timeout",
@@ -195,7 +207,8 @@ mod tests {
 
     #[test]
     fn every_field_of_the_file_has_a_key_and_every_key_a_field() {
-        let text: String = KEYS.iter().map(|key| format!("{} = \"x\"\n", key.name)).collect();
+        let value = |key: &Key| if key.name == "quorum" { "1" } else { "\"x\"" };
+        let text: String = KEYS.iter().map(|key| format!("{} = {}\n", key.name, value(key))).collect();
         let file: ConfigFile = toml::from_str(&text).unwrap();
         let back: toml::Table = toml::from_str(&toml::to_string(&file).unwrap()).unwrap();
         assert_eq!(back.len(), KEYS.len());
@@ -225,11 +238,13 @@ mod tests {
             ("node", "http://a:1,", "BAD_NODE_URL"),
             ("account", "Anna", "BAD_SETTING"),
             ("timeout", "soon", "BAD_SETTING"),
+            ("quorum", "0", "BAD_SETTING"),
         ] {
             assert_eq!(draft.set(key(name).unwrap(), value).unwrap_err().code(), code, "{name} {value}");
         }
         assert_eq!(key("netwrok").unwrap_err().code(), "UNKNOWN_SETTING");
         assert_eq!(draft.set(key("timeout").unwrap(), "90s").unwrap(), "90s");
+        assert_eq!(draft.set(key("quorum").unwrap(), "2").unwrap(), "2");
     }
 
     #[test]

@@ -34,15 +34,6 @@ pub(crate) const PENDING: &[&str] = &[
     "tx wait",
     "tx bump",
     "tx cancel",
-    "tx build",
-    "tx inspect",
-    "tx sign",
-    "tx attach",
-    "tx broadcast",
-    "tx prove",
-    "tx verify-proof",
-    "message sign",
-    "message verify",
     "network list",
     "network add",
     "network use",
@@ -66,6 +57,12 @@ impl Case {
         self
     }
 }
+
+const BUILD: &[&str] = &["tx", "build", "bob", "1.5", "--nonce", "0", "--fee", "0.2", "--out", "transfer"];
+const SIGN: &[&str] = &["tx", "sign", "transfer", "--out", "signed", "--yes"];
+const BROADCAST: &[&str] = &["tx", "broadcast", "signed", "--wait", "1", "--yes"];
+/// The id of what they send.
+const SENT: &str = "98860409944bb297454149f97ae0c87169d1b67af8f561de4b0ddaf5fe2b38ee";
 
 /// All of them.
 pub(crate) const CASES: &[Case] = &[
@@ -107,6 +104,37 @@ pub(crate) const CASES: &[Case] = &[
         &["send", "bob", "2.5", "--memo", "for bread", "--yes"],
     ]),
     case("send", &["send", "bob", "2.5", "--yes", "--wait", "1"], &["send", "bob", "2,5", "--yes"]),
+    case("tx build", &["tx", "build", "bob", "1.5", "--out", "transfer"], &["tx", "build", "bob"]),
+    case("tx inspect", &["tx", "inspect", "transfer"], &["tx", "inspect", "payees.csv"])
+        .after(&[IMPORT, NEW_BOB, BUILD]),
+    case("tx sign", &["tx", "sign", "transfer", "--yes"], &["tx", "sign", "transfer"]).after(&[IMPORT, NEW_BOB, BUILD]),
+    case(
+        "tx broadcast",
+        &["tx", "broadcast", "signed", "--wait", "1", "--yes"],
+        &["tx", "broadcast", "transfer", "--yes"],
+    )
+    .after(&[IMPORT, NEW_BOB, BUILD, SIGN]),
+    case("tx prove", &["tx", "prove", SENT], &["tx", "prove", "1b2b"])
+        .after(&[IMPORT, NEW_BOB, BUILD, SIGN, BROADCAST]),
+    case("tx verify-proof", &["tx", "verify-proof", "receipt"], &["tx", "verify-proof", "signed"]).after(&[
+        IMPORT,
+        NEW_BOB,
+        BUILD,
+        SIGN,
+        BROADCAST,
+        &["tx", "prove", SENT, "--out", "receipt"],
+    ]),
+    case(
+        "message sign",
+        &["message", "sign", "--text", "hello", "--account", "alice"],
+        &["message", "sign", "--text", "hello", "--account", "bob"],
+    ),
+    case(
+        "message verify",
+        &["message", "verify", "--text", "hello", "--signature", "signature", "--by", "alice"],
+        &["message", "verify", "--text", "hallo", "--signature", "signature", "--by", "alice"],
+    )
+    .after(&[IMPORT, &["message", "sign", "--text", "hello", "--out", "signature"]]),
     case("resubmit", &["resubmit"], &["resubmit", "--node", "http://127.0.0.1:1"]),
     case("config get", &["config", "get"], &["config", "get", "netwrok"]),
     case("config set", &["config", "set", "account", "alice"], &["config", "set", "account", "Alice"]),
