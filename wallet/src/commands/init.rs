@@ -100,6 +100,11 @@ fn advice(context: &Context, entry: &KeyEntry, made: &Made, global: &Global) -> 
             "          farthing-node --mine ADDRESS     or earn it: a node that mines for your address".to_owned(),
         );
     }
+    if made.network == "main" {
+        lines.push(format!(
+            "          farthing-wallet init {name} --network dev     to try everything with play money first"
+        ));
+    }
     lines.push("          farthing-wallet balance     and then: farthing-wallet send TO AMOUNT".to_owned());
     lines
 }

@@ -31,7 +31,7 @@ struct WalletView {
     keys: Vec<String>,
     keys_not_encrypted: usize,
     contacts: usize,
-    /// Transfers whose fate is not known yet.
+    /// Transfers that are not yet settled for good.
     open_transfers: usize,
 }
 
@@ -75,8 +75,8 @@ impl fmt::Display for WalletView {
         writeln!(f, "keys      {names}{open}")?;
         writeln!(f, "contacts  {}", self.contacts)?;
         match self.open_transfers {
-            0 => writeln!(f, "open      no transfer"),
-            count => writeln!(f, "open      {count} transfers whose fate is not known; see: farthing-wallet resubmit"),
+            0 => writeln!(f, "outbox    empty"),
+            count => writeln!(f, "outbox    {count} not yet six blocks deep, or lost; see: farthing-wallet resubmit"),
         }
     }
 }

@@ -85,11 +85,11 @@ pub(super) fn wallet(settings: &Settings, wallet: &Wallet) -> Vec<Check> {
     checks.extend(contacts(wallet));
     checks.push(match wallet.outbox().list() {
         Err(error) => Check::failed("outbox", error),
-        Ok(open) if open.is_empty() => Check::ok("outbox", "no open transfer"),
+        Ok(open) if open.is_empty() => Check::ok("outbox", "empty"),
         Ok(open) => Check::remark(
             "outbox",
-            format_args!("{} transfers whose fate is not known", open.len()),
-            "farthing-wallet resubmit",
+            format_args!("transfers that are not yet six blocks deep, or lost: {}", open.len()),
+            "farthing-wallet resubmit, which says where each stands",
         ),
     });
     checks
