@@ -33,7 +33,7 @@ pub use self::{
 use crate::{
     config::NodeUrl,
     error::{Exit, Explain as _, Result},
-    light::{Light, cache::Cache},
+    light::{Light, Standing, cache::Cache},
     verify::{Disagreement, ProvenAccount},
 };
 
@@ -104,6 +104,14 @@ impl NodeClient {
     /// [`NodeError`].
     pub fn node_info(&self) -> Result<NodeInfo, NodeError> {
         self.call(async |client| client.node_info().await)
+    }
+
+    /// How a node's tip stands on its chain: the work of that, proven from the first block on.
+    ///
+    /// # Errors
+    /// [`NodeError`] and [`crate::light::ChainError`].
+    pub fn chain(&self) -> Result<Standing> {
+        self.at_any(|node| self.runtime.block_on(node.chain(&self.light)))
     }
 
     /// An account, proven against a header on a chain of proven work, and what the node says of what waits.

@@ -9,7 +9,7 @@ use super::NodeError;
 use crate::{
     config::NodeUrl,
     error::Result,
-    light::{ChainError, Light, ShowError, Shows},
+    light::{ChainError, Light, ShowError, Shows, Standing},
     verify::{ProvenAccount, VerifyError},
 };
 
@@ -36,6 +36,21 @@ impl Node {
             .build()
             .map_err(|error| NodeError::read(error, url))?;
         Ok(Self { url: url.clone(), client })
+    }
+
+    /// How the node's tip stands on its chain, and whether that has no less work than was shown before.
+    pub(super) async fn chain(&self, light: &Light) -> Result<Standing> {
+        let mut attempt = 1;
+        loop {
+            let info = self.client.node_info().await.map_err(|error| NodeError::read(error, &self.url))?;
+            match light.stand(self, info.tip.height, info.tip.block_id).await {
+                Ok(standing) => return Ok(standing),
+                // A block may have taken the place of another between the two answers.
+                Err(ChainError::OffChain { .. }) if attempt < TRIES => attempt += 1,
+                Err(ChainError::Node(error)) => return Err(NodeError::read(error, &self.url).into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// An account, proven against a header on a chain of proven work, which is no less than was shown before.

@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use farthing::Params;
+use farthing::{
+    Params,
+    chain_proof::{SAMPLES_PER_HALVING, TAIL_HEADERS},
+};
 use farthing_client::NodeInfo;
 use serde::Serialize;
 
@@ -12,6 +15,7 @@ use crate::{
     context::Context,
     error::Result,
     keystore::Holder,
+    light::{self, Standing, cache::Cache},
 };
 
 #[derive(Serialize)]
@@ -49,6 +53,68 @@ struct NodeView {
     accounts: u64,
     supply: String,
     supply_mites: String,
+    chain: ChainView,
+}
+
+/// The chain that a node stands on: what of it was verified.
+#[derive(Serialize)]
+struct ChainView {
+    verified: bool,
+    /// Why it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+    /// Expected number of attempts that it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    work: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u64>,
+    samples_per_halving: u32,
+    last_headers: u64,
+    /// How likely a chain passes of which at most half was worked for.
+    half_forged_passes: String,
+}
+
+impl ChainView {
+    fn new(chain: Result<Standing>) -> Self {
+        let empty = Self {
+            verified: false,
+            code: None,
+            what: None,
+            work: None,
+            height: None,
+            samples_per_halving: SAMPLES_PER_HALVING,
+            last_headers: TAIL_HEADERS,
+            half_forged_passes: format!("2^-{}", light::ERROR_BITS),
+        };
+        match chain {
+            Ok(standing) => Self {
+                verified: true,
+                work: Some(standing.work.get().to_string()),
+                height: Some(standing.height.get()),
+                ..empty
+            },
+            Err(error) => {
+                let report = error.report();
+                Self { code: Some(report.code), what: Some(report.what), ..empty }
+            }
+        }
+    }
+}
+
+impl fmt::Display for ChainView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.work, self.height) {
+            (Some(work), Some(height)) => {
+                writeln!(f, "chain     work {work} up to block {height}, verified by {}", light::promise())
+            }
+            _ => {
+                let (code, what) = (self.code.unwrap_or_default(), self.what.as_deref().unwrap_or_default());
+                writeln!(f, "chain     not verified: {what} [{code}]")
+            }
+        }
+    }
 }
 
 /// A node that did not answer, or not as one of this network.
@@ -86,6 +152,7 @@ impl fmt::Display for NodeView {
         let mining = if self.mining { ", mining" } else { "" };
         writeln!(f, "node      {} ({}{mining})", self.url, self.version)?;
         writeln!(f, "tip       {} {} ({})", self.tip_height, self.tip_id, self.sync)?;
+        write!(f, "{}", self.chain)?;
         writeln!(f, "peers     {}", self.peers.len())?;
         for peer in &self.peers {
             let way = if peer.inbound { "from" } else { "to" };
@@ -104,7 +171,7 @@ impl fmt::Display for StatusView {
     }
 }
 
-/// Shows the wallet, and what each node says of itself; nothing of that is verified but the network.
+/// Shows the wallet, and what each node says of itself; of that are verified the network and the work of the chain.
 ///
 /// # Errors
 /// A wallet that cannot be read. If no node answers, what the first one did, once the rest was shown.
@@ -112,8 +179,13 @@ pub fn run(context: &mut Context) -> Result<()> {
     let wallet = wallet_view(context)?;
     let (mut nodes, mut away, mut first_error) = (Vec::new(), Vec::new(), None);
     for url in context.settings.nodes().to_vec() {
-        match ask(&url, context.settings.network()) {
-            Ok(info) => nodes.push(NodeView::new(&url, info)),
+        let cache = Cache::within(context.wallet.home());
+        let asked = connect(&url, context.settings.network(), Some(cache)).and_then(|client| {
+            let info = client.node_info()?;
+            Ok(NodeView::new(&url, info, client.chain()))
+        });
+        match asked {
+            Ok(node) => nodes.push(node),
             Err(error) => {
                 let report = error.report();
                 away.push(AwayView { url: url.to_string(), code: report.code, what: report.what });
@@ -149,12 +221,15 @@ fn wallet_view(context: &Context) -> Result<WalletView> {
 /// # Errors
 /// A node that does not answer, or is of another network.
 pub(super) fn ask(url: &NodeUrl, network: &Arc<Params>) -> Result<NodeInfo> {
-    let client = NodeClient::connect(std::slice::from_ref(url), network, None, Remarks::default())?;
-    Ok(client.node_info()?)
+    Ok(connect(url, network, None)?.node_info()?)
+}
+
+fn connect(url: &NodeUrl, network: &Arc<Params>, cache: Option<Cache>) -> Result<NodeClient> {
+    NodeClient::connect(std::slice::from_ref(url), network, cache, Remarks::default())
 }
 
 impl NodeView {
-    fn new(url: &NodeUrl, info: NodeInfo) -> Self {
+    fn new(url: &NodeUrl, info: NodeInfo, chain: Result<Standing>) -> Self {
         let sync = match info.is_synced {
             Some(true) => "synced",
             Some(false) => "syncing",
@@ -179,6 +254,7 @@ impl NodeView {
             accounts: info.accounts,
             supply: info.supply.to_string(),
             supply_mites: info.supply.get().to_string(),
+            chain: ChainView::new(chain),
         }
     }
 }

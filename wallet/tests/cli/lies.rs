@@ -135,6 +135,20 @@ fn a_stale_tip_is_caught_by_whoever_has_seen_a_newer_one() {
 }
 
 #[test]
+fn the_status_says_how_the_chain_was_verified_or_why_not() {
+    let (wallet, node) = wallet(120);
+    let status = wallet.json(&["status"]);
+    let chain = &status["nodes"][0]["chain"];
+    assert_eq!((&chain["verified"], &chain["height"], &chain["work"]), (&true.into(), &120.into(), &"242".into()));
+    assert_eq!((&chain["samples_per_halving"], &chain["half_forged_passes"]), (&25.into(), &"2^-50".into()));
+    node.state().shown = Some(100);
+    let chain = &wallet.json(&["status"])["nodes"][0]["chain"];
+    assert_eq!((&chain["verified"], &chain["code"]), (&false.into(), &"STALE_NODE".into()));
+    let text = wallet.ok(&["status"]);
+    assert!(text.contains("chain     not verified: ") && text.contains("[STALE_NODE]"), "{text}");
+}
+
+#[test]
 fn a_node_that_lags_by_little_is_believed_and_that_is_said() {
     let (wallet, node) = wallet(120);
     wallet.ok(&["balance", "payee"]);
