@@ -26,7 +26,7 @@ pub const DEFAULT_NODE: &str = "http://127.0.0.1:50051";
 /// Used when nothing else is said: real money never goes to the wrong place by a forgotten flag's default elsewhere.
 pub const DEFAULT_NETWORK: &str = "main";
 /// Longest settings or network file.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +194,27 @@ impl Places {
         };
         Ok(Self { root, config })
     }
+
+    /// The folder with the files of private networks that were added.
+    #[must_use]
+    pub fn networks(&self) -> PathBuf {
+        self.root.join("networks")
+    }
+
+    /// Where the file of an added network lies, if there is one of that name.
+    #[must_use]
+    pub fn added_network(&self, name: &str) -> PathBuf {
+        self.networks().join(format!("{name}.toml"))
+    }
+
+    /// What a person names as a network, with the path of its file for the name of one that was added.
+    #[must_use]
+    pub fn network(&self, choice: &str) -> String {
+        let is_name = choice.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let path = self.added_network(choice);
+        let added = is_name && Network::by_name(choice).is_none() && path.is_file();
+        if added { path.to_string_lossy().into_owned() } else { choice.to_owned() }
+    }
 }
 
 /// Name of the settings file.
@@ -240,7 +261,7 @@ impl Settings {
             file.timeout.as_deref().map(|text| duration::parse(text).map_err(|why| value("timeout", text, why)));
         let (account, timeout) = (account.transpose()?, timeout.transpose()?);
         let quorum = file.quorum;
-        Ok(Self { network: network_of(network)?, nodes, account, timeout, quorum, places })
+        Ok(Self { network: network_of(&places.network(network))?, nodes, account, timeout, quorum, places })
     }
 
     /// The wallet's folder, common to all networks.
@@ -286,7 +307,7 @@ impl Settings {
     pub fn remembered_network(&self) -> Result<String, ConfigError> {
         let file = ConfigFile::read(&self.places.config)?;
         match file.network {
-            Some(network) => network_of(&network).map(|params| params.name.clone()),
+            Some(network) => network_of(&self.places.network(&network)).map(|params| params.name.clone()),
             None => Ok(DEFAULT_NETWORK.to_owned()),
         }
     }
@@ -322,7 +343,11 @@ fn nodes_of<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<NodeUrl>, Co
     Ok(nodes)
 }
 
-fn network_of(choice: &str) -> Result<Arc<Params>, ConfigError> {
+/// A network by its name, or by the path of its file.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn network_of(choice: &str) -> Result<Arc<Params>, ConfigError> {
     if let Some(network) = Network::by_name(choice) {
         return Ok(Arc::new(network.params().clone()));
     }

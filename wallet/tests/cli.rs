@@ -29,6 +29,8 @@ mod keys;
 mod lies;
 #[path = "cli/messages.rs"]
 mod messages;
+#[path = "cli/networks.rs"]
+mod networks;
 #[path = "cli/node.rs"]
 mod node;
 #[path = "cli/offline.rs"]

@@ -6,6 +6,7 @@ pub(crate) mod duration;
 mod key;
 mod ledger;
 mod message;
+mod network;
 mod send;
 mod tx;
 
@@ -22,6 +23,7 @@ pub use self::{
     key::{KeyCommand, NewKey},
     ledger::{Balance, History, When},
     message::MessageCommand,
+    network::NetworkCommand,
     send::Send,
     tx::{TxBuild, TxCommand},
 };
@@ -174,6 +176,9 @@ pub enum Command {
     Status,
     /// Look at everything that a payment needs, and say what to do about what is wrong.
     Doctor,
+    /// Networks: list, add a private one, use one, find nodes.
+    #[command(subcommand)]
+    Network(NetworkCommand),
     /// Settings: show, choose, and where things lie.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -109,6 +109,7 @@ pub fn run(
         }
         ConfigCommand::Set { key: name, value } => {
             let key = file::key(name)?;
+            let value = if key.name == "network" { &places.network(value) } else { value };
             let value = change(output, &path, |draft| draft.set(key, value))?;
             output.note(format_args!("{name} is {value} from now on, in {}", path.display()));
             if view(key, &Draft::read(&path)?, global).from == "flag" {
@@ -139,6 +140,21 @@ pub fn run(
             Ok(output.data(&view)?)
         }
     }
+}
+
+/// Uses a network for all later commands.
+///
+/// # Errors
+/// A network that does not exist; a file that cannot be read or written.
+pub fn choose_network(output: &mut Output, global: &Global, places: &Places, name: &str) -> Result<()> {
+    let key = file::key("network")?;
+    let path = &places.config;
+    let value = change(output, path, |draft| draft.set(key, &places.network(name)))?;
+    output.note(format_args!("network is {value} from now on, in {}", path.display()));
+    if view(key, &Draft::read(path)?, global).from == "flag" {
+        output.warn("a flag or a FARTHING_ variable of this shell goes before the network in the file");
+    }
+    Ok(())
 }
 
 /// Changes the file while no other command does.

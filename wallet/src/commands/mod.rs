@@ -9,6 +9,7 @@ pub mod init;
 pub mod key;
 pub mod manual;
 pub mod message;
+pub mod network;
 pub mod resubmit;
 pub mod send;
 pub mod sign_only;
@@ -54,6 +55,7 @@ pub fn run_without_wallet(
     variable: impl Fn(&str) -> Option<PathBuf>,
 ) -> Option<Result<()>> {
     match cli.command.as_ref()? {
+        Command::Network(command) => Some(network::run(output, &cli.global, command, variable)),
         Command::Config(command) => Some(config::run(output, &cli.global, command, variable)),
         Command::Doctor => Some(doctor::run(output, &cli.global, variable)),
         Command::Completions { shell } => Some(manual::completions(output, *shell)),
@@ -82,7 +84,13 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
         Some(Command::Resubmit) => resubmit::run(context),
         Some(Command::Status) => status::run(context),
         // They ran before there was a wallet to open.
-        Some(Command::Config(_) | Command::Doctor | Command::Completions { .. } | Command::Man { .. }) => Ok(()),
+        Some(
+            Command::Config(_)
+            | Command::Network(_)
+            | Command::Doctor
+            | Command::Completions { .. }
+            | Command::Man { .. },
+        ) => Ok(()),
     }
 }
 
