@@ -278,7 +278,7 @@ main() {
     else
         say "Blocks are drawn into $data/node1/blocks.txt; to watch them from another terminal: tail -f $data/node1/blocks.txt"
         say 'alice, bob, carol and dave have money here; under any other name you begin with a key of your own.'
-        ask 1 || [[ $? == 130 ]]
+        ask 1
     fi
 }
 

@@ -19,7 +19,7 @@ use crate::{
     light::cache::Cache,
     name::Name,
     output::Output,
-    terminal::Terminal,
+    terminal::{Reply, Terminal},
     verify::Evidence,
     wallet::Wallet,
 };
@@ -56,6 +56,9 @@ pub enum AskError {
     /// The input ended.
     #[error("the input ended")]
     Ended,
+    /// Ctrl-C at a question.
+    #[error("the question was given up")]
+    GivenUp,
     /// The terminal is broken.
     #[error("cannot read from the terminal")]
     Io(#[source] std::io::Error),
@@ -67,6 +70,7 @@ impl Explain for AskError {
             Self::Declined(_) => "DECLINED",
             Self::NoTerminal(_) | Self::NameNeeded { .. } => "CONFIRMATION_NEEDED",
             Self::NameDiffers { .. } => "NAME_DIFFERS",
+            Self::GivenUp => "GIVEN_UP",
             Self::Ended | Self::Io(_) => "NO_INPUT",
         }
     }
@@ -78,12 +82,14 @@ impl Explain for AskError {
             | Self::NameNeeded { .. }
             | Self::NameDiffers { .. }
             | Self::Ended => Exit::Declined,
+            Self::GivenUp => Exit::Interrupted,
             Self::Io(_) => Exit::Other,
         }
     }
 
     fn tries(&self) -> Vec<String> {
         match self {
+            Self::GivenUp => vec!["the command again, and an answer".into()],
             Self::NoTerminal(_) => vec!["--yes, if you are sure".into()],
             Self::NameNeeded { name, .. } | Self::NameDiffers { name, .. } => {
                 vec![format!("--confirm-name {name}, if you are sure; --yes alone is not enough")]
@@ -239,8 +245,25 @@ impl Context {
     /// Asks for a line; none at the end of input.
     ///
     /// # Errors
-    /// [`AskError::Io`].
+    /// [`AskError::Io`], and [`AskError::GivenUp`] with an editor.
     pub fn ask(&mut self, question: &str) -> Result<Option<String>, AskError> {
+        self.ask_for(question, &[])
+    }
+
+    /// The same with words that an editor completes, if there is one.
+    ///
+    /// # Errors
+    /// [`AskError::Io`], and [`AskError::GivenUp`] with an editor.
+    pub fn ask_for(&mut self, question: &str, words: &[String]) -> Result<Option<String>, AskError> {
+        self.output.asking();
+        let edited = self.terminal.edit(question, words);
+        self.output.answered();
+        match edited.transpose().map_err(AskError::Io)? {
+            Some(Reply::Line(line)) => return Ok(Some(line.trim().to_owned())),
+            Some(Reply::End) => return Ok(None),
+            Some(Reply::GivenUp) => return Err(AskError::GivenUp),
+            None => {}
+        }
         self.output.prompt(question);
         let line = self.terminal.line();
         self.output.answered();

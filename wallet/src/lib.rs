@@ -25,6 +25,7 @@ pub mod name;
 pub mod outbox;
 pub mod output;
 pub mod passphrase;
+pub mod payment_uri;
 pub mod receipt;
 pub mod session;
 pub mod terminal;
@@ -32,6 +33,7 @@ pub mod transfer;
 pub mod transfer_file;
 pub mod verify;
 pub mod wallet;
+pub mod watch;
 
 use std::{path::PathBuf, process::ExitCode, thread};
 
@@ -60,7 +62,7 @@ pub fn main() -> ExitCode {
     if let Some(outcome) = commands::run_without_wallet(&mut output, &cli, variable) {
         return end(&mut output, outcome);
     }
-    let mut context = match Context::open(&cli.global, output, Box::new(SystemTerminal), variable) {
+    let mut context = match Context::open(&cli.global, output, Box::new(SystemTerminal::default()), variable) {
         Ok(context) => context,
         Err((mut output, error)) => {
             output.error(&error);
@@ -120,7 +122,11 @@ fn watch_for_interruption(json: bool, parting: Parting) {
         return;
     };
     thread::spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        while runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            // Someone waits for something that can be given up.
+            if parting.is_press_taken() {
+                continue;
+            }
             terminal.restore();
             Output::interrupted(json, &parting);
             std::process::exit(Exit::Interrupted.code().into());

@@ -2,12 +2,13 @@
 //! a line. Styles and progress only where a person sees them.
 
 mod progress;
+pub mod qr;
 pub mod style;
 
 use std::{
     fmt::Display,
     io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde::Serialize;
@@ -61,20 +62,65 @@ enum Remark {
     Warning(String),
 }
 
-/// What an interruption should say, set while something is under way that the person must know about.
+/// What an interruption should say, set while something is under way that the person must know about; and whether it ends
+/// no more than a wait.
 #[derive(Debug, Clone, Default)]
-pub struct Parting(Arc<Mutex<Option<String>>>);
+pub struct Parting(Arc<Mutex<Plans>>);
+
+#[derive(Debug, Default)]
+struct Plans {
+    text: Option<String>,
+    wait: Wait,
+}
+
+/// What is waited for while an interruption does not end the program.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// Nothing: it does.
+    #[default]
+    None,
+    /// Something that can be given up.
+    Waiting,
+    /// The person has given it up.
+    GivenUp,
+}
 
 impl Parting {
+    fn plans(&self) -> MutexGuard<'_, Plans> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What to say if the person interrupts from now on.
     pub fn set(&self, text: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        self.plans().text = text;
     }
 
     /// What to say if the person interrupts now.
     #[must_use]
     pub fn text(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.plans().text.clone()
+    }
+
+    /// From now on the first interruption ends a wait, not the program; or no longer.
+    pub fn wait(&self, waits: bool) {
+        self.plans().wait = if waits { Wait::Waiting } else { Wait::None };
+    }
+
+    /// Whether what is waited for was given up.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.plans().wait == Wait::GivenUp
+    }
+
+    /// Takes an interruption for the end of a wait, if there is one that was not given up already.
+    #[must_use]
+    pub fn is_press_taken(&self) -> bool {
+        let mut plans = self.plans();
+        let is_taken = plans.wait == Wait::Waiting;
+        if is_taken {
+            plans.wait = Wait::GivenUp;
+        }
+        is_taken
     }
 }
 
@@ -134,6 +180,18 @@ impl Output {
         self.json
     }
 
+    /// What a QR code among the results is drawn on, as far as anybody can know: dark, if styles do not help.
+    #[must_use]
+    pub const fn ground(&self) -> qr::Ground {
+        if self.styled.data { qr::Ground::Coloured } else { qr::Ground::Dark }
+    }
+
+    /// Whether remarks show styles.
+    #[must_use]
+    pub const fn shows_styles(&self) -> bool {
+        self.styled.remarks
+    }
+
     /// What an interruption says; shared with whoever handles it.
     #[must_use]
     pub fn parting(&self) -> Parting {
@@ -164,7 +222,7 @@ impl Output {
             return;
         }
         if self.json {
-            let text = text.to_string();
+            let text = style::fit(text.to_string(), false);
             // Empty lines are for the eye.
             if !text.is_empty() {
                 self.line(json(&Remark::Note(text)));
@@ -177,7 +235,7 @@ impl Output {
     /// Says something that the person should not overlook.
     pub fn warn(&mut self, text: impl Display) {
         if self.json {
-            self.line(json(&Remark::Warning(text.to_string())));
+            self.line(json(&Remark::Warning(style::fit(text.to_string(), false))));
         } else {
             self.line(format_args!("{WARNING}warning:{WARNING:#} {text}"));
         }
@@ -328,7 +386,7 @@ mod tests {
         let (mut output, _, remarks) = testing::output(true);
         output.note("");
         output.note("two\nlines");
-        output.warn("careful");
+        output.warn(paint(style::AMOUNT, "careful"));
         assert_eq!(remarks.text(), "{\"schema\":1,\"note\":\"two\\nlines\"}\n{\"schema\":1,\"warning\":\"careful\"}\n");
     }
 

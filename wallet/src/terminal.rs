@@ -1,14 +1,49 @@
 //! The person at the keyboard, or nobody.
 
+mod editor;
+
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use zeroize::Zeroizing;
 
+use crate::output::style::can_redraw;
+
 /// Longest line that is read.
 const MAX_LINE_BYTES: u64 = 4096;
 
+use self::editor::LineEditor;
+pub use self::editor::MOST_LINES;
+
+/// Prints a text above the line that somebody is typing, or at once if nobody is.
+pub type Printer = Box<dyn FnMut(String) + Send>;
+
+/// How a question that an editor asked ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// With a line.
+    Line(String),
+    /// With Ctrl-C: the question is given up.
+    GivenUp,
+    /// With the end of input (Ctrl-D).
+    End,
+}
+
 /// Someone who can answer.
 pub trait Terminal: Send {
+    /// Lets lines be typed with an editor from now on, which can call earlier ones back. Gives what prints above such a
+    /// line; none if there is no editor, because nobody or no fit terminal is there.
+    fn open_editor(&mut self, _earlier: &[String]) -> Option<Printer> {
+        None
+    }
+
+    /// Asks with the editor, which completes these words; none if there is none.
+    fn edit(&mut self, _question: &str, _words: &[String]) -> Option<io::Result<Reply>> {
+        None
+    }
+
+    /// Lets the editor call this line back.
+    fn remember(&mut self, _line: &str) {}
+
     /// Whether anybody is there.
     fn is_interactive(&self) -> bool;
 
@@ -26,10 +61,31 @@ pub trait Terminal: Send {
 }
 
 /// This process's terminal.
-#[derive(Debug, Clone, Copy)]
-pub struct SystemTerminal;
+#[derive(Debug, Default)]
+pub struct SystemTerminal {
+    editor: Option<LineEditor>,
+}
 
 impl Terminal for SystemTerminal {
+    fn open_editor(&mut self, earlier: &[String]) -> Option<Printer> {
+        if !self.is_interactive() || !can_redraw() {
+            return None;
+        }
+        let (editor, printer) = LineEditor::open(earlier)?;
+        self.editor = Some(editor);
+        Some(printer)
+    }
+
+    fn edit(&mut self, question: &str, words: &[String]) -> Option<io::Result<Reply>> {
+        Some(self.editor.as_mut()?.ask(question, words))
+    }
+
+    fn remember(&mut self, line: &str) {
+        if let Some(editor) = &mut self.editor {
+            editor.remember(line);
+        }
+    }
+
     fn is_interactive(&self) -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }

@@ -182,7 +182,8 @@ pub fn wait(
     let started = Instant::now();
     let mut confirmations = 0;
     let mut doubts = 0;
-    while started.elapsed() < timeout {
+    let parting = context.output.parting();
+    while started.elapsed() < timeout && !parting.is_given_up() {
         match client.transaction_status(&id) {
             // Kept in the outbox: only this node dropped it.
             Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason, .. }, .. }) => {
@@ -210,5 +211,6 @@ pub fn wait(
         }
         client.pause(POLL);
     }
-    Err(TransferError::Unconfirmed { id, confirmations, wanted, seconds: timeout.as_secs() }.into())
+    let seconds = started.elapsed().min(timeout).as_secs();
+    Err(TransferError::Unconfirmed { id, confirmations, wanted, seconds }.into())
 }

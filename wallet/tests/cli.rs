@@ -41,6 +41,8 @@ mod outbox;
 mod quorum;
 #[path = "cli/receipts.rs"]
 mod receipts;
+#[path = "cli/receive.rs"]
+mod receive;
 #[path = "cli/session.rs"]
 mod session;
 #[path = "cli/settings.rs"]
@@ -49,6 +51,8 @@ mod settings;
 mod sign_only;
 #[path = "cli/signers.rs"]
 mod signers;
+#[path = "cli/terminal.rs"]
+mod terminal;
 #[path = "cli/tools.rs"]
 mod tools;
 #[path = "cli/transcript_cases.rs"]

@@ -7,6 +7,7 @@ mod key;
 mod ledger;
 mod message;
 mod network;
+mod receive;
 mod send;
 mod tx;
 
@@ -24,6 +25,7 @@ pub use self::{
     ledger::{Balance, History, When},
     message::MessageCommand,
     network::NetworkCommand,
+    receive::{Ground, Receive},
     send::Send,
     tx::{TxBuild, TxCommand},
 };
@@ -160,6 +162,8 @@ pub enum Command {
     Contact(ContactCommand),
     /// Show what an account holds, proven by the node.
     Balance(Balance),
+    /// Show where to be paid, as address, payment request or QR code, and wait for the payment.
+    Receive(Receive),
     /// Send money.
     Send(Send),
     /// Show what an account received and spent, proven by the node.
@@ -172,6 +176,8 @@ pub enum Command {
     Message(MessageCommand),
     /// Submit again what the outbox holds: transfers whose answer was lost.
     Resubmit,
+    /// Lead through payments by questions, with completion and news of your account; so does no command at all.
+    Shell,
     /// Show the wallet, and what its node is and how far it is.
     Status,
     /// Look at everything that a payment needs, and say what to do about what is wrong.

@@ -10,6 +10,7 @@ pub mod key;
 pub mod manual;
 pub mod message;
 pub mod network;
+pub mod receive;
 pub mod resubmit;
 pub mod send;
 pub mod sign_only;
@@ -70,13 +71,14 @@ pub fn run_without_wallet(
 /// Whatever stops the command, with its exit code.
 pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
     match &cli.command {
-        None if context.is_interactive() => session::run(context),
-        None => Err(NoCommand.into()),
+        None | Some(Command::Shell) if context.is_interactive() => session::run(context),
+        None | Some(Command::Shell) => Err(NoCommand.into()),
         Some(Command::Init(new)) => init::run(context, &cli.global, new),
         Some(Command::Key(command)) => run_key(context, command),
         Some(Command::Address { name }) => key::address(context, name.as_ref()),
         Some(Command::Contact(command)) => contact::run(context, command),
         Some(Command::Balance(arguments)) => balance::show(context, arguments),
+        Some(Command::Receive(arguments)) => receive::run(context, arguments),
         Some(Command::Send(arguments)) => send::run(context, arguments),
         Some(Command::History(arguments)) => history::show(context, arguments),
         Some(Command::Tx(command)) => tx::run(context, command),

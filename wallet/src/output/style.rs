@@ -60,6 +60,6 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
 
 /// A text for a stream: as it is, or without its styles.
 #[must_use]
-pub(super) fn fit(text: String, styled: bool) -> String {
+pub fn fit(text: String, styled: bool) -> String {
     if styled || !text.contains('\u{1b}') { text } else { anstream::adapter::strip_str(&text).to_string() }
 }

@@ -223,6 +223,20 @@ impl State {
         }
     }
 
+    /// Hears of somebody else's transfer.
+    pub(crate) fn arrives(&mut self, transfer: SignedTransaction) {
+        self.pool.push(transfer);
+    }
+
+    /// What waits in its pool: how many transfers of the account, what they take from it, and what others bring it.
+    pub(super) fn waiting(&self) -> (u64, u64, u64) {
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.pool.iter().map(SignedTransaction::transaction).partition(|one| one.sender_address() == self.address);
+        let brought = others.iter().flat_map(|one| one.outputs()).filter(|output| output.to == self.address);
+        let brought = brought.map(|output| output.amount.get()).sum();
+        (own.len() as u64, own.iter().map(|one| one.total().get()).sum(), brought)
+    }
+
     pub(crate) fn mine(&mut self) {
         let height = self.chain.height() + 1;
         let mut leaves = vec![Hash::from_bytes(sha256(&[&self.mark.to_le_bytes()]))];
@@ -231,9 +245,11 @@ impl State {
             let transaction = transfer.transaction();
             let back = transaction.outputs().iter().filter(|output| output.to == self.address);
             let back = Mites::checked_sum(back.map(|output| output.amount)).unwrap();
-            self.account.balance = self.account.balance.checked_sub(transaction.total()).unwrap();
+            if transaction.sender_address() == self.address {
+                self.account.balance = self.account.balance.checked_sub(transaction.total()).unwrap();
+                self.account.next_nonce += 1;
+            }
             self.account.balance = self.account.balance.checked_add(back).unwrap();
-            self.account.next_nonce += 1;
             self.account.link(EntryId::from(transaction.id(self.params.genesis_id())), Height::new(height));
             self.mined.push((transfer, height, self.account.history));
         }

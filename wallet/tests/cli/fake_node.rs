@@ -161,8 +161,7 @@ impl LedgerService for Service {
         if matches!(state.behaviour, Behaviour::Boasts | Behaviour::ForgesTheProof | Behaviour::SwapsTheHeader) {
             account.balance = account.balance.checked_add(Mites::new(1)).unwrap();
         }
-        let pending: Vec<u64> =
-            state.pool.iter().filter(|_| exists).map(|one| one.transaction().total().get()).collect();
+        let (pending, pending_out, pending_in) = if exists { state.waiting() } else { (0, 0, 0) };
         let mut proof = state.tip();
         if state.behaviour == Behaviour::StatesAnotherHeight {
             proof.height = proof.height.next();
@@ -172,8 +171,9 @@ impl LedgerService for Service {
             address_text: state.params.prefix.format(&address),
             exists,
             account: Some((&account).into()),
-            next_pending_nonce: account.next_nonce + pending.len() as u64,
-            pending_out_mites: pending.iter().sum(),
+            next_pending_nonce: account.next_nonce + pending,
+            pending_out_mites: pending_out,
+            pending_in_mites: pending_in,
             tip: Some(point(&state)),
             proof: Some((&proof).into()),
             ..v1::GetAccountResponse::default()
@@ -322,7 +322,7 @@ impl LedgerService for Service {
         let entries = state.pool.iter().map(|transfer| v1::MempoolEntry {
             transaction: Some(transaction_view(state.params, transfer)),
             state: v1::TransactionState::Pending.into(),
-            ..v1::MempoolEntry::default()
+            received_ms: 1_800_000_000_000,
         });
         Ok(Response::new(v1::GetMempoolResponse { entries: entries.collect(), ..v1::GetMempoolResponse::default() }))
     }

@@ -1,0 +1,78 @@
+//! `receive`.
+
+pub mod watch;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{
+    cli,
+    commands::send,
+    context::Context,
+    error::Result,
+    name::Name,
+    output::{
+        qr,
+        style::{AMOUNT, TRY},
+    },
+    payment_uri::PaymentUri,
+};
+
+#[derive(Serialize)]
+struct RequestView {
+    network: String,
+    account: Name,
+    address: String,
+    uri: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_mites: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip)]
+    qr: Option<String>,
+}
+
+impl fmt::Display for RequestView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.address)?;
+        if self.amount.is_some() || self.label.is_some() {
+            writeln!(f, "{TRY}{}{TRY:#}", self.uri)?;
+        }
+        self.qr.as_deref().map_or(Ok(()), |qr| f.write_str(qr))
+    }
+}
+
+/// Shows where to be paid, and waits for it if told.
+///
+/// # Errors
+/// Those of the key store, of the request's words, and of asking the node.
+pub fn run(context: &mut Context, arguments: &cli::Receive) -> Result<()> {
+    let key = match &arguments.who {
+        Some(name) => context.wallet.own_key(Some(name))?,
+        None => context.own_key()?,
+    };
+    let amount = arguments.amount.as_deref().map(send::parse_payment).transpose()?;
+    let request = PaymentUri::new(key.public.address(), amount, arguments.label.as_deref())?;
+    let wallet = &context.wallet;
+    // A request of at most 300 bytes always fits.
+    let qr = arguments.qr.map(|ground| ground.chosen(context.output.ground()));
+    let qr = qr.and_then(|ground| qr::draw(&request.text_for_qr(wallet), ground));
+    let view = RequestView {
+        network: wallet.network().name.clone(),
+        account: key.name.clone(),
+        address: wallet.show(&request.to),
+        uri: request.text(wallet),
+        amount: amount.map(|amount| amount.to_string()),
+        amount_mites: amount.map(|amount| amount.get().to_string()),
+        label: request.label,
+        qr,
+    };
+    context.output.data(&view)?;
+    if let Some(amount) = view.amount {
+        context.output.note(format_args!("{} asks for {AMOUNT}{amount} far{AMOUNT:#}", key.name));
+    }
+    if arguments.watch { watch::run(context, request.to, amount) } else { Ok(()) }
+}

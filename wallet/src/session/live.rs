@@ -1,0 +1,196 @@
+//! What happens to the account while somebody is typing: a thread of its own watches it, and each piece of news becomes a
+//! line above the question, or before the next one where no editor is.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use farthing::{Address, EntryId, Mites};
+
+use crate::{
+    config::Settings,
+    error::Report,
+    output::style::{AMOUNT, GOOD, WARNING},
+    terminal::Printer,
+    wallet::Wallet,
+    watch::{Kind, News, Next, PERIOD, Watch},
+};
+
+/// How many lines wait at most; older ones are dropped.
+const MOST_WAITING: usize = 100;
+
+/// What the session and the thread know of each other.
+#[derive(Default)]
+struct Board {
+    balance: Option<Mites>,
+    /// Transfers that the session itself waits for and tells about.
+    awaited: HashSet<EntryId>,
+    /// No line may be printed: a secret is being typed.
+    is_held: bool,
+    /// Lines that could not be printed yet.
+    waiting: VecDeque<String>,
+}
+
+/// The news of an account, until it is dropped.
+pub(super) struct Live {
+    board: Arc<Mutex<Board>>,
+    /// Dropped to end the thread.
+    _stop: mpsc::Sender<()>,
+}
+
+impl Live {
+    /// Begins to watch. With a printer, lines are printed by themselves; without, they wait for [`Live::take`].
+    /// `is_lost` says that the person knows already that no node answers.
+    pub(super) fn begin(
+        settings: &Settings,
+        wallet: &Wallet,
+        address: Address,
+        printer: Option<Printer>,
+        is_lost: bool,
+    ) -> Self {
+        let board = Arc::<Mutex<Board>>::default();
+        let (stop, stopped) = mpsc::channel();
+        let mut reporter = Reporter { board: Arc::clone(&board), wallet: wallet.clone(), printer };
+        let settings = settings.clone();
+        thread::spawn(move || {
+            let mut pause = |period: Duration| reporter_pause(&stopped, period);
+            let Some(mut watch) = begin(&settings, address, is_lost, &mut reporter, &mut pause) else {
+                return;
+            };
+            reporter.set_balance(watch.balance());
+            watch.run(&mut pause, &mut |news| {
+                reporter.tell(&news);
+                Next::Go
+            });
+        });
+        Self { board, _stop: stop }
+    }
+
+    /// What the account holds, as far as was heard.
+    pub(super) fn balance(&self) -> Option<Mites> {
+        lock(&self.board).balance
+    }
+
+    /// The session itself tells what becomes of this transfer, or no longer.
+    pub(super) fn await_transfer(&self, id: EntryId, is_awaited: bool) {
+        let mut board = lock(&self.board);
+        if is_awaited {
+            board.awaited.insert(id);
+        } else {
+            board.awaited.remove(&id);
+        }
+    }
+
+    /// Keeps lines away from the terminal, or no longer.
+    pub(super) fn hold(&self, is_held: bool) {
+        lock(&self.board).is_held = is_held;
+    }
+
+    /// The lines that wait.
+    pub(super) fn take(&self) -> Vec<String> {
+        lock(&self.board).waiting.drain(..).collect()
+    }
+}
+
+fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets time pass, until the session ends.
+fn reporter_pause(stopped: &mpsc::Receiver<()>, period: Duration) -> Next {
+    if stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) { Next::Go } else { Next::Stop }
+}
+
+/// Begins to watch as soon as a node answers; none if the session ended before.
+fn begin(
+    settings: &Settings,
+    address: Address,
+    mut is_lost: bool,
+    reporter: &mut Reporter,
+    pause: &mut dyn FnMut(Duration) -> Next,
+) -> Option<Watch> {
+    loop {
+        match Watch::begin(settings, address) {
+            Ok(watch) => {
+                if is_lost {
+                    reporter.tell(&News::Back);
+                }
+                return Some(watch);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut is_lost, true) {
+                    reporter.tell(&News::Lost(error.report()));
+                }
+            }
+        }
+        if pause(PERIOD) == Next::Stop {
+            return None;
+        }
+    }
+}
+
+/// Turns news into lines.
+struct Reporter {
+    board: Arc<Mutex<Board>>,
+    wallet: Wallet,
+    printer: Option<Printer>,
+}
+
+impl Reporter {
+    fn set_balance(&self, balance: Mites) {
+        lock(&self.board).balance = Some(balance);
+    }
+
+    fn tell(&mut self, news: &News) {
+        if let News::Mined { balance, .. } = news {
+            self.set_balance(*balance);
+        }
+        let Some(line) = self.line(news) else {
+            return;
+        };
+        let mut board = lock(&self.board);
+        if board.is_held || self.printer.is_none() {
+            board.waiting.push_back(line);
+            while board.waiting.len() > MOST_WAITING {
+                board.waiting.pop_front();
+            }
+            return;
+        }
+        // The printer may wait for the editor: nobody else may have to wait for us meanwhile.
+        drop(board);
+        if let Some(printer) = &mut self.printer {
+            printer(format!("{line}\n"));
+        }
+    }
+
+    fn line(&self, news: &News) -> Option<String> {
+        let words = |movement: &crate::watch::Movement| {
+            movement.words(&self.wallet).unwrap_or_else(|_| format!("{} far", movement.amount))
+        };
+        Some(match news {
+            News::Waiting(movement) => format!("{GOOD}arriving{GOOD:#}: {}, pending at the node", words(movement)),
+            News::Mined { movement, height, balance } => {
+                if movement.kind == Kind::Sent && lock(&self.board).awaited.remove(&movement.id) {
+                    return None;
+                }
+                let words = words(movement);
+                let kind = movement.kind;
+                format!(
+                    "{GOOD}{kind}{GOOD:#}: {words}, in block {height}, verified; balance {AMOUNT}{balance} far{AMOUNT:#}"
+                )
+            }
+            News::Undone(movement) => format!(
+                "{WARNING}undone{WARNING:#}: {}: its block left the best chain; it may be mined again",
+                words(movement)
+            ),
+            News::Lost(Report { what, .. }) => format!("{WARNING}{what}{WARNING:#}; asking again until it answers"),
+            News::Back => "the node answers again".to_owned(),
+        })
+    }
+}

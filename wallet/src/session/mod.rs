@@ -1,0 +1,319 @@
+//! The interactive session: your name, the recipient's name, an amount; confirm; wait until it is mined; again. Meanwhile
+//! the account is watched.
+
+mod live;
+mod memory;
+mod people;
+mod words;
+
+use std::time::Duration;
+
+use farthing::wire::TransactionStanding;
+
+use self::live::Live;
+use crate::{
+    cli,
+    client::NodeClient,
+    commands::{balance, contact, history, receive, resubmit, send, status},
+    context::{AskError, Context},
+    error::{Error, Exit, Result},
+    keystore::KeyEntry,
+    output::style::AMOUNT,
+    terminal::Printer,
+    transfer::{Plan, Wish},
+};
+
+/// How long the session waits for a transfer to be mined before it goes on.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const HELP: &str = "\
+Answer the questions, or type one of these words at any of them:
+  balance    what your accounts hold
+  history    what you received and spent
+  contacts   the names you gave to addresses
+  receive    your address, and a QR code of it
+  status     the node and its tip
+  help       this text
+  quit       leave (so does Ctrl-D)
+Tab completes names and words, the arrows call back what you typed before. Ctrl-C gives up a question or a wait; twice, it
+leaves. Payments to you are shown as they arrive and as they are mined.";
+
+/// How a question ended.
+enum Answer {
+    /// With an answer.
+    Text(String),
+    /// The person wants to leave.
+    Quit,
+}
+
+/// A conversation.
+struct Session<'a> {
+    context: &'a mut Context,
+    /// Made once a node answers.
+    client: Option<NodeClient>,
+    /// Prints above the question; taken by whoever watches the account.
+    printer: Option<Printer>,
+    live: Option<Live>,
+    /// Whether the last thing was Ctrl-C.
+    gave_up: bool,
+}
+
+/// Leads the conversation until the person leaves.
+///
+/// # Errors
+/// Only what makes going on pointless: a node of another network, a broken terminal, Ctrl-C twice.
+pub fn run(context: &mut Context) -> Result<()> {
+    let network = context.wallet.network().name.clone();
+    context.output.note(format_args!("Farthing wallet, network {network}, node {}.", context.settings.node()));
+    let printer = if context.output.is_json() {
+        None
+    } else {
+        let earlier = memory::lines(context);
+        context.terminal.open_editor(&earlier)
+    };
+    let mut session = Session { context, client: None, printer, live: None, gave_up: false };
+    match session.connect() {
+        Err(error) if error.exit() == Exit::Unreachable => {
+            session.context.output.error(&error);
+            session.context.output.note("The session goes on; it asks again when it needs the node.");
+        }
+        other => other?,
+    }
+    session.context.output.note("Type help for help, quit or Ctrl-D to leave.\n");
+    session.talk()?;
+    session.context.output.note("bye");
+    Ok(())
+}
+
+/// Errors that every further question would meet again.
+fn ends_the_session(error: &Error) -> bool {
+    matches!(error.code(), "NO_INPUT" | "INTERRUPTED")
+}
+
+fn is_word(text: &str) -> bool {
+    text == "?" || words::WORDS.contains(&text)
+}
+
+impl Session<'_> {
+    fn talk(&mut self) -> Result<()> {
+        let me = loop {
+            let outcome = self.who_are_you();
+            match self.survive(outcome)? {
+                Some(Some(me)) => break me,
+                Some(None) => return Ok(()),
+                None => {}
+            }
+        };
+        self.watch(&me);
+        loop {
+            let outcome = self.one_transfer(&me);
+            if self.survive(outcome)? == Some(false) {
+                return Ok(());
+            }
+            self.context.output.note("");
+        }
+    }
+
+    /// Says what went wrong and goes on, unless that is pointless; none if something did.
+    fn survive<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
+        let error = match outcome {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) => error,
+        };
+        if error.code() == "GIVEN_UP" && !std::mem::replace(&mut self.gave_up, true) {
+            self.context.output.note("(given up; Ctrl-C again leaves, and so does Ctrl-D)");
+        } else if ends_the_session(&error) || error.code() == "GIVEN_UP" {
+            return Err(error);
+        } else {
+            self.context.output.error(&error);
+        }
+        Ok(None)
+    }
+
+    /// Makes sure that there is a node to ask.
+    fn connect(&mut self) -> Result<()> {
+        if self.client.is_none() {
+            self.client = Some(self.context.connect()?);
+        }
+        Ok(())
+    }
+
+    /// Watches the account from now on.
+    fn watch(&mut self, me: &KeyEntry) {
+        let context = &*self.context;
+        // Lines of the printer do not pass through the output.
+        let printer = self.printer.take().map(|mut printer| {
+            let shows = context.output.shows_styles();
+            let print = move |text: String| printer(crate::output::style::fit(text, shows));
+            Box::new(print) as Printer
+        });
+        let (address, is_lost) = (me.public.address(), self.client.is_none());
+        self.live = Some(Live::begin(&context.settings, &context.wallet, address, printer, is_lost));
+    }
+
+    /// Does what asks for secrets; nothing else is printed meanwhile.
+    fn quietly<T>(&mut self, work: impl FnOnce(&mut Context) -> T) -> T {
+        self.live.iter().for_each(|live| live.hold(true));
+        let outcome = work(self.context);
+        self.live.iter().for_each(|live| live.hold(false));
+        outcome
+    }
+
+    /// Shows the news that could not be shown by themselves.
+    fn show_news(&mut self) {
+        for line in self.live.iter().flat_map(Live::take) {
+            self.context.output.note(line);
+        }
+    }
+
+    /// Asks until there is an answer that is not one of the session's words.
+    fn question(&mut self, text: &str, words: &[String], me: Option<&KeyEntry>) -> Result<Answer> {
+        loop {
+            self.show_news();
+            let Some(line) = self.context.ask_for(text, words)? else {
+                return Ok(Answer::Quit);
+            };
+            self.gave_up = false;
+            match line.as_str() {
+                "" => {}
+                "quit" | "exit" | "q" => return Ok(Answer::Quit),
+                word if is_word(word) => self.obey(word, me)?,
+                _ => return Ok(Answer::Text(line)),
+            }
+        }
+    }
+
+    /// Does what a word stands for, and says what went wrong with it.
+    fn obey(&mut self, word: &str, me: Option<&KeyEntry>) -> Result<()> {
+        memory::remember(self.context, word);
+        let name = me.map(|me| me.name.as_str());
+        let context = &mut *self.context;
+        let outcome = match (word, me) {
+            ("help" | "?", _) => {
+                context.output.note(HELP);
+                Ok(())
+            }
+            ("balance", _) => balance::run(context, name),
+            ("contacts", _) => contact::list(context),
+            ("status", _) => status::run(context),
+            (_, None) => {
+                context.output.note("say who you are first");
+                Ok(())
+            }
+            ("receive", Some(me)) => {
+                let who = Some(me.name.clone());
+                let qr = Some(cli::Ground::Auto);
+                receive::run(context, &cli::Receive { who, amount: None, label: None, qr, watch: false })
+            }
+            (_, Some(_)) => history::run(context, name, 20),
+        };
+        self.survive(outcome).map(drop)
+    }
+
+    /// One round of the conversation; false if the person leaves.
+    fn one_transfer(&mut self, me: &KeyEntry) -> Result<bool> {
+        let balance = self.live.as_ref().and_then(Live::balance);
+        let standing = balance.map(|balance| format!("[{} {balance} far] ", me.name)).unwrap_or_default();
+        let people = words::completed(words::people(self.context)?);
+        let question = format!("{standing}Recipient's name or address: ");
+        let Answer::Text(recipient) = self.question(&question, &people, Some(me))? else {
+            return Ok(false);
+        };
+        let Some((to, requested)) = self.find_recipient(&recipient, Some(me))? else {
+            return Ok(true);
+        };
+        let amount = match requested {
+            Some(amount) => amount,
+            None => {
+                let words = words::completed(Vec::new());
+                let Answer::Text(amount) = self.question("Amount in far: ", &words, Some(me))? else {
+                    return Ok(false);
+                };
+                let parsed = send::parse_payment(&amount)?;
+                memory::remember(self.context, &amount);
+                parsed
+            }
+        };
+        self.connect()?;
+        self.pay(me, Wish { to, amount, fee: None, valid_until: None, memo: Vec::new() })?;
+        Ok(true)
+    }
+
+    /// Shows what a transfer would do, and sends it if the person agrees.
+    fn pay(&mut self, me: &KeyEntry, wish: Wish) -> Result<()> {
+        let Some(client) = self.client.take() else {
+            return Ok(());
+        };
+        let outcome = self.pay_through(&client, me, wish);
+        self.client = Some(client);
+        outcome
+    }
+
+    fn pay_through(&mut self, client: &NodeClient, me: &KeyEntry, wish: Wish) -> Result<()> {
+        resubmit::look_after_outbox(self.context, client)?;
+        let network = std::sync::Arc::clone(self.context.settings.network());
+        let plan = Plan::make(client, &network, &me.public, wish.clone())?;
+        send::describe(self.context, me, &plan)?;
+        if !self.context.ask_yes_no("Send it?", false)? {
+            self.context.output.note("Nothing was sent.");
+            return Ok(());
+        }
+        let signer = self.quietly(|context| context.unlock(&me.name))?;
+        let shown = plan.transaction().clone();
+        let sending = self.context.lock_sending()?;
+        // While the person was thinking, a block may have come: plan anew, and ask again if it would cost more.
+        let plan = Plan::make(client, &network, &me.public, wish)?;
+        if plan.transaction().total() > shown.total() {
+            send::describe(self.context, me, &plan)?;
+            if !self.context.ask_yes_no("The fee has changed. Send it?", false)? {
+                self.context.output.note("Nothing was sent.");
+                return Ok(());
+            }
+        }
+        let signed = plan.sign(&*signer, &network)?;
+        let id = signed.transaction().id(network.genesis_id());
+        self.live.iter().for_each(|live| live.await_transfer(id.into(), true));
+        let outcome = send::hand_in(self.context, client, &signed).and_then(|_| {
+            drop(sending);
+            self.wait_for(client, &signed)
+        });
+        if outcome.is_err() {
+            // From here on it is news.
+            self.live.iter().for_each(|live| live.await_transfer(id.into(), false));
+        }
+        outcome
+    }
+
+    /// Waits until a transfer is mined; Ctrl-C gives that up.
+    fn wait_for(&mut self, client: &NodeClient, signed: &farthing::SignedTransaction) -> Result<()> {
+        let parting = self.context.output.parting();
+        let progress = self.context.output.progress("waiting for a block (Ctrl-C stops the wait, not the transfer)");
+        parting.wait(true);
+        let confirmed = send::wait(self.context, client, signed, 1, PATIENCE);
+        let is_given_up = parting.is_given_up();
+        parting.wait(false);
+        drop(progress);
+        let confirmed = match confirmed {
+            Err(error) if is_given_up && error.exit() == Exit::Unconfirmed => {
+                self.context.output.note("\nNot waited for; it is submitted, and a line will say when it is mined.");
+                return Err(AskError::GivenUp.into());
+            }
+            other => other?,
+        };
+        if let TransactionStanding::Mined { height, .. } = confirmed.status.standing {
+            self.context.output.note(format_args!("Mined in block {height} (verified: it is in your proven history)."));
+        }
+        self.context.tell(&confirmed.proof);
+        Ok(())
+    }
+
+    /// Greets somebody who has signed in.
+    fn greet(&mut self, me: &KeyEntry) {
+        let address = self.context.wallet.show(&me.public.address());
+        self.context.output.note(format_args!("Hello {}. Your address is {address}", me.name));
+        if let Some(Ok((proven, _))) = self.client.as_ref().map(|client| client.account(&me.public.address())) {
+            let balance = proven.state().balance;
+            self.context.output.note(format_args!("You have {AMOUNT}{balance} far{AMOUNT:#}."));
+        }
+    }
+}

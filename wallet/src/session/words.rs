@@ -1,0 +1,64 @@
+//! The words of the session: what can be typed at every question, what Tab completes, and what somebody may have meant.
+
+use crate::{context::Context, error::Result, keystore::dev};
+
+/// What can be typed at any question instead of an answer.
+pub(super) const WORDS: [&str; 7] = ["balance", "history", "contacts", "status", "receive", "help", "quit"];
+
+/// The names of the wallet's own keys.
+pub(super) fn keys(context: &Context) -> Result<Vec<String>> {
+    Ok(context.wallet.keys().list()?.iter().map(|entry| entry.name.as_str().to_owned()).collect())
+}
+
+/// Every name that leads to an account: contacts, keys and, on development networks, the well-known accounts.
+pub(super) fn people(context: &Context) -> Result<Vec<String>> {
+    let mut names = keys(context)?;
+    names.extend(context.wallet.contacts()?.iter().map(|(name, _)| name.as_str().to_owned()));
+    if context.wallet.network().is_dev() {
+        names.extend(dev::names().map(str::to_owned));
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// What Tab completes where these names are asked for.
+pub(super) fn completed(mut names: Vec<String>) -> Vec<String> {
+    names.extend(WORDS.map(str::to_owned));
+    names
+}
+
+/// The one of these that was probably meant: a slip or two of the finger away, fewer in a short word.
+pub(super) fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = if typed.chars().count() <= 4 { 1 } else { 2 };
+    let typed = typed.to_lowercase();
+    candidates
+        .map(|candidate| (strsim::osa_distance(&typed, candidate), candidate))
+        .filter(|(distance, _)| (1..=allowed).contains(distance))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_is_understood_and_another_name_is_not() {
+        let names = ["alice", "bob", "carol", "dave"];
+        let nearest = |typed| nearest(typed, names.iter().chain(&WORDS).copied());
+        for (typed, meant) in [
+            ("bbo", "bob"),
+            ("alcie", "alice"),
+            ("Caroll", "carol"),
+            ("balnce", "balance"),
+            ("hepl", "help"),
+            ("bo", "bob"),
+        ] {
+            assert_eq!(nearest(typed), Some(meant), "{typed}");
+        }
+        for typed in ["erin", "frank", "bob", "zoe", "exit", "x"] {
+            assert_eq!(nearest(typed), None, "{typed}");
+        }
+    }
+}
