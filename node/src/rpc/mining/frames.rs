@@ -132,7 +132,7 @@ impl Source for TemplateFrames {
             if !self.due().await {
                 return Ok(Next::Stopping);
             }
-            self.making = Some(self.makers.start(&self.deps, &self.reward));
+            self.making = Some(self.makers.start(&self.deps, &self.reward, self.network));
         }
     }
 

@@ -3,12 +3,12 @@
 use std::{
     collections::{HashMap, VecDeque},
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use farthing::{BlockId, SignedTransaction};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
     chain::ChainView,
@@ -98,11 +98,16 @@ impl Templates {
 
 /// Places for those who make templates.
 #[derive(Debug, Clone)]
-pub(super) struct Makers(Arc<Semaphore>);
+pub(super) struct Makers {
+    places: Arc<Semaphore>,
+    /// Of each network that has templates made, its turn: it waits for one place at a time, or whoever asks for many
+    /// would make the others wait for all of them.
+    turns: Arc<Mutex<HashMap<[u8; 8], Weak<Semaphore>>>>,
+}
 
 impl Default for Makers {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_A_TIME)))
+        Self { places: Arc::new(Semaphore::new(AT_A_TIME)), turns: Arc::default() }
     }
 }
 
@@ -117,16 +122,21 @@ pub(super) struct Made {
 impl Makers {
     /// Makes a template on the tip that there is once there is a place. A task waits for that and has it to the end of the
     /// work: the body of an answer is not polled while its client has no room, and may be dropped at any time.
-    pub(super) fn start(&self, deps: &Deps, reward: &Reward) -> oneshot::Receiver<Result<Made, TemplateError>> {
+    pub(super) fn start(
+        &self,
+        deps: &Deps,
+        reward: &Reward,
+        network: Network,
+    ) -> oneshot::Receiver<Result<Made, TemplateError>> {
         let (mut answer, made) = oneshot::channel();
-        let (places, deps, reward) = (Arc::clone(&self.0), deps.clone(), reward.clone());
+        let (makers, deps, reward) = (self.clone(), deps.clone(), reward.clone());
         let tasks = deps.tasks.clone();
         tasks.spawn("block template", async move {
             let place = tokio::select! {
                 biased;
                 () = deps.tasks.token().cancelled() => return Ok::<_, Infallible>(()),
                 () = answer.closed() => return Ok(()),
-                place = places.acquire_owned() => place,
+                place = makers.place(network) => place,
             };
             let made = make(&deps, &reward).await;
             drop(place);
@@ -135,6 +145,27 @@ impl Makers {
             Ok(())
         });
         made
+    }
+
+    /// Waits for the network's turn, and then for a place. The own machine has as many turns as it wants.
+    async fn place(&self, network: Network) -> (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>) {
+        let turn = match network.map(|network| self.turn(network)) {
+            Some(turn) => turn.acquire_owned().await.ok(),
+            None => None,
+        };
+        (Arc::clone(&self.places).acquire_owned().await.ok(), turn)
+    }
+
+    fn turn(&self, network: [u8; 8]) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(&network).and_then(Weak::upgrade) {
+            return turn;
+        }
+        // As many as there are connections at most: those are let go of which nobody waits for.
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Semaphore::new(1));
+        turns.insert(network, Arc::downgrade(&turn));
+        turn
     }
 }
 
@@ -150,6 +181,7 @@ async fn make(deps: &Deps, reward: &Reward) -> Result<Made, TemplateError> {
 #[cfg(test)]
 mod tests {
     use farthing::{Address, Network};
+    use futures_util::FutureExt as _;
 
     use super::*;
     use crate::{
@@ -197,5 +229,36 @@ mod tests {
         assert!(templates.get(&own, now).is_none());
         let kept = templates.lock();
         assert_eq!((kept.all.len(), kept.bytes), (MAX_KEPT, kept.all.iter().map(|one| one.bytes).sum()));
+    }
+
+    #[tokio::test]
+    async fn a_network_that_asks_for_many_lets_another_one_go_before_its_second() {
+        let makers = Makers::default();
+        let (honest, greedy) = (Some([1; 8]), Some([2; 8]));
+        let all = Arc::clone(&makers.places).acquire_many_owned(2).await.unwrap();
+        let mut waiting: Vec<_> = [greedy, greedy, greedy, honest, None]
+            .into_iter()
+            .map(|network| {
+                let makers = makers.clone();
+                Box::pin(async move { makers.place(network).await })
+            })
+            .collect();
+        assert!(waiting.iter_mut().all(|one| one.now_or_never().is_none()));
+        drop(all);
+        let mut served = Vec::new();
+        while served.len() < waiting.len() {
+            for (at, one) in waiting.iter_mut().enumerate() {
+                if !served.contains(&at)
+                    && let Some(place) = one.now_or_never()
+                {
+                    drop(place);
+                    served.push(at);
+                }
+            }
+        }
+        // Two places: the first of each are served before any second.
+        assert_eq!(served, [0, 3, 4, 1, 2]);
+        makers.turn([3; 8]);
+        assert_eq!(makers.turns.lock().unwrap().len(), 1, "nothing is remembered of who left");
     }
 }
