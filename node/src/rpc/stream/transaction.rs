@@ -44,8 +44,9 @@ pub(in crate::rpc) async fn watch(
     let id = TxId::try_from(&request)?;
     let depth = confirmations_wanted(request.confirmations)?;
     let chain = TransactionChain { chain: deps.chain.clone(), id };
-    let walk = Walk::resume(chain, &deps.chain, request.cursor).await?.paid_by(meter);
-    let mined = mined_as_of(&walk.on, walk.position()).await?;
+    let walk = Walk::resume(chain, &deps.chain, request.cursor).await?;
+    let mined = mined_as_of(&walk.on, walk.position(), meter.as_ref()).await?;
+    let walk = walk.paid_by(meter);
     let (mempool, head) = (deps.mempool.clone(), deps.mempool.head());
     Ok(run(Watched { walk, mempool, head, asked: Instant::now(), depth, mined, told: None }, terms))
 }
@@ -280,14 +281,21 @@ fn message(id: TxId, standing: Standing) -> v1::WatchedTransaction {
 }
 
 /// Where the transaction was mined at or below a position, on the position's own branch.
-async fn mined_as_of(on: &TransactionChain, position: Position) -> Result<Option<Mined>, ApiError> {
+async fn mined_as_of(
+    on: &TransactionChain,
+    position: Position,
+    meter: Option<&CallMeter>,
+) -> Result<Option<Mined>, ApiError> {
     let (chain, tx) = (&on.chain, on.id);
     let Position::Behind { mut id, .. } = position else { return Ok(None) };
     loop {
         let lost = || ApiError::from(StartError::<ChainError>::CursorUnknown { id });
         let context = chain.header(id).await?.ok_or_else(lost)?;
         if chain.best_at(context.height()).await? != Some(id) {
-            // On a branch beside the best chain nothing is indexed, but it is short.
+            // On a branch beside the best chain nothing is indexed: its blocks are gone through, and paid for before they are.
+            if let Some(meter) = meter {
+                meter.charge(1);
+            }
             if let Some(index) = chain.index_in(tx, id).await? {
                 return Ok(Some(Mined { at: blocks::point(&context), index }));
             }

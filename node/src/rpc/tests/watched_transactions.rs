@@ -97,6 +97,26 @@ async fn who_waits_for_the_mempool_pays_for_no_block() {
     assert_eq!(meter.used_percent(), 0);
 }
 
+/// Nothing is indexed on a branch that was left: whoever begins there has its blocks read.
+#[tokio::test]
+async fn who_begins_on_a_branch_that_was_left_pays_for_its_blocks() {
+    let api = Api::start().await;
+    let genesis = (*api.test.chain.view()).clone();
+    let (left, _) = branch(&genesis, 10, Vec::new(), 1);
+    let (height, id) = (left.len() as u64, left.last().unwrap().id());
+    api.take(left).await;
+    api.take(branch(&genesis, 11, Vec::new(), 2).0).await;
+    let policy = MethodPolicy::server_stream(4_096, calls(1, 1, 1)).counting(Unit::Blocks, 1, 100);
+    let meter = CallMeter::for_tests(policy);
+    let cursor = [&[1][..], &height.to_le_bytes(), id.as_bytes()].concat().into();
+    let id = Some(id_of(&api, &ALICE.pay(0, BOB.address(), 5)));
+    let mut request = Request::new(v1::WatchTransactionRequest { id, cursor, ..Default::default() });
+    request.extensions_mut().insert(meter.clone());
+    let _frames = watch_transaction(&api.deps, request).await.unwrap();
+    let used = meter.used_percent();
+    assert!((5..=10).contains(&used), "{used}");
+}
+
 #[tokio::test]
 async fn a_transfer_with_a_gap_before_it_is_queued_until_the_gap_closes() {
     let api = Api::start().await;
