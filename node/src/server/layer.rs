@@ -28,6 +28,7 @@ use super::{
     methods::{MethodPolicy, MethodTable, Row},
     refusal::{exceeded, late, shed, too_large},
     slots::Slots,
+    unsent::{BoundedAnswer, Unsent},
 };
 
 /// A gRPC message is preceded by a compression flag and its length, big-endian.
@@ -46,12 +47,19 @@ struct Gate {
     short: Slots,
     /// Waits and streams, which would otherwise crowd out the short ones.
     long: Slots,
+    /// Bytes of large answers that are not sent yet, where they are limited.
+    unsent: Option<Slots>,
     subscriber_stall: Duration,
 }
 
 impl PolicyLayer {
-    pub(crate) fn new(methods: MethodTable, short: Slots, long: Slots, subscriber_stall: Duration) -> Self {
-        Self { gate: Arc::new(Gate { methods, short, long, subscriber_stall }) }
+    pub(crate) fn new(
+        methods: MethodTable,
+        (short, long): (Slots, Slots),
+        unsent: Option<Slots>,
+        subscriber_stall: Duration,
+    ) -> Self {
+        Self { gate: Arc::new(Gate { methods, short, long, unsent, subscriber_stall }) }
     }
 }
 
@@ -102,6 +110,7 @@ where
         if let Some(delivery) = &delivery {
             request.extensions_mut().insert(delivery.clone());
         }
+        let unsent = self.gate.unsent(&policy, origin.as_ref());
         let request = request.map(|body| Body::new(BoundedBody::new(body, &policy)));
         // The service that was polled ready is the one to call; its clone waits for the next request.
         let next = self.inner.clone();
@@ -118,6 +127,9 @@ where
             // A refusal stands in the headers; it begins no session.
             let begun = policy.session && !response.headers().contains_key("grpc-status");
             let session = origin.as_ref().filter(|_| begun).map(CallOrigin::session);
+            if let Some(unsent) = unsent {
+                response = response.map(|body| Body::new(BoundedAnswer::new(body, unsent)));
+            }
             response.extensions_mut().insert(Held::new(place, origin, session, delivery));
             Ok(response)
         })
@@ -134,10 +146,26 @@ impl Gate {
         if let Some(own) = origin.and_then(|origin| origin.own_place(row.policy.long)) {
             return Ok((*row, Place::own(own, entered), meter));
         }
-        let ip = origin.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), CallOrigin::ip);
+        let ip = ip_of(origin);
         let slots = if row.policy.long { &self.long } else { &self.short };
-        Ok((*row, Place::shared(slots.take(ip).map_err(shed)?, entered), meter))
+        Ok((
+            *row,
+            Place::shared(slots.take(ip).map_err(|refusal| shed("calls at the same time", refusal))?, entered),
+            meter,
+        ))
     }
+}
+
+impl Gate {
+    /// What a call may leave unsent. Streams make one message at a time, and who takes none is let go of.
+    fn unsent(&self, policy: &MethodPolicy, origin: Option<&CallOrigin>) -> Option<Unsent> {
+        let shared = self.unsent.clone().filter(|_| !policy.long)?;
+        Some(Unsent { own: origin.map(CallOrigin::own_answers), shared, ip: ip_of(origin) })
+    }
+}
+
+fn ip_of(origin: Option<&CallOrigin>) -> IpAddr {
+    origin.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), CallOrigin::ip)
 }
 
 /// A request body whose messages are refused by their announced length, before they are buffered.

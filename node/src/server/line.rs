@@ -43,6 +43,7 @@ pub(super) struct Line {
     pub(super) changed: AtomicWaker,
     own_short: Arc<Semaphore>,
     own_long: Arc<Semaphore>,
+    own_answers: Arc<Semaphore>,
     /// None where nothing is counted.
     meters: Option<Arc<Meters>>,
     write_stall: Duration,
@@ -69,6 +70,7 @@ impl Line {
             changed: AtomicWaker::new(),
             own_short: places(),
             own_long: places(),
+            own_answers: Arc::new(Semaphore::new(settings.own_large_answers)),
             meters: settings.counts_calls_of(peer.ip()).then(|| Arc::new(Meters::new(settings.methods.len()))),
             write_stall: settings.write_stall,
             without_session: settings.without_session,
@@ -129,6 +131,11 @@ impl CallOrigin {
     pub(super) fn own_place(&self, long: bool) -> Option<OwnedSemaphorePermit> {
         let places = if long { &self.line.own_long } else { &self.line.own_short };
         Arc::clone(places).try_acquire_owned().ok()
+    }
+
+    /// Large answers that the connection always has room for.
+    pub(super) fn own_answers(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.line.own_answers)
     }
 
     /// What the connection's calls have used up, if that is counted.

@@ -32,6 +32,7 @@ mod rate;
 mod refusal;
 mod slots;
 mod tally;
+mod unsent;
 mod web;
 
 #[cfg(test)]
@@ -87,6 +88,10 @@ pub struct ServerSettings {
     /// Calls of each of the two kinds that a connection has for itself, however many others take: or a few networks
     /// could leave none to anybody else. Only what goes beyond them comes out of the shares above.
     pub own_calls: usize,
+    /// Bytes of large answers, of calls that answer at once, that may wait to be taken; not limited if none.
+    pub unsent_answers: Option<Share>,
+    /// Large answers of each connection that may wait in any case.
+    pub own_large_answers: usize,
     /// Whether only the totals hold for the connections of the own machine ([`is_own_machine`]), and no rate, so that local
     /// clusters work.
     pub exempt_own_machine: bool,
@@ -137,7 +142,12 @@ impl fmt::Debug for HostFilter {
 impl ServerSettings {
     /// The public API.
     pub fn public(methods: MethodTable) -> Self {
-        Self { max_streams: 256, max_age: Some(Duration::from_secs(24 * 60 * 60)), ..Self::common("rpc", methods) }
+        Self {
+            max_streams: 256,
+            max_age: Some(Duration::from_secs(24 * 60 * 60)),
+            unsent_answers: Some(Share { total: 256 << 20, per_prefix: 64 << 20 }),
+            ..Self::common("rpc", methods)
+        }
     }
 
     /// Node to node.
@@ -169,6 +179,8 @@ impl ServerSettings {
             short_calls: Share { total: 512, per_prefix: 128 },
             long_calls: Share { total: 1024, per_prefix: 128 },
             own_calls: 8,
+            unsent_answers: None,
+            own_large_answers: 1,
             exempt_own_machine: true,
             counts_own_machine: false,
             first_bytes: Duration::from_secs(3),
@@ -191,7 +203,8 @@ impl ServerSettings {
 
     fn policy(&self) -> PolicyLayer {
         let slots = |share| Slots::new(share, self.exempt_own_machine);
-        PolicyLayer::new(self.methods.clone(), slots(self.short_calls), slots(self.long_calls), self.subscriber_stall)
+        let calls = (slots(self.short_calls), slots(self.long_calls));
+        PolicyLayer::new(self.methods.clone(), calls, self.unsent_answers.map(slots), self.subscriber_stall)
     }
 
     fn builder(&self) -> Server {

@@ -44,11 +44,11 @@ pub(crate) fn told_to_wait(status: &Status) -> Option<Duration> {
     status.get_details_retry_info().filter(|_| is_limit)?.retry_delay
 }
 
-/// There is no place for a call.
-pub(super) fn shed(refusal: SlotRefusal) -> Status {
+/// There is no room for one more of what is named.
+pub(super) fn shed(what: &str, refusal: SlotRefusal) -> Status {
     let mut details = ErrorDetails::with_error_info("OVERLOADED", ERROR_DOMAIN, HashMap::new());
     details.set_retry_info(Some(RETRY_AFTER));
-    let message = format!("too many calls at the same time: {refusal}");
+    let message = format!("too many {what}: {refusal}");
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn other_refusals_are_no_reason_to_call_again() {
-        assert_eq!(told_to_wait(&shed(SlotRefusal::AllTaken { limit: 1 })), None);
+        assert_eq!(told_to_wait(&shed("calls at the same time", SlotRefusal::AllTaken { limit: 1 })), None);
         assert_eq!(told_to_wait(&too_large(2, 1)), None);
         assert_eq!(told_to_wait(&Status::resource_exhausted("full")), None);
     }

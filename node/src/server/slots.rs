@@ -49,20 +49,25 @@ impl Slots {
 
     /// Takes a slot.
     pub(crate) fn take(&self, peer: IpAddr) -> Result<Slot, SlotRefusal> {
+        self.take_many(peer, 1)
+    }
+
+    /// Takes so many, which are given back together.
+    pub(crate) fn take_many(&self, peer: IpAddr, amount: usize) -> Result<Slot, SlotRefusal> {
         let mut taken = self.lock();
-        if taken.total >= self.share.total {
+        if self.share.total.checked_sub(taken.total).is_none_or(|left| left < amount) {
             return Err(SlotRefusal::AllTaken { limit: self.share.total });
         }
         let prefix = (!(self.exempt_own_machine && is_own_machine(peer))).then(|| prefix(peer));
         if let Some(prefix) = prefix {
-            let count = taken.prefixes.entry(prefix).or_default();
-            if *count >= self.share.per_prefix {
+            let count = taken.prefixes.get(&prefix).copied().unwrap_or(0);
+            if self.share.per_prefix.checked_sub(count).is_none_or(|left| left < amount) {
                 return Err(SlotRefusal::PrefixFull { limit: self.share.per_prefix });
             }
-            *count += 1;
+            taken.prefixes.insert(prefix, count + amount);
         }
-        taken.total += 1;
-        Ok(Slot { slots: self.clone(), prefix })
+        taken.total += amount;
+        Ok(Slot { slots: self.clone(), prefix, amount })
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -75,16 +80,17 @@ impl Slots {
 pub(crate) struct Slot {
     slots: Slots,
     prefix: Option<[u8; 8]>,
+    amount: usize,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.slots.lock();
-        taken.total -= 1;
+        taken.total -= self.amount;
         if let Some(prefix) = self.prefix
             && let Some(count) = taken.prefixes.get_mut(&prefix)
         {
-            *count -= 1;
+            *count -= self.amount;
             if *count == 0 {
                 taken.prefixes.remove(&prefix);
             }

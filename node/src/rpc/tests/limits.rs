@@ -203,6 +203,23 @@ async fn a_page_of_blocks_is_paid_for_by_the_block() {
     assert!((15_000..=21_000).contains(&wait), "{wait}");
 }
 
+/// A large answer is dropped where too many wait to be taken; what is asked for in parts still comes.
+#[tokio::test]
+async fn a_large_answer_that_there_is_no_room_for_is_refused_by_name() {
+    let api = Api::start_with(|settings| {
+        settings.unsent_answers = Some(crate::server::Share { total: 0, per_prefix: 0 });
+        settings.own_large_answers = 0;
+    })
+    .await;
+    api.pool((0..100).map(|nonce| ALICE.pay(nonce, BOB.address(), 1))).await;
+    let mut client = api.client().await;
+    let page = |page_size| v1::GetMempoolRequest { page_size, ..Default::default() };
+    let refused = client.get_mempool(page(100)).await.unwrap_err();
+    assert_eq!(facts(&refused).1, "OVERLOADED");
+    assert!(refused.get_error_details().retry_info().is_some());
+    assert_eq!(client.get_mempool(page(10)).await.unwrap().into_inner().entries.len(), 10);
+}
+
 #[test]
 fn no_view_of_a_transfer_outgrows_what_an_answer_has_room_for() {
     for (nonce, outputs) in [(0, 1), (1, 1), (1, 64)] {
