@@ -78,7 +78,11 @@ fn end(output: &mut Output, outcome: Result<(), error::Error>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::from(Exit::Ok.code()),
         Err(error) => {
-            output.error(&error);
+            match error.exit() {
+                // Ctrl-C where it was a key like others: the end is the same.
+                Exit::Interrupted => Output::interrupted(output.is_json(), &output.parting()),
+                _ => output.error(&error),
+            }
             ExitCode::from(error.exit().code())
         }
     }

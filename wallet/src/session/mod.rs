@@ -8,7 +8,7 @@ mod words;
 
 use std::time::Duration;
 
-use farthing::wire::TransactionStanding;
+use farthing::{Mites, wire::TransactionStanding};
 
 use self::live::Live;
 use crate::{
@@ -54,6 +54,8 @@ struct Session<'a> {
     /// Prints above the question; taken by whoever watches the account.
     printer: Option<Printer>,
     live: Option<Live>,
+    /// What the account held when the session began, proven.
+    balance: Option<Mites>,
     /// Whether the last thing was Ctrl-C.
     gave_up: bool,
 }
@@ -71,7 +73,7 @@ pub fn run(context: &mut Context) -> Result<()> {
         let earlier = memory::lines(context);
         context.terminal.open_editor(&earlier)
     };
-    let mut session = Session { context, client: None, printer, live: None, gave_up: false };
+    let mut session = Session { context, client: None, printer, live: None, balance: None, gave_up: false };
     match session.connect() {
         Err(error) if error.exit() == Exit::Unreachable => {
             session.context.output.error(&error);
@@ -212,7 +214,7 @@ impl Session<'_> {
 
     /// One round of the conversation; false if the person leaves.
     fn one_transfer(&mut self, me: &KeyEntry) -> Result<bool> {
-        let balance = self.live.as_ref().and_then(Live::balance);
+        let balance = self.live.as_ref().and_then(Live::balance).or(self.balance);
         let standing = balance.map(|balance| format!("[{} {balance} far] ", me.name)).unwrap_or_default();
         let people = words::completed(words::people(self.context)?);
         let question = format!("{standing}Recipient's name or address: ");
@@ -313,6 +315,7 @@ impl Session<'_> {
         self.context.output.note(format_args!("Hello {}. Your address is {address}", me.name));
         if let Some(Ok((proven, _))) = self.client.as_ref().map(|client| client.account(&me.public.address())) {
             let balance = proven.state().balance;
+            self.balance = Some(balance);
             self.context.output.note(format_args!("You have {AMOUNT}{balance} far{AMOUNT:#}."));
         }
     }

@@ -44,6 +44,7 @@ fn as_alice(wallet: &Wallet) -> PtySession {
     screen.exp_string("Your name: ").unwrap();
     screen.send_line("alice").unwrap();
     screen.exp_string("You have ").unwrap();
+    screen.exp_string("[alice ").unwrap();
     screen.exp_string("Recipient's name or address: ").unwrap();
     screen
 }
@@ -140,6 +141,7 @@ fn ctrl_c_gives_up_a_question_and_twice_the_session() {
     screen.send_control('c').unwrap();
     screen.exp_string("Recipient's name or address: ").unwrap();
     screen.send_control('c').unwrap();
+    screen.exp_string("interrupted").unwrap();
     screen.exp_eof().unwrap();
     assert_eq!((code(&screen), node.state().submissions), (130, 0));
 }
