@@ -51,7 +51,9 @@ impl World {
     }
 
     fn run(&self, arguments: &[&str]) -> Run {
-        let mut command = self.wallet.command(arguments);
+        let place = self.node.url.trim_start_matches("http://");
+        let arguments: Vec<&str> = arguments.iter().map(|one| if *one == "PLACE" { place } else { *one }).collect();
+        let mut command = self.wallet.command(&arguments);
         command.current_dir(self.wallet.path("")).stdin(Stdio::null());
         Run::from(command.output().unwrap())
     }
@@ -94,6 +96,7 @@ impl World {
         let folder = self.wallet.path("").display().to_string();
         let text = text.replace(folder.trim_end_matches('/'), "/home/anna").replace(&self.node.url, "http://NODE");
         let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        let text = text.replace(self.node.url.trim_start_matches("http://"), "NODE");
         let text = mask_addresses(&mask_pem(&text));
         let mut masked = String::new();
         // How old a block is depends on today.
