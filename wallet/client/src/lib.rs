@@ -4,7 +4,7 @@
 //! table), goes to the next node when one fails, lags or lies, and holds what it is told against proofs
 //! ([`Trust::Verify`]). [`Client::follow`] is the chain as a stream that never ends: blocks applied and undone, over
 //! restarts of nodes and of the program. [`Client::watch_account`] and [`Client::watch_transaction`] are the same for one
-//! account and for one transfer.
+//! account and for one transfer, [`Client::watch_mempool`] for what waits.
 //!
 //! Nothing here holds a private key, reads a clock of the network or writes to disk.
 //!
@@ -61,6 +61,7 @@ pub mod verify;
 mod waits;
 mod watch;
 mod watch_account;
+mod watch_mempool;
 mod watch_transaction;
 
 pub use self::{
@@ -80,5 +81,6 @@ pub use self::{
     waits::{FeeEstimate, FeeEstimates, Simulation, WaitFor, Waited},
     watch::WatchStart,
     watch_account::{AccountAt, AccountEvent, AccountFrame, AccountWatch},
+    watch_mempool::{MempoolCursor, MempoolEvent, MempoolExit, MempoolFrame, MempoolWatch},
     watch_transaction::{TransactionFrame, TransactionWatch, WatchedStatus},
 };

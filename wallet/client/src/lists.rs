@@ -6,7 +6,7 @@ use farthing::{
 };
 
 use crate::{
-    answers::{EntryView, MempoolPage, NodeInfo, Page, PageToken, Peer, WaitingTransaction},
+    answers::{EntryView, MempoolPage, NodeInfo, Page, PageToken, Peer},
     calls::{ask, next, token},
     client::{Client, Needs},
     error::Error,
@@ -103,14 +103,8 @@ impl Client {
     pub async fn mempool(&self, size: u32, page: Option<&PageToken>) -> Result<MempoolPage, Error> {
         let request = v1::GetMempoolRequest { page_size: size, page_token: token(page), read_mask: None };
         self.call(Needs::Anyone, ask!(get_mempool, request), |answer: v1::GetMempoolResponse, node| {
-            let entries = answer.entries.into_iter().map(|entry| {
-                let is_executable = entry.state() == v1::TransactionState::Pending;
-                let view =
-                    entry.transaction.ok_or_else(|| node.malformed(WireError::missing("entries.transaction")))?;
-                let (id, transaction) = read::transaction(self.network(), view, "entries.transaction", node)?;
-                let received = TimeMs::new(entry.received_ms);
-                Ok(WaitingTransaction { id, transaction, is_executable, received })
-            });
+            let read = |entry| read::waiting(self.network(), entry, "entries.transaction", node);
+            let entries = answer.entries.into_iter().map(read);
             Ok(MempoolPage {
                 page: Page { entries: entries.collect::<Result<_, Error>>()?, next: next(answer.next_page_token) },
                 total_transactions: answer.total_transactions,

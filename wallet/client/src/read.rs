@@ -1,11 +1,17 @@
 //! Blocks and transactions read from messages, and held against themselves.
 
 use farthing::{
-    Params, SignedTransaction, TxId,
+    Params, SignedTransaction, TimeMs, TxId,
     wire::{BlockSummary, WireError, WireFault, read_block_view, read_transaction_view, v1},
 };
 
-use crate::{answers::ChainBlock, client::Client, error::Error, pool::NodeSlot, verify};
+use crate::{
+    answers::{ChainBlock, WaitingTransaction},
+    client::Client,
+    error::Error,
+    pool::NodeSlot,
+    verify,
+};
 
 /// A hash or id of 32 bytes.
 pub(crate) fn id<'a, T: TryFrom<&'a [u8]>>(field: &str, bytes: &'a [u8], node: &NodeSlot) -> Result<T, Error> {
@@ -21,6 +27,19 @@ pub(crate) fn transaction(
     node: &NodeSlot,
 ) -> Result<(TxId, SignedTransaction), Error> {
     read_transaction_view(network, view).map_err(|error| node.malformed(error.within(field)))
+}
+
+/// A transaction that waits, whose ids are its own.
+pub(crate) fn waiting(
+    network: &Params,
+    entry: v1::MempoolEntry,
+    field: &'static str,
+    node: &NodeSlot,
+) -> Result<WaitingTransaction, Error> {
+    let is_executable = entry.state() == v1::TransactionState::Pending;
+    let view = entry.transaction.ok_or_else(|| node.malformed(WireError::missing(field)))?;
+    let (id, transaction) = transaction(network, view, field, node)?;
+    Ok(WaitingTransaction { id, transaction, is_executable, received: TimeMs::new(entry.received_ms) })
 }
 
 /// A block whose parts belong together, and whose header has work if the client verifies.

@@ -20,5 +20,7 @@ mod retries;
 mod streams;
 #[path = "scripted/watched_accounts.rs"]
 mod watched_accounts;
+#[path = "scripted/watched_mempool.rs"]
+mod watched_mempool;
 #[path = "scripted/watched_transactions.rs"]
 mod watched_transactions;

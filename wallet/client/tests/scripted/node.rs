@@ -58,6 +58,7 @@ pub(crate) struct State {
     pub(crate) starts: Vec<v1::subscribe_blocks_request::Start>,
     pub(crate) account: Script<v1::WatchAccountResponse, v1::WatchAccountRequest>,
     pub(crate) transaction: Script<v1::WatchTransactionResponse, v1::WatchTransactionRequest>,
+    pub(crate) mempool: Script<v1::SubscribeTransactionsResponse, v1::SubscribeTransactionsRequest>,
     pub(crate) submitted: Vec<Vec<u8>>,
     pub(crate) tip: Option<ChainPoint>,
     pub(crate) genesis: Option<[u8; 32]>,
@@ -318,14 +319,15 @@ impl LedgerService for Service {
         scripted!(self, Supply)
     }
 
-    type SubscribeTransactionsStream =
-        Pin<Box<dyn Stream<Item = Result<v1::SubscribeTransactionsResponse, Status>> + Send>>;
+    type SubscribeTransactionsStream = Frames<v1::SubscribeTransactionsResponse>;
 
     async fn subscribe_transactions(
         &self,
-        _: Request<v1::SubscribeTransactionsRequest>,
+        request: Request<v1::SubscribeTransactionsRequest>,
     ) -> Result<Response<Self::SubscribeTransactionsStream>, Status> {
-        Err(Status::unimplemented("no test calls this"))
+        self.0.lock().unwrap().mempool.asked.push(request.into_inner());
+        self.deed("watch").await?;
+        Ok(Response::new(play(self.0.lock().unwrap().mempool.streams.pop_front())))
     }
 
     type WatchTransactionStream = Frames<v1::WatchTransactionResponse>;
