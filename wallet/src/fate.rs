@@ -89,7 +89,7 @@ fn look_after(
 ) -> Result<(Fate, bool)> {
     let standing = match client.transaction_status(id) {
         Ok(status) => Some(status.standing),
-        Err(error) if error.is_not_found() => None,
+        Err(error) if error.is_not_found() || error.is_refused_for("TRANSACTION_INDEX_OFF") => None,
         Err(error) => return Err(error.into()),
     };
     let address = transfer.transaction().sender_address();

@@ -6,7 +6,7 @@ use std::{collections::HashMap, fmt, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use farthing::{
-    Height,
+    Height, TxId,
     address::ParseAddressError,
     wire::{WireError, WireFault},
 };
@@ -14,7 +14,10 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _, pb};
 
-use crate::{chain::ChainError, mempool::Rejection};
+use crate::{
+    chain::{Chain, ChainError},
+    mempool::Rejection,
+};
 
 /// The domain of every reason.
 pub(super) const ERROR_DOMAIN: &str = "farthing";
@@ -90,7 +93,7 @@ reasons! {
     TransactionNotFound = "TRANSACTION_NOT_FOUND", NotFound;
     /// The transaction is known but not mined, so there is nothing to prove.
     TransactionNotMined = "TRANSACTION_NOT_MINED", FailedPrecondition;
-    /// This node keeps no index of transactions, without which it cannot tell when one is mined.
+    /// This node keeps no index of transactions, without which it cannot tell when one is mined, nor whether one was.
     TransactionIndexOff = "TRANSACTION_INDEX_OFF", FailedPrecondition;
     /// There is no such block.
     BlockNotFound = "BLOCK_NOT_FOUND", NotFound;
@@ -179,6 +182,11 @@ impl ApiError {
     /// The node is stopping.
     pub(super) fn stopping() -> Self {
         Self::new(Reason::Stopping, "the node is stopping; another one can take over")
+    }
+
+    /// What was to serve the caller did not come to its end; the log says why.
+    pub(super) fn task_panicked() -> Self {
+        Self::new(Reason::Internal, "a fault of the node itself; its log says more")
     }
 
     /// The connection will not last; a new one can take over at once.
@@ -312,6 +320,21 @@ impl From<Rejection> for ApiError {
 }
 
 impl ApiError {
+    /// A transaction that is neither in the mempool nor, as far as this node can tell, on the chain.
+    pub(super) fn unknown_transaction(id: TxId, chain: &Chain) -> Self {
+        let error = if chain.indexes_transactions() {
+            let message = format!("transaction {id} is neither on the chain nor in the mempool");
+            Self::new(Reason::TransactionNotFound, message)
+        } else {
+            let message = format!(
+                "transaction {id} is not in the mempool, and this node keeps no index of transactions \
+                 (--transaction-index off): it cannot tell whether that one was mined; ask another node"
+            );
+            Self::new(Reason::TransactionIndexOff, message)
+        };
+        error.with("transaction_id", id)
+    }
+
     /// What stands below the checkpoint that the chain of this node begins with.
     pub(super) fn pruned(height: Height, lowest: Height) -> Self {
         let message = format!(

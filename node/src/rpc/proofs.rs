@@ -111,8 +111,7 @@ fn leaf(index: u32) -> Option<usize> {
 /// Why there is no proof for a transaction that is not on the chain.
 fn not_mined(deps: &Deps, id: TxId) -> ApiError {
     let Some(status) = deps.mempool.status(&id) else {
-        let message = format!("transaction {id} is neither on the chain nor in the mempool");
-        return ApiError::new(Reason::TransactionNotFound, message).with("transaction_id", id);
+        return ApiError::unknown_transaction(id, &deps.chain);
     };
     let status = v1::TransactionStatus::from(&transactions::in_pool(id, status));
     let (state, reason) =

@@ -201,10 +201,7 @@ async fn look_up(deps: &Deps, id: TxId, with_transaction: bool) -> Result<v1::Ge
             return Ok(v1::GetTransactionResponse { status: Some((&in_pool(id, status)).into()), transaction: view });
         }
     }
-    on_chain(deps, id, with_transaction).await?.ok_or_else(|| {
-        let message = format!("transaction {id} is neither on the chain nor in the mempool");
-        ApiError::new(Reason::TransactionNotFound, message).with("transaction_id", id)
-    })
+    on_chain(deps, id, with_transaction).await?.ok_or_else(|| ApiError::unknown_transaction(id, &deps.chain))
 }
 
 async fn on_chain(

@@ -20,7 +20,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("KEY_UNKNOWN", "hand in the account's first transfer, with nonce 0, first"),
     ("TRANSACTION_NOT_FOUND", "hand the same bytes in again if it should be mined"),
     ("TRANSACTION_NOT_MINED", "wait until it is mined; the metadata says where it stands"),
-    ("TRANSACTION_INDEX_OFF", "wait until the transfer is accepted and watch it, or ask a node with an index"),
+    ("TRANSACTION_INDEX_OFF", "ask a node with an index of transactions; this one cannot tell what was mined"),
     ("REORGANISED", "ask again; the branch that was being sent has lost"),
     ("BLOCK_NOT_FOUND", "check the id or the height; a node that is behind may have it later"),
     ("BLOCK_PRUNED", "ask a node that has all blocks"),

@@ -17,6 +17,9 @@ use crate::{
 /// The domain of every reason that a node of this ledger gives.
 pub(crate) const DOMAIN: &str = "farthing";
 
+/// Refusals that depend on what this very node keeps.
+pub(crate) const OTHERS_HAVE: [&str; 2] = ["BLOCK_PRUNED", "TRANSACTION_INDEX_OFF"];
+
 /// Why an answer could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -136,8 +139,7 @@ impl Refusal {
             Code::Unavailable | Code::DeadlineExceeded => Class::Again(self.retry_after),
             Code::ResourceExhausted if self.retry_after.is_some() => Class::Again(self.retry_after),
             Code::Internal => Class::Elsewhere,
-            // The one refusal that depends on what this very node has.
-            Code::FailedPrecondition if self.reason == "BLOCK_PRUNED" => Class::Elsewhere,
+            Code::FailedPrecondition if OTHERS_HAVE.contains(&self.reason.as_str()) => Class::Elsewhere,
             _ => Class::Final,
         }
     }

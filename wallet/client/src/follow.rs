@@ -10,7 +10,7 @@ use tonic::{Code, Response, Status, Streaming};
 use crate::{
     client::Client,
     cursor::Cursor,
-    error::Error,
+    error::{Error, OTHERS_HAVE},
     pool::{NodeSlot, Service},
     retry::Class,
 };
@@ -249,7 +249,7 @@ impl<K: Kind> Following<K> {
 }
 
 fn is_for_good(error: &Error) -> bool {
-    matches!(error, Error::WrongNetwork { .. }) || error.is_refused_for("BLOCK_PRUNED")
+    matches!(error, Error::WrongNetwork { .. }) || OTHERS_HAVE.iter().any(|reason| error.is_refused_for(reason))
 }
 
 /// Reads the cursor of a frame, which names a block or the place before the first one.

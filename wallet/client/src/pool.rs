@@ -40,7 +40,8 @@ const SURVEY_DEADLINE: Duration = Duration::from_secs(3);
 pub(crate) const MAX_LAG_BLOCKS: u64 = 2;
 
 /// Refusals that say nothing about the node: it is not left alone for them.
-const ABOUT_THE_REQUEST: [&str; 4] = ["ACCOUNT_FULL", "BLOCK_PRUNED", "POOL_FULL", "TOO_MANY_QUEUED"];
+const ABOUT_THE_REQUEST: [&str; 5] =
+    ["ACCOUNT_FULL", "BLOCK_PRUNED", "POOL_FULL", "TOO_MANY_QUEUED", "TRANSACTION_INDEX_OFF"];
 
 /// The gRPC client of one node.
 pub(crate) type Service = LedgerServiceClient<Channel>;

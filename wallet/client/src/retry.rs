@@ -11,7 +11,7 @@ use rand_core::{OsRng, RngCore as _};
 /// |---|---|
 /// | nobody there, a line that broke, `UNAVAILABLE`, no answer in time, `DEADLINE_EXCEEDED` | another node at once; without one, this one after a pause |
 /// | `RESOURCE_EXHAUSTED` with `RetryInfo` | another node at once; without one, this one after the time that it named |
-/// | `INTERNAL`, a malformed or false answer, a port that is not the API's, another network, `BLOCK_PRUNED` | each other node once; never this one again |
+/// | `INTERNAL`, a malformed or false answer, a port that is not the API's, another network, `BLOCK_PRUNED`, `TRANSACTION_INDEX_OFF` | each other node once; never this one again |
 /// | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `NOT_FOUND`, `OUT_OF_RANGE`, `REQUEST_TOO_LARGE` | nothing: any node would say the same |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {

@@ -27,7 +27,7 @@ impl Api {
         Ok(TransactionStatus::try_from(answer.status.unwrap()).unwrap().standing)
     }
 
-    async fn transaction(&self, signed: &SignedTransaction) -> Result<v1::GetTransactionResponse, Status> {
+    pub(super) async fn transaction(&self, signed: &SignedTransaction) -> Result<v1::GetTransactionResponse, Status> {
         let id = signed.transaction().id(self.test.chain.params().genesis_id());
         let id = v1::get_transaction_request::Id::TransactionIdHex(id.to_string());
         let request = v1::GetTransactionRequest { id: Some(id), read_mask: None };

@@ -140,4 +140,20 @@ async fn a_node_that_cannot_see_what_is_mined_waits_for_nothing_that_it_would_mi
     assert_eq!(accepted.status.unwrap().state(), v1::TransactionState::Pending);
     let id = pay.transaction().id(dev().genesis_id());
     assert!(mempool::Ledger::may_be_mined(&api.test.chain, &id), "nobody can tell that it is not");
+    // What waits it knows; of everything else it cannot say that it is not there.
+    let known = api.transaction(&pay).await.unwrap();
+    assert_eq!(known.status.unwrap().state(), v1::TransactionState::Pending);
+    api.include(vec![pay.clone()], 1).await;
+    let mut pool = api.mempool.watch();
+    let followed = pool.wait_for(|stats| stats.height == Height::new(1));
+    tokio::time::timeout(PATIENCE, followed).await.unwrap().unwrap();
+    let mut client = api.client().await;
+    let bytes = id.to_bytes().to_vec();
+    let name = Some(v1::get_transaction_proof_request::Id::TransactionId(bytes.into()));
+    let proof = client.get_transaction_proof(v1::GetTransactionProofRequest { id: name }).await.unwrap_err();
+    for error in [api.transaction(&pay).await.unwrap_err(), proof] {
+        let (code, reason, metadata) = facts(&error);
+        assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "TRANSACTION_INDEX_OFF"));
+        assert_eq!(metadata["transaction_id"], id.to_string());
+    }
 }
