@@ -1,12 +1,13 @@
 //! One supervised group of everything that lives as long as the node.
 //!
-//! A panic or an error in any task stops all of them; so does [`Tasks::stop`]. Whoever is still running when the
+//! A panic or an error in any task stops all of them, but in one that serves a single caller; so does [`Tasks::stop`]. Whoever is still running when the
 //! deadline has passed is dropped and named.
 
 use std::{
     any::Any,
     borrow::Cow,
     collections::BTreeMap,
+    convert::Infallible,
     error::Error,
     fmt::Debug,
     future::Future,
@@ -132,6 +133,22 @@ impl Tasks {
             ending.report(outcome);
         });
         state.enter(name, Some(handle.abort_handle()));
+    }
+
+    /// Starts a task that serves one caller. A panic in it is logged and ends it alone, as one in a call ends that call: what one
+    /// caller asks for must not stop the node for all others. Whoever waits for what it makes learns of its end by that.
+    pub fn spawn_for_caller(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let name = name.into();
+        self.spawn(name.clone(), async move {
+            if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+                tracing::error!(task = %name, message = panic_message(&*panic), "a task for a caller panicked");
+            }
+            Ok::<_, Infallible>(())
+        });
     }
 
     /// Starts a thread for work that blocks for the life of the node, such as a writer. It must watch the token.
@@ -260,7 +277,7 @@ impl std::fmt::Display for Chain<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, io, sync::mpsc};
+    use std::{io, sync::mpsc};
 
     use super::*;
 
@@ -299,6 +316,21 @@ mod tests {
         });
         let failure = tasks.supervise().await.unwrap_err();
         assert_eq!(failure.to_string(), "task store panicked: index is broken");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_of_a_task_for_one_caller_ends_that_one_only() {
+        let tasks = Tasks::new();
+        let (made, answer) = tokio::sync::oneshot::channel::<()>();
+        tasks.spawn_for_caller("one caller", async move {
+            tokio::task::yield_now().await;
+            assert!(std::hint::black_box(false), "what nobody thought of");
+            let _ = made.send(());
+        });
+        answer.await.unwrap_err();
+        assert!(!tasks.token().is_cancelled(), "the others go on");
+        tasks.stop();
+        tasks.supervise().await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -122,8 +122,7 @@ impl Source for TemplateFrames {
             if let Some(making) = &mut self.making {
                 let made = making.await;
                 self.making = None;
-                // What makes them ends without an answer only when the node stops.
-                let Ok(made) = made else { return Ok(Next::Stopping) };
+                let Ok(made) = made else { return Next::of_lost_task(self.deps.tasks.token()) };
                 return made.map(Next::Tell).map_err(|error| {
                     tracing::error!(error = %crate::tasks::Chain(&error), "no template can be made");
                     ApiError::new(Reason::Internal, "a fault of the node itself; its log says more")

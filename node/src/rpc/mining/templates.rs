@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -131,18 +130,17 @@ impl Makers {
         let (mut answer, made) = oneshot::channel();
         let (makers, deps, reward) = (self.clone(), deps.clone(), reward.clone());
         let tasks = deps.tasks.clone();
-        tasks.spawn("block template", async move {
+        tasks.spawn_for_caller("block template", async move {
             let place = tokio::select! {
                 biased;
-                () = deps.tasks.token().cancelled() => return Ok::<_, Infallible>(()),
-                () = answer.closed() => return Ok(()),
+                () = deps.tasks.token().cancelled() => return,
+                () = answer.closed() => return,
                 place = makers.place(network) => place,
             };
             let made = make(&deps, &reward).await;
             drop(place);
             // The caller may have gone.
             let _ = answer.send(made);
-            Ok(())
         });
         made
     }

@@ -53,6 +53,16 @@ pub(in crate::rpc) enum Next<E> {
     Broken(Status),
 }
 
+impl<E> Next<E> {
+    /// What was to make it ended without having made it: the node stops, or it panicked and the log says why.
+    ///
+    /// # Errors
+    /// `INTERNAL`, if the node does not stop.
+    pub(in crate::rpc) fn of_lost_task(stop: &CancellationToken) -> Result<Self, ApiError> {
+        if stop.is_cancelled() { Ok(Self::Stopping) } else { Err(ApiError::task_panicked()) }
+    }
+}
+
 /// What a frame tells.
 #[derive(Debug)]
 pub(in crate::rpc) enum Told<E> {

@@ -4,7 +4,7 @@
 //! body that waits for places of the mempool would be given them then and keep them from everybody. The task reads no
 //! further than there is room for verdicts, so a client that does not read is not read either.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use farthing::{
@@ -61,12 +61,12 @@ pub(in crate::rpc) fn verdicts(
     let Terms { leave_by, delivery, .. } = terms;
     let tasks = intake.deps.tasks.clone();
     let mut reader = Reader { deps: intake.deps.clone(), requests, leave_by, end: None };
-    tasks.spawn("submission stream", async move {
+    let stop = tasks.token().clone();
+    tasks.spawn_for_caller("submission stream", async move {
         // Nobody is told once the client has gone.
         let _ = ended.send(intake.judge_all(&mut reader, judged).await);
-        Ok::<_, Infallible>(())
     });
-    let verdicts = Judged { groups, settling: None, ready: Vec::new().into_iter(), end };
+    let verdicts = Judged { groups, settling: None, ready: Vec::new().into_iter(), end, stop };
     // The task looks at the circumstances: what it has read then is told first.
     run(verdicts, Terms { stop: CancellationToken::new(), leave_by: None, delivery })
 }
@@ -79,6 +79,8 @@ struct Judged {
     ready: std::vec::IntoIter<v1::SubmitTransactionStreamResponse>,
     /// Why there are no more groups.
     end: oneshot::Receiver<End>,
+    /// Whether the node stops.
+    stop: CancellationToken,
 }
 
 /// Why no more is read.
@@ -114,8 +116,8 @@ impl Source for Judged {
             Ok(End::Done) => Next::End,
             Ok(End::Broken(status)) => Next::Broken(status),
             Ok(End::ConnectionEnds) => Next::Expiring,
-            // An error: the task was not started, or did not come to its end.
-            Ok(End::NodeStops) | Err(_) => Next::Stopping,
+            Ok(End::NodeStops) => Next::Stopping,
+            Err(_) => return Next::of_lost_task(&self.stop),
         })
     }
 
@@ -360,4 +362,27 @@ fn answer(tag: u64, outcome: Result<TransactionStatus, ApiError>) -> v1::SubmitT
 
 const fn frame(tag: u64, event: Event) -> v1::SubmitTransactionStreamResponse {
     v1::SubmitTransactionStreamResponse { tag, event: Some(event) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told of a task that was dropped half-way.
+    async fn told(stop: &CancellationToken) -> Result<Next<v1::SubmitTransactionStreamResponse>, ApiError> {
+        let (judged, groups) = mpsc::channel(1);
+        let (ended, end) = oneshot::channel();
+        let ready = Vec::new().into_iter();
+        let mut verdicts = Judged { groups, settling: None, ready, end, stop: stop.clone() };
+        drop((judged, ended));
+        verdicts.next().await
+    }
+
+    #[tokio::test]
+    async fn a_judge_that_panicked_is_told_as_a_fault_and_not_as_the_end_of_the_node() {
+        let stop = CancellationToken::new();
+        assert_eq!(told(&stop).await.unwrap_err().reason(), Reason::Internal);
+        stop.cancel();
+        assert!(matches!(told(&stop).await, Ok(Next::Stopping)));
+    }
 }

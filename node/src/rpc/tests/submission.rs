@@ -33,6 +33,7 @@ use crate::{
 };
 
 type Verdicts = tonic::Streaming<v1::SubmitTransactionStreamResponse>;
+type Answers = BoxStream<'static, Result<v1::SubmitTransactionStreamResponse, Status>>;
 type Requests = mpsc::UnboundedSender<v1::SubmitTransactionStreamRequest>;
 
 fn request(tag: u64, bytes: Vec<u8>) -> v1::SubmitTransactionStreamRequest {
@@ -204,12 +205,75 @@ impl http_body::Body for Sent {
 }
 
 /// A stream without a listener: its answer is polled when a test does so.
-async fn in_process(api: &Api) -> (Requests, BoxStream<'static, Result<v1::SubmitTransactionStreamResponse, Status>>) {
+async fn in_process(api: &Api) -> (Requests, Answers) {
+    in_process_with(api, |_| ()).await
+}
+
+async fn in_process_with(
+    api: &Api,
+    change: impl FnOnce(&mut Request<tonic::Streaming<v1::SubmitTransactionStreamRequest>>),
+) -> (Requests, Answers) {
     let (requests, sent) = mpsc::unbounded_channel();
     let mut codec = ProstCodec::<v1::SubmitTransactionStreamResponse, v1::SubmitTransactionStreamRequest>::default();
     let sent = tonic::Streaming::new_request(codec.decoder(), Sent(sent), None, None);
     let service = LedgerApi::new(api.deps.clone());
-    (requests, service.submit_transaction_stream(Request::new(sent)).await.unwrap().into_inner())
+    let mut request = Request::new(sent);
+    change(&mut request);
+    (requests, service.submit_transaction_stream(request).await.unwrap().into_inner())
+}
+
+/// With paused time: nothing is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_no_verdicts_is_let_go_with_a_reason_and_read_no_further() {
+    let limit = Duration::from_secs(20);
+    let api = Api::start().await;
+    let (requests, mut verdicts) = in_process_with(&api, |request| {
+        request.extensions_mut().insert(crate::server::Delivery::for_tests(limit));
+    })
+    .await;
+    // Far more than there is room for verdicts.
+    for tag in 0..4_000 {
+        requests.send(request(tag, vec![1, 2, 3])).unwrap();
+    }
+    tokio::time::timeout(Duration::from_secs(60), requests.closed()).await.expect("it is read no further");
+    let status = verdicts.next().await.unwrap().unwrap_err();
+    let (code, reason, metadata) = facts(&status);
+    assert_eq!((code, reason.as_str()), (Code::ResourceExhausted, "SUBSCRIBER_STALLED"));
+    assert_eq!(metadata["limit_ms"], "20000");
+    assert!(!metadata.contains_key("cursor"), "what has no verdict is sent again");
+    assert_eq!(status.get_error_details().retry_info().unwrap().retry_delay, Some(Duration::ZERO));
+    assert!(verdicts.next().await.is_none());
+}
+
+/// The same over a connection, in whose window few verdicts have room.
+#[tokio::test]
+async fn a_client_that_takes_no_verdicts_over_a_connection_is_told_so_when_it_reads_again() {
+    let stall = Duration::from_millis(300);
+    let api = Api::start_with(|settings| settings.subscriber_stall = stall).await;
+    let mut client = LedgerServiceClient::new(api.narrow_channel(64).await);
+    let (requests, sent) = mpsc::unbounded_channel();
+    for tag in 0..100 {
+        requests.send(request(tag, vec![1, 2, 3])).unwrap();
+    }
+    // What judges for a stream holds the node's parts.
+    let holders = || std::sync::Arc::strong_count(&api.network);
+    let before = holders();
+    let mut verdicts = client.submit_transaction_stream(UnboundedReceiverStream::new(sent)).await.unwrap().into_inner();
+    assert!(holders() > before);
+    let let_go = async {
+        let mut look = tokio::time::interval(stall / 10);
+        while holders() > before {
+            look.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, let_go).await.expect("it is let go");
+    let status = loop {
+        match next(&mut verdicts).await {
+            Ok(frame) => drop(frame.expect("it does not end with OK")),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((facts(&status).0, facts(&status).1.as_str()), (Code::ResourceExhausted, "SUBSCRIBER_STALLED"));
 }
 
 #[tokio::test(start_paused = true)]
