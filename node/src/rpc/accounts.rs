@@ -22,7 +22,7 @@ pub(super) const MAX_PAGE: usize = 100;
 /// How often an answer is tried again because the chain reorganised while it was made.
 pub(super) const MAX_RACES: usize = 8;
 /// How long the store may be ahead of the published view at the most.
-const PUBLISHED_WITHIN: Duration = Duration::from_millis(500);
+pub(super) const PUBLISHED_WITHIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn get(deps: &Deps, request: v1::GetAccountRequest) -> Result<v1::GetAccountResponse, ApiError> {
     let prefix = &deps.chain.params().prefix;

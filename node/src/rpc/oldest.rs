@@ -14,7 +14,7 @@ use super::{
     page::{self, Listing},
 };
 use crate::{
-    chain::{Ascent, ChainError, Mark, sparse},
+    chain::{Ascent, ChainError, MAX_BACK_BLOCKS, Mark, sparse},
     server::CallMeter,
 };
 
@@ -80,11 +80,7 @@ pub(super) async fn list(
         None => Place::beginning(),
         Some(token) => Place::from_token(&token, &address).ok_or_else(page::invalid)?,
     };
-    let Ascent { entries: found, marks, account, tip, passed } = ascend(deps, address, &place, size).await?;
-    if let Some(meter) = meter {
-        // However few entries the page has, the way down to them was read.
-        meter.charge(passed);
-    }
+    let Ascent { entries: found, marks, account, tip, .. } = ascend(deps, address, &place, size, meter).await?;
     let continues = match found.first() {
         Some(first) => history_link(&place.history, first.id, first.height) == first.history,
         // All that was known then is all that there is, or the way down takes another call.
@@ -118,10 +114,29 @@ pub(super) async fn list(
 }
 
 /// Reads the entries; a reorganisation in the middle looks like damage, so it is tried again when the tip has moved.
-async fn ascend(deps: &Deps, address: Address, place: &Place, size: usize) -> Result<Ascent, ApiError> {
+async fn ascend(
+    deps: &Deps,
+    address: Address,
+    place: &Place,
+    size: usize,
+    meter: Option<&CallMeter>,
+) -> Result<Ascent, ApiError> {
     for _ in 0..MAX_RACES {
-        let tip = deps.chain.view().tip.id();
-        match deps.chain.account_entries_from(address, place.next, place.marks.clone(), size).await {
+        let view = deps.chain.view();
+        let tip = view.tip.id();
+        // However few entries the page has, the way down to them is read: as many blocks as hold them at the most.
+        let there_are = view.account(&address).map_or(0, |account| account.entries);
+        let left = there_are.saturating_add(1).saturating_sub(place.next);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(MAX_BACK_BLOCKS);
+        if let Some(meter) = meter {
+            meter.charge(most);
+        }
+        let result = deps.chain.account_entries_from(address, place.next, place.marks.clone(), size).await;
+        // What failed has read nobody knows how much.
+        if let (Some(meter), Ok(Ascent { passed, .. })) = (meter, &result) {
+            meter.put_back(most.saturating_sub(*passed));
+        }
+        match result {
             Err(ChainError::Inconsistent(_)) if moved_from(&deps.chain, tip).await => {}
             Err(ChainError::Inconsistent(_)) if !place.marks.is_empty() => return Err(page::invalid()),
             result => return Ok(result?),

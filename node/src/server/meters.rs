@@ -220,6 +220,15 @@ impl CallMeter {
         self.charge(amount);
     }
 
+    /// Puts back what was charged beforehand and not used. Whoever cannot tell what a call will take charges the most that it may,
+    /// so that calls beside it do not begin on what this one uses up.
+    pub(crate) fn put_back(&self, amount: usize) {
+        let Some((_, rate)) = self.row.policy.items else { return };
+        if let Some(meter) = self.meters.lock().rows.get_mut(self.row.number) {
+            meter.items.put_back(u64::try_from(amount).unwrap_or(u64::MAX), rate);
+        }
+    }
+
     /// Resolves with a method's path when the client goes on calling it although it was told to wait.
     pub(crate) async fn overrun(&self) -> &'static str {
         loop {
@@ -228,6 +237,21 @@ impl CallMeter {
             }
             self.meters.overrun.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+impl CallMeter {
+    /// The same, for a method that counts something, at a rate that does not matter.
+    pub(crate) fn counting_for_tests() -> Self {
+        use super::methods::{Unit, calls};
+        Self::for_tests(MethodPolicy::unary(1, calls(2, 100, 100)).counting(Unit::Blocks, 1, 1_000_000))
+    }
+
+    /// How much was taken and has not come back; exact for a second.
+    pub(crate) fn used(&self) -> u64 {
+        let rate = self.row.policy.items.expect("it counts something").1;
+        self.meters.lock().rows[self.row.number].items.taken(rate, Instant::now())
     }
 }
 

@@ -57,10 +57,22 @@ impl Bucket {
         u64::try_from(percent).unwrap_or(u64::MAX)
     }
 
+    /// How much was taken and has not come back, rounded up.
+    #[cfg(test)]
+    pub(crate) fn taken(&self, rate: Rate, now: Instant) -> u64 {
+        let missing = self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        u64::try_from(missing.as_nanos().div_ceil(rate.time_of(1).as_nanos())).unwrap()
+    }
+
     /// Takes so much, even if there is less.
     pub(crate) fn take(&mut self, amount: u64, rate: Rate, now: Instant) {
         let from = self.full_at.map_or(now, |at| at.max(now));
         self.full_at = Some(from + rate.time_of(amount));
+    }
+
+    /// Puts back what was taken and not used.
+    pub(crate) fn put_back(&mut self, amount: u64, rate: Rate) {
+        self.full_at = self.full_at.and_then(|at| at.checked_sub(rate.time_of(amount)));
     }
 
     /// Takes one, if there is one.
@@ -103,6 +115,16 @@ mod tests {
         bucket.take(24, RATE, start);
         assert_eq!(bucket.used_percent(RATE, start), 500);
         assert_eq!(bucket.wait(RATE, start), Duration::from_millis(2_100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_put_back_can_be_had_and_never_more_than_a_burst() {
+        let (mut bucket, start) = (Bucket::default(), Instant::now());
+        bucket.take(25, RATE, start);
+        bucket.put_back(21, RATE);
+        assert_eq!((bucket.used_percent(RATE, start), bucket.wait(RATE, start)), (80, Duration::ZERO));
+        bucket.put_back(1_000, RATE);
+        assert_eq!((0..9).filter(|_| bucket.try_take(RATE, start)).count(), 5);
     }
 
     #[tokio::test(start_paused = true)]

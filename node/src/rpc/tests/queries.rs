@@ -118,6 +118,31 @@ async fn pages_from_the_oldest_go_on_with_what_was_added_meanwhile() {
 }
 
 #[tokio::test]
+async fn the_way_down_to_the_oldest_entries_is_charged_before_it_is_read() {
+    use v1::AccountEntryOrder::OldestFirst;
+    let api = Api::start().await;
+    for nonce in 0..20 {
+        api.include(vec![ALICE.pay(nonce, BOB.address(), 1)], 1).await;
+    }
+    // What is charged while the store is still being read elsewhere, and behind that. It may have been quicker: then again.
+    let page = async |token: String| loop {
+        let meter = crate::server::CallMeter::counting_for_tests();
+        let request = entries_request(ALICE.address(), OldestFirst, 2, token.clone());
+        let mut listing = std::pin::pin!(crate::rpc::accounts::list_entries(&api.deps, request, Some(&meter)));
+        if futures_util::poll!(listing.as_mut()).is_pending() {
+            let charged = meter.used();
+            let answer = listing.await.unwrap();
+            assert_eq!(answer.entries.len(), 2);
+            break (charged, meter.used(), answer.next_page_token);
+        }
+    };
+    let (charged, kept, token) = page(String::new()).await;
+    assert_eq!((charged, kept), (20, 20), "all of it was gone through");
+    let (charged, kept, _) = page(token).await;
+    assert!(charged == 18 && (1..18).contains(&kept), "{charged} beforehand, {kept} were read");
+}
+
+#[tokio::test]
 async fn pages_of_one_order_account_or_branch_do_not_continue_another() {
     use v1::AccountEntryOrder::{NewestFirst, OldestFirst};
     let api = Api::start().await;
