@@ -15,8 +15,9 @@ use std::{
 };
 
 use farthing::{
-    BlockId, Header, Height, Params, Work,
+    BlockId, Header, Height, Params, TimeMs, Work,
     chain_proof::{ChainProof, SAMPLES_PER_HALVING, TAIL_HEADERS},
+    params::Retarget,
 };
 
 pub use self::error::{ChainError, ShowError};
@@ -34,10 +35,31 @@ pub fn promise() -> String {
     )
 }
 
+/// What to say of a chain that is long behind the schedule of its network: then its blocks were of the easiest kind, and whoever has
+/// seen no other chain should ask more nodes.
+#[must_use]
+pub fn schedule_note(network: &Params, height: Height, time: TimeMs) -> Option<String> {
+    if network.retarget != Retarget::Asert {
+        return None;
+    }
+    let due = time.get().checked_sub(network.genesis_time.get())? / network.target_spacing_ms.max(1);
+    let missing = due.checked_sub(height.get())?;
+    let behind = missing.saturating_mul(network.target_spacing_ms);
+    (behind >= BEHIND_SCHEDULE_MS).then(|| {
+        format!(
+            "block {height} is {missing} blocks behind the network's schedule, so that little work made its chain: unless the network \
+             slept, another chain has more; ask several nodes (--quorum)"
+        )
+    })
+}
+
 /// Up to so many headers are fetched one by one rather than a new proof, which has a few hundred.
 const MAX_STEP: u64 = 500;
 /// How far a node may be behind what another one showed before: this much work, in blocks like the newest.
 pub const MAX_BEHIND: u32 = 3;
+
+/// From so far behind its schedule on a chain is worth a remark: blocks are at their easiest long before.
+const BEHIND_SCHEDULE_MS: u64 = 24 * 3_600_000;
 
 /// How likely a chain passes of which at most half was worked for: one in two to this power.
 pub const ERROR_BITS: u32 = 2 * SAMPLES_PER_HALVING;
@@ -150,6 +172,9 @@ impl Light {
             Some(known) if known.work() > standing.work => self.compare(&known, standing),
             _ => {
                 let chain = Arc::clone(&standing.chain);
+                if let (None, Some(last)) = (&standing.remark, chain.headers().last()) {
+                    standing.remark = schedule_note(&self.network, chain.height(), last.time);
+                }
                 self.adopt(&chain, &mut standing.remark, false);
                 Ok(())
             }

@@ -166,6 +166,22 @@ fn any_changed_byte_makes_the_cache_useless_and_is_noticed() {
 }
 
 #[test]
+fn a_chain_that_is_days_behind_its_schedule_is_remarked_on() {
+    let main = Network::Main.params();
+    let note = |network: &Params, height: u64, days: u64| {
+        let time = TimeMs::new(network.genesis_time.get() + days * 86_400_000);
+        schedule_note(network, Height::new(height), time)
+    };
+    // A block each 10 s makes 8,640 a day.
+    assert_eq!(note(main, 8_640 * 30, 30), None);
+    assert_eq!(note(main, 8_640 * 29 + 1, 30), None);
+    assert_eq!(note(main, 8_640 * 40, 30), None, "ahead of it");
+    assert!(note(main, 8_640 * 29, 30).unwrap().contains("8640 blocks behind"));
+    assert!(note(main, 5, 30).is_some());
+    assert_eq!(note(Network::Dev.params(), 5, 30), None, "a network without a schedule");
+}
+
+#[test]
 fn without_the_wallets_folder_nothing_is_kept_and_nothing_said() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::within(&folder.path().join("none"));

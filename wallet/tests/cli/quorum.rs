@@ -63,6 +63,34 @@ fn a_node_that_is_a_little_behind_agrees_and_that_is_said() {
 }
 
 #[test]
+fn nodes_that_disagree_for_a_moment_are_asked_again() {
+    let (a, b) = (node(1_000, 80), node(1_000, 75));
+    {
+        // Two blocks were mined at a time, and the node follows the one that lost.
+        let mut state = b.state();
+        state.mark = 1;
+        state.mine_many(4);
+    }
+    let wallet = wallet(&[&a, &b]);
+    let run = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| wallet.run(&["balance", "payee", "--quorum", "2"]));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while b.state().chain_proofs == 0 && !asked.is_finished() {
+            assert!(std::time::Instant::now() < deadline, "it was never asked");
+            std::thread::yield_now();
+        }
+        let mut state = b.state();
+        state.go_back_to(75);
+        state.mark = 0;
+        state.mine_many(5);
+        drop(state);
+        asked.join().unwrap()
+    });
+    assert_eq!((run.code, run.stdout.as_str()), (0, "payee        1000 far (verified)\n"), "{}", run.stderr);
+    assert!(b.state().chain_proofs >= 1);
+}
+
+#[test]
 fn nodes_of_two_chains_disagree_and_both_answers_are_shown() {
     let (a, b) = (node(1_000, 80), node(2_000, 70));
     let wallet = wallet(&[&a, &b]);
