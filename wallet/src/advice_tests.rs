@@ -12,6 +12,7 @@ use tonic::Code;
 
 use crate::{
     armor::ArmorError,
+    backup::BackupError,
     client::NodeError,
     config::ConfigError,
     contacts::ContactsError,
@@ -261,6 +262,14 @@ fn others() -> Vec<Box<dyn Explain>> {
         Box::new(AskError::NoTerminal("x")),
         Box::new(AskError::NameNeeded { what: "x", name: name() }),
         Box::new(AskError::NameDiffers { what: "x", name: name(), given: "x".into() }),
+        Box::new(BackupError::Empty),
+        Box::new(BackupError::TooLarge),
+        Box::new(BackupError::Write(io())),
+        Box::new(BackupError::Damaged("x".into())),
+        Box::new(BackupError::WrongPassphrase),
+        Box::new(BackupError::TooCostly(40)),
+        Box::new(BackupError::Foreign("x".into())),
+        Box::new(BackupError::Differs { paths: vec![path()] }),
         Box::new(MessageError::MeansSomething("x")),
         Box::new(MessageError::Unreadable("x")),
         Box::new(MessageError::KeyNeeded),

@@ -6,7 +6,9 @@
 
 #[cfg(test)]
 mod advice_tests;
+mod age;
 pub mod armor;
+pub mod backup;
 pub mod cli;
 pub mod client;
 pub mod commands;

@@ -1,6 +1,8 @@
 //! Runs the built wallet as a person or a script would.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+#[path = "cli/backup.rs"]
+mod backup;
 #[path = "cli/contacts.rs"]
 mod contacts;
 #[path = "cli/exits.rs"]

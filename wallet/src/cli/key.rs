@@ -103,6 +103,17 @@ pub enum KeyCommand {
         #[arg(long, conflicts_with = "new_passphrase_file")]
         no_passphrase: bool,
     },
+    /// Write keys, contacts, settings and unsettled transfers of all networks into one new file, encrypted under a
+    /// passphrase. `age -d FILE | tar x` opens it too.
+    Backup {
+        /// The new file.
+        file: PathBuf,
+    },
+    /// Write what is in a backup and not here. Nothing is overwritten.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+    },
     /// Remove a key for good. Asks for its name.
     Remove {
         /// The key.

@@ -128,6 +128,8 @@ fn run_key(context: &mut Context, command: &KeyCommand) -> Result<()> {
         KeyCommand::Passwd { name, new_passphrase_file, no_passphrase } => {
             key::passwd(context, name, new_passphrase_file.as_deref(), *no_passphrase)
         }
+        KeyCommand::Backup { file } => key::backup(context, file),
+        KeyCommand::Restore { file } => key::restore(context, file),
         KeyCommand::Remove { name, confirm_name } => key::remove(context, name, confirm_name.as_deref()),
     }
 }

@@ -124,6 +124,17 @@ impl Context {
         }
     }
 
+    /// The passphrase of a new backup: given beforehand, or asked for twice; long enough, and never none.
+    ///
+    /// # Errors
+    /// [`PassphraseError`].
+    pub fn backup_passphrase(&mut self) -> Result<Passphrase, PassphraseError> {
+        match self.given_passphrase()? {
+            Some(passphrase) => passphrase.fit_for_a_new_key(),
+            None => self.typed_twice("the backup", false)?.ok_or(PassphraseError::Empty),
+        }
+    }
+
     /// A new passphrase, asked for twice; long enough.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! `key ...` and `address`.
 
+mod backup;
 mod change;
 mod export;
 mod import;
@@ -11,6 +12,7 @@ use std::{fmt, path::PathBuf};
 use serde::Serialize;
 
 pub use self::{
+    backup::{backup, restore},
     change::{passwd, remove, rename},
     export::{Request, export},
     import::{Import, import, import_dev},

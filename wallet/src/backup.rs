@@ -1,0 +1,384 @@
+//! Everything that a wallet cannot make again, in one file: a tar file inside an age file (`age-encryption.org/v1`) under
+//! a passphrase, which `age -d FILE | tar x` opens without this program.
+//!
+//! Keys stay inside as they lie on the disk, under their own passphrases. What is read back is a stranger's until it was
+//! looked at: names, kinds and lengths are checked before anything is written, and nothing is ever overwritten.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{self, Read as _},
+    path::{Component, Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use crate::{
+    age::{self, AgeError},
+    config::Settings,
+    disk::{self, DiskError},
+    error::{Exit, Explain},
+    name::Name,
+    passphrase::Passphrase,
+};
+
+/// The folder that everything in the archive is in.
+const FOLDER: &str = "farthing-wallet";
+/// The name of the settings file in it.
+const CONFIG: &str = "config.toml";
+/// log2 of scrypt's N: what the program `age` takes, 256 MiB and about a second.
+const WORK_FACTOR: u8 = 18;
+/// The most that a foreign file may ask for: 1 GiB.
+const MAX_WORK_FACTOR: u8 = 20;
+/// Longest archive.
+pub const MAX_BYTES: u64 = 64 << 20;
+/// Longest file in it.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Most files in it.
+const MAX_FILES: usize = 20_000;
+
+/// Why there is no backup, or nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Nothing that would be worth it.
+    #[error("there is nothing to back up yet")]
+    Empty,
+    /// More than an archive takes.
+    #[error("the wallet has more than {MAX_FILES} files, or files longer than {MAX_FILE_BYTES} bytes")]
+    TooLarge,
+    /// The archive could not be put together.
+    #[error("cannot put the archive together")]
+    Write(#[source] io::Error),
+    /// Not an age file, or a damaged one.
+    #[error("the file is not a backup, or it is damaged: {0}")]
+    Damaged(String),
+    /// It does not open.
+    #[error("the passphrase does not open the backup")]
+    WrongPassphrase,
+    /// It would take too long to try.
+    #[error("the backup's passphrase settings would cost too much: scrypt with N=2^{0}")]
+    TooCostly(u8),
+    /// Something in it that no wallet has.
+    #[error("the backup holds {0:?}, which belongs to no wallet; nothing was restored")]
+    Foreign(String),
+    /// Something else is there already.
+    #[error("{} files differ from those in the backup, and are never overwritten: {}", paths.len(), shown(paths))]
+    Differs {
+        /// What is there.
+        paths: Vec<PathBuf>,
+    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    let some: Vec<String> = paths.iter().take(4).map(|path| path.display().to_string()).collect();
+    some.join(", ")
+}
+
+impl Explain for BackupError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "NO_KEYS",
+            Self::TooLarge => "BACKUP_TOO_LARGE",
+            Self::Write(_) => "BACKUP_WRITE",
+            Self::Damaged(_) | Self::Foreign(_) => "BACKUP_DAMAGED",
+            Self::WrongPassphrase => "WRONG_PASSPHRASE",
+            Self::TooCostly(_) => "BACKUP_TOO_COSTLY",
+            Self::Differs { .. } => "BACKUP_DIFFERS",
+            Self::Disk(error) => error.code(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::WrongPassphrase => Exit::WrongPassphrase,
+            Self::Disk(error) => error.exit(),
+            Self::Empty | Self::Differs { .. } => Exit::Usage,
+            _ => Exit::Other,
+        }
+    }
+
+    fn tries(&self) -> Vec<String> {
+        match self {
+            Self::Empty => {
+                vec!["farthing-wallet key new NAME".into(), "--wallet-dir with the wallet that you mean".into()]
+            }
+            Self::TooLarge => vec!["a copy of the wallet's folder by other means".into()],
+            Self::Write(_) => vec!["again, with memory to spare".into()],
+            Self::Damaged(_) | Self::Foreign(_) => vec!["another copy of the backup".into()],
+            Self::WrongPassphrase => vec!["the backup's own passphrase, which need not be a key's".into()],
+            Self::TooCostly(_) => vec!["age -d FILE | tar x, and then key import".into()],
+            Self::Differs { .. } => {
+                vec!["--wallet-dir NEW, which restores into a folder of its own".into(), "move those files away".into()]
+            }
+            Self::Disk(error) => error.tries(),
+        }
+    }
+}
+
+/// The files of a backup, by their place in it.
+#[derive(Default)]
+pub struct Archive {
+    files: BTreeMap<String, Zeroizing<Vec<u8>>>,
+}
+
+/// What is in a backup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Keys, those that someone else holds included.
+    pub keys: usize,
+    /// Networks.
+    pub networks: usize,
+    /// Unsettled transfers.
+    pub transfers: usize,
+}
+
+impl Archive {
+    /// Reads everything worth keeping of a wallet, of all its networks.
+    ///
+    /// # Errors
+    /// [`BackupError::Empty`], [`BackupError::TooLarge`], [`BackupError::Disk`].
+    pub fn read(settings: &Settings) -> Result<Self, BackupError> {
+        let mut archive = Self::default();
+        let root = settings.root();
+        archive.add(CONFIG.to_owned(), settings.config())?;
+        for network in names(root, is_network)? {
+            let home = root.join(&network);
+            if !home.is_dir() {
+                continue;
+            }
+            for file in ["wallet.toml", "contacts.toml"] {
+                archive.add(format!("{network}/{file}"), &home.join(file))?;
+            }
+            for (folder, fits) in FOLDERS {
+                for file in names(&home.join(folder), fits)? {
+                    archive.add(format!("{network}/{folder}/{file}"), &home.join(folder).join(&file))?;
+                }
+            }
+        }
+        if archive.contents().keys == 0 { Err(BackupError::Empty) } else { Ok(archive) }
+    }
+
+    fn add(&mut self, place: String, path: &Path) -> Result<(), BackupError> {
+        let bytes = match disk::read_private(path, MAX_FILE_BYTES) {
+            Err(error) if error.is_missing() => return Ok(()),
+            Err(DiskError::TooLong { .. }) => return Err(BackupError::TooLarge),
+            other => other?,
+        };
+        if self.files.len() >= MAX_FILES {
+            return Err(BackupError::TooLarge);
+        }
+        self.files.insert(place, bytes);
+        Ok(())
+    }
+
+    /// What is in it.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        let count = |part: &str| self.files.keys().filter(|place| place.contains(part)).count();
+        let networks: BTreeSet<&str> = self.files.keys().filter_map(|place| Some(place.split_once('/')?.0)).collect();
+        Contents { keys: count("/keys/"), networks: networks.len(), transfers: count("/outbox/") }
+    }
+
+    /// Encrypts it.
+    ///
+    /// # Errors
+    /// [`BackupError::Write`].
+    pub fn seal(&self, passphrase: &Passphrase) -> Result<Vec<u8>, BackupError> {
+        let total: usize = self.files.values().map(|bytes| bytes.len() + 2048).sum();
+        // Reserved once, so that no copy is left behind by a growing buffer.
+        let mut tar = tar::Builder::new(Vec::with_capacity(total + 4096));
+        for (place, bytes) in &self.files {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o600);
+            header.set_size(bytes.len() as u64);
+            tar.append_data(&mut header, format!("{FOLDER}/{place}"), bytes.as_slice()).map_err(BackupError::Write)?;
+        }
+        let plain = Zeroizing::new(tar.into_inner().map_err(BackupError::Write)?);
+        Ok(age::seal(&plain, passphrase, WORK_FACTOR))
+    }
+
+    /// Decrypts one, and looks at everything in it.
+    ///
+    /// # Errors
+    /// [`BackupError`].
+    pub fn open(sealed: &[u8], passphrase: &Passphrase) -> Result<Self, BackupError> {
+        let plain = age::open(sealed, passphrase, MAX_WORK_FACTOR).map_err(|error| match error {
+            AgeError::TooCostly(required) => BackupError::TooCostly(required),
+            AgeError::WrongPassphrase => BackupError::WrongPassphrase,
+            AgeError::Damaged(reason) => BackupError::Damaged(reason.to_owned()),
+        })?;
+        Self::parse(&plain)
+    }
+
+    fn parse(plain: &[u8]) -> Result<Self, BackupError> {
+        let damaged = |error: io::Error| BackupError::Damaged(error.to_string());
+        let mut archive = Self::default();
+        let mut tar = tar::Archive::new(plain);
+        for entry in tar.entries().map_err(damaged)? {
+            let mut entry = entry.map_err(damaged)?;
+            let path = entry.path().map_err(damaged)?.into_owned();
+            // What tar adds when a person packs the folder again.
+            if entry.header().entry_type().is_dir() {
+                continue;
+            }
+            let foreign = || BackupError::Foreign(path.display().to_string());
+            if !entry.header().entry_type().is_file()
+                || entry.size() > MAX_FILE_BYTES
+                || archive.files.len() >= MAX_FILES
+            {
+                return Err(foreign());
+            }
+            let place = place(&path).ok_or_else(foreign)?;
+            let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(entry.size()).unwrap_or_default()));
+            entry.read_to_end(&mut bytes).map_err(damaged)?;
+            if archive.files.insert(place, bytes).is_some() {
+                return Err(foreign());
+            }
+        }
+        Ok(archive)
+    }
+
+    /// Writes what is not there yet; gives how many files that were, and whether other settings than the archive's were
+    /// left as they are. Nothing is written if a file is there with another content.
+    ///
+    /// # Errors
+    /// [`BackupError::Differs`], [`BackupError::Disk`].
+    pub fn restore(&self, settings: &Settings) -> Result<(usize, bool), BackupError> {
+        let (mut missing, mut differing, mut kept) = (Vec::new(), Vec::new(), false);
+        for (place, bytes) in &self.files {
+            let path = if place == CONFIG { settings.config().to_owned() } else { settings.root().join(place) };
+            match disk::read_private(&path, MAX_FILE_BYTES) {
+                Err(error) if error.is_missing() => missing.push((path, bytes)),
+                Err(error) => return Err(error.into()),
+                Ok(found) if found == *bytes => {}
+                Ok(_) if place == CONFIG => kept = true,
+                Ok(_) => differing.push(path),
+            }
+        }
+        if !differing.is_empty() {
+            return Err(BackupError::Differs { paths: differing });
+        }
+        for (path, bytes) in &missing {
+            if let Some(folder) = path.parent() {
+                disk::make_folder(folder)?;
+            }
+            disk::create_private(path, bytes)?;
+        }
+        Ok((missing.len(), kept))
+    }
+}
+
+impl PartialEq for Archive {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files
+    }
+}
+
+/// Whether a name belongs there.
+type Fits = fn(&str) -> bool;
+
+/// The folders of a network, and which files belong there.
+const FOLDERS: [(&str, Fits); 2] = [("keys", is_key), ("outbox", is_transfer)];
+
+fn is_key(file: &str) -> bool {
+    file.strip_suffix(".pem").is_some_and(|name| name.parse::<Name>().is_ok())
+}
+
+fn is_transfer(file: &str) -> bool {
+    file.strip_suffix(".toml").is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+fn is_network(folder: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !folder.is_empty() && folder.len() <= 64 && !folder.starts_with('.') && folder.bytes().all(fits)
+}
+
+/// The place of a file in an archive, if it is one that a wallet has.
+fn place(path: &Path) -> Option<String> {
+    let parts: Option<Vec<&str>> = path
+        .components()
+        .filter(|part| *part != Component::CurDir)
+        .map(|part| match part {
+            Component::Normal(part) => part.to_str(),
+            _ => None,
+        })
+        .collect();
+    let fits = match parts?.as_slice() {
+        [FOLDER, CONFIG] => return Some(CONFIG.to_owned()),
+        [FOLDER, network, "wallet.toml" | "contacts.toml"] => is_network(network),
+        [FOLDER, network, folder, file] => {
+            is_network(network) && FOLDERS.iter().any(|(known, fits)| known == folder && fits(file))
+        }
+        _ => false,
+    };
+    let inner = path.components().filter(|part| *part != Component::CurDir).skip(1).collect::<PathBuf>();
+    if fits { inner.to_str().map(str::to_owned) } else { None }
+}
+
+/// The names in a folder that fit, sorted; none if it is not there.
+fn names(folder: &Path, fits: Fits) -> Result<Vec<String>, DiskError> {
+    let failed = |source| DiskError::Io { action: "list", path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        names.extend(name.to_str().filter(|name| fits(name)).map(str::to_owned));
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tar_of(entries: &[(&str, tar::EntryType)]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, kind) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_size(0);
+            // Past the library's own check, as an attacker would.
+            header.as_gnu_mut().unwrap().name[..path.len()].copy_from_slice(path.as_bytes());
+            header.set_cksum();
+            tar.append(&header, io::empty()).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    #[test]
+    fn only_what_a_wallet_has_is_taken_from_an_archive() {
+        let file = tar::EntryType::Regular;
+        for good in ["config.toml", "main/wallet.toml", "dev/contacts.toml", "main/keys/a.pem", "main/outbox/0af.toml"]
+        {
+            assert!(Archive::parse(&tar_of(&[(&format!("{FOLDER}/{good}"), file)])).is_ok(), "{good}");
+            assert!(Archive::parse(&tar_of(&[(&format!("./{FOLDER}/{good}"), file)])).is_ok(), "{good}");
+        }
+        for bad in [
+            "farthing-wallet/main/keys/../../../evil.pem",
+            "/farthing-wallet/main/keys/a.pem",
+            "../farthing-wallet/main/keys/a.pem",
+            "farthing-wallet/../keys/a.pem",
+            "farthing-wallet/.ssh/keys/a.pem",
+            "farthing-wallet/main/keys/.a.pem",
+            "farthing-wallet/main/keys/a.sh",
+            "farthing-wallet/main/lock",
+            "farthing-wallet/main",
+            "other/config.toml",
+        ] {
+            let error = Archive::parse(&tar_of(&[(bad, file)])).err().unwrap();
+            assert!(matches!(error, BackupError::Foreign(_)), "{bad}: {error}");
+        }
+        let place = format!("{FOLDER}/main/keys/a.pem");
+        for kind in [tar::EntryType::Symlink, tar::EntryType::Link, tar::EntryType::Fifo] {
+            assert!(Archive::parse(&tar_of(&[(&place, kind)])).is_err(), "{kind:?}");
+        }
+        assert!(Archive::parse(&tar_of(&[(&place, file), (&place, file)])).is_err());
+    }
+}

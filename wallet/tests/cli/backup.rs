@@ -1,0 +1,104 @@
+//! Backups: made, opened by stock tools, restored, never over anything.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+
+use crate::{
+    harness::{Wallet, fixture},
+    tools::{have, run_in},
+};
+
+/// A wallet with keys on two networks and a contact, and the passphrases of keys and backup.
+fn desk() -> (Wallet, String, String) {
+    let wallet = Wallet::on("main");
+    let (key, backup) = (wallet.file("key", "correct horse\n"), wallet.file("backup-pass", "battery staple\n"));
+    wallet.ok(&["init", "first", "--passphrase-file", &key, "--quiet"]);
+    wallet.ok(&["key", "import", &fixture("pkcs8_2048.pem"), "--name", "a", "--passphrase-file", &key]);
+    wallet.ok(&["key", "import", &fixture("public_3072.pem"), "--name", "w", "--watch-only", "--network", "test"]);
+    let address = wallet.ok(&["address", "a"]);
+    wallet.ok(&["contact", "add", "anna", address.trim()]);
+    (wallet, key, backup)
+}
+
+#[test]
+fn what_is_backed_up_is_there_again_in_another_wallet() {
+    let (wallet, key, secret) = desk();
+    let file = wallet.path("wallet.age").display().to_string();
+    let backup = ["key", "backup", &file, "--passphrase-file", &secret];
+    let made = wallet.json(&backup);
+    assert_eq!((&made["keys"], &made["networks"]), (&3.into(), &2.into()), "{made}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    wallet.fails(&backup, 1, "FILE_EXISTS");
+
+    let other = Wallet::on("main");
+    let restore = ["key", "restore", &file, "--passphrase-file", &secret];
+    other.fails(&["key", "restore", &file, "--passphrase-file", &key], 4, "WRONG_PASSPHRASE");
+    other.fails(&["key", "restore", &file], 2, "PASSPHRASE_NEEDED");
+    assert_eq!(other.json(&["key", "list"])["keys"], serde_json::json!([]));
+    other.ok(&restore);
+    assert_eq!(other.json(&["key", "list"])["keys"], wallet.json(&["key", "list"])["keys"]);
+    assert_eq!(other.json(&["key", "show", "w", "--network", "test"])["signer"], "none");
+    assert_eq!(other.json(&["contact", "list"]), wallet.json(&["contact", "list"]));
+    let signed = ["message", "sign", "--text", "x", "--account", "a", "--passphrase-file", &key];
+    assert_eq!(other.ok(&signed), wallet.ok(&signed));
+    for file in ["main/keys/a.pem", "main/contacts.toml"] {
+        let mode = fs::metadata(other.path("wallet").join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600, "{file}");
+    }
+    // Again: nothing to do. With one file gone: only that one comes back.
+    assert_eq!(other.json(&restore)["written"], 0);
+    other.ok(&["key", "remove", "a", "--confirm-name", "a"]);
+    assert_eq!(other.json(&restore)["written"], 1);
+}
+
+#[test]
+fn a_restoration_overwrites_nothing_and_does_all_or_nothing() {
+    let (wallet, key, secret) = desk();
+    let file = wallet.path("wallet.age").display().to_string();
+    wallet.ok(&["key", "backup", &file, "--passphrase-file", &secret]);
+    let other = Wallet::on("main");
+    other.ok(&["key", "import", &fixture("pkcs8_3072.pem"), "--name", "a", "--passphrase-file", &key]);
+    let before = other.json(&["key", "list"]);
+    let said = other.fails(&["key", "restore", &file, "--passphrase-file", &secret], 2, "BACKUP_DIFFERS");
+    assert!(said.contains("main/keys/a.pem") && said.contains("--wallet-dir"), "{said}");
+    assert_eq!(other.json(&["key", "list"]), before);
+    // Damage is noticed before anything is written.
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    let damaged = other.path("damaged.age").display().to_string();
+    fs::write(&damaged, &bytes).unwrap();
+    other.fails(&["key", "restore", &damaged, "--passphrase-file", &secret], 1, "BACKUP_DAMAGED");
+    other.fails(&["key", "restore", &fixture("pkcs8_2048.pem"), "--passphrase-file", &secret], 1, "BACKUP_DAMAGED");
+    Wallet::new().fails(&["key", "backup", &damaged], 1, "FILE_EXISTS");
+    Wallet::new().fails(&["key", "backup", "/nowhere/x", "--passphrase-file", &secret], 2, "NO_KEYS");
+}
+
+/// Runs `age`, which asks for passphrases on a terminal only, on one that this makes for it.
+fn age(words: &str, answers: &str) {
+    run_in(Command::new("script").args(["-qec", words, "/dev/null"]), answers.as_bytes());
+}
+
+#[test]
+fn age_and_tar_open_a_backup_and_make_one() {
+    if !have(&["age", "script", "tar"]) {
+        return;
+    }
+    let (wallet, _, secret) = desk();
+    let path = |name: &str| wallet.path(name).display().to_string();
+    let (sealed, plain, folder) = (path("wallet.age"), path("wallet.tar"), path("out"));
+    wallet.ok(&["key", "backup", &sealed, "--passphrase-file", &secret]);
+    age(&format!("age -d -o '{plain}' '{sealed}'"), "battery staple\n");
+    fs::create_dir(&folder).unwrap();
+    run_in(Command::new("tar").args(["-xf", &plain, "-C", &folder]), b"");
+    for file in ["main/keys/a.pem", "main/contacts.toml", "test/keys/w.pem"] {
+        let ours = fs::read(wallet.path("wallet").join(file)).unwrap();
+        assert_eq!(fs::read(wallet.path("out/farthing-wallet").join(file)).unwrap(), ours, "{file}");
+    }
+    // The other way: packed and encrypted by hand.
+    let (packed, by_hand) = (path("by_hand.tar"), path("by_hand.age"));
+    run_in(Command::new("tar").args(["-cf", &packed, "-C", &folder, "farthing-wallet"]), b"");
+    age(&format!("age -p -o '{by_hand}' '{packed}'"), "battery staple\nbattery staple\n");
+    let other = Wallet::on("main");
+    other.ok(&["key", "restore", &by_hand, "--passphrase-file", &secret]);
+    assert_eq!(other.json(&["key", "list"])["keys"], wallet.json(&["key", "list"])["keys"]);
+}
