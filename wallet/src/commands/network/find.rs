@@ -8,6 +8,9 @@ use serde::Serialize;
 use super::scan::{Found, Place, ScanError, scan};
 use crate::{error::Result, output::Output};
 
+/// Most ports without a node that people are told of.
+const MAX_SHOWN: usize = 20;
+
 #[derive(Serialize)]
 struct NodeView {
     url: String,
@@ -55,8 +58,10 @@ pub(super) fn run(output: &mut Output, network: &Params, place: &str) -> Result<
     let place: Place = place.parse()?;
     let Found { nodes, others } = scan(&place)?;
     if !others.is_empty() {
-        let ports: Vec<String> = others.iter().map(u16::to_string).collect();
-        output.note(format_args!("open, but not the public API of a node: {}", ports.join(", ")));
+        let ports: Vec<String> = others.iter().take(MAX_SHOWN).map(u16::to_string).collect();
+        let more =
+            if others.len() > MAX_SHOWN { format!(" and {} more", others.len() - MAX_SHOWN) } else { String::new() };
+        output.note(format_args!("open, but not the public API of a node: {}{more}", ports.join(", ")));
     }
     if nodes.is_empty() {
         return Err(ScanError::Nobody(place.to_string()).into());

@@ -147,7 +147,7 @@ impl fmt::Display for ProvenView {
         }
         writeln!(f, "block      {} of {} ({})", self.block_height, self.block_time, self.block_id)?;
         writeln!(f, "as of      block {} of {} ({})", self.tip_height, self.tip_time, self.tip_id)?;
-        writeln!(f, "confirmations  {}", self.confirmations)?;
+        writeln!(f, "depth      confirmations: {}", self.confirmations)?;
         writeln!(f, "work       {} attempts to undo it, {} for the whole chain", self.work_since, self.total_work)?;
         for Recipient { address, name, exists, balance, entries, .. } in &self.recipients {
             let who = named(name.as_ref(), address);
