@@ -172,7 +172,7 @@ settled() {
 transfer() {
     local node=$1 from=$2 to=$3 amount=$4
     say "  $from pays $to $amount far, through node $node"
-    ask "$node" send "$to" "$amount" --from "$from" --yes > "$data/send.log" 2>&1 ||
+    ask "$node" send "$to" "$amount" --from "$from" --no-wait --yes > "$data/send.log" 2>&1 ||
         die "the transfer from $from to $to failed: $(cat "$data/send.log")"
 }
 

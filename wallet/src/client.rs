@@ -16,12 +16,14 @@ use std::{
 };
 
 use farthing::{
-    Address, Params, SignedTransaction, TransactionProof, TxId,
+    Address, Params, SignedTransaction, Transaction, TransactionProof, TxId,
     chain_proof::ChainProof,
     wire::{AnchoredProof, TransactionStanding, TransactionStatus, v1},
 };
 pub use farthing_client::printable;
-use farthing_client::{AccountView, Client, MempoolPage, NodeInfo, Page, PageToken};
+use farthing_client::{
+    AccountView, Client, FeeEstimates, MempoolPage, NodeInfo, Page, PageToken, Simulation, TransactionView,
+};
 use tokio::runtime::Runtime;
 
 use self::node::Node;
@@ -172,6 +174,37 @@ impl NodeClient {
         });
         let answers = self.runtime.block_on(futures_util::future::join_all(submissions));
         answers.into_iter().reduce(better).unwrap_or_else(|| Err(NodeError::Local(std::io::ErrorKind::NotFound.into())))
+    }
+
+    /// What a transfer of so many bytes, signed with a key of so many bits, should pay that pays these recipients.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn estimate_fee(&self, size: usize, key_bits: usize, to: &[Address]) -> Result<FeeEstimates, NodeError> {
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let shape = v1::TransactionShape {
+            size_bytes: number(size),
+            key_bits: number(key_bits),
+            recipients: to.iter().map(|address| address.to_bytes().to_vec().into()).collect(),
+            ..v1::TransactionShape::default()
+        };
+        self.call(async |client| client.estimate_fee_of(shape.clone()).await)
+    }
+
+    /// What the node would do with a transfer that is not signed yet.
+    ///
+    /// # Errors
+    /// [`NodeError`]; that it would be refused is no error.
+    pub fn simulate(&self, draft: &Transaction) -> Result<Simulation, NodeError> {
+        self.call(async |client| client.simulate_draft(draft).await)
+    }
+
+    /// A transaction and where it stands.
+    ///
+    /// # Errors
+    /// [`NodeError`]; see [`NodeError::is_not_found`].
+    pub fn transaction(&self, id: &TxId) -> Result<TransactionView, NodeError> {
+        self.call(async |client| client.transaction(id).await)
     }
 
     /// Where a transaction stands.

@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use farthing::params::{Network, Params, ParamsFileError};
+use farthing::{
+    Mites,
+    amount::ParseAmountError,
+    params::{Network, Params, ParamsFileError},
+};
 pub use farthing_client::NodeUrl;
 use farthing_client::NodeUrlError;
 
@@ -236,6 +240,7 @@ pub struct Settings {
     account: Option<Name>,
     timeout: Option<Duration>,
     quorum: Option<u8>,
+    max_fee: Option<Mites>,
 }
 
 impl Settings {
@@ -259,9 +264,13 @@ impl Settings {
             .map(|text| text.parse().map_err(|error: NameError| value("account", text, error.to_string())));
         let timeout =
             file.timeout.as_deref().map(|text| duration::parse(text).map_err(|why| value("timeout", text, why)));
-        let (account, timeout) = (account.transpose()?, timeout.transpose()?);
+        let max_fee = file
+            .max_fee
+            .as_deref()
+            .map(|text| text.parse().map_err(|error: ParseAmountError| value("max_fee", text, error.to_string())));
+        let (account, timeout, max_fee) = (account.transpose()?, timeout.transpose()?, max_fee.transpose()?);
         let quorum = file.quorum;
-        Ok(Self { network: network_of(&places.network(network))?, nodes, account, timeout, quorum, places })
+        Ok(Self { network: network_of(&places.network(network))?, nodes, account, timeout, quorum, max_fee, places })
     }
 
     /// The wallet's folder, common to all networks.
@@ -322,6 +331,12 @@ impl Settings {
     #[must_use]
     pub fn nodes(&self) -> &[NodeUrl] {
         &self.nodes
+    }
+
+    /// The most that a transfer may pay to the miner, if the settings say so.
+    #[must_use]
+    pub const fn max_fee(&self) -> Option<Mites> {
+        self.max_fee
     }
 
     /// The first of them.

@@ -236,6 +236,21 @@ impl Context {
         })
     }
 
+    /// Whether [`Context::confirm`] will ask somebody.
+    #[must_use]
+    pub fn will_ask(&self) -> bool {
+        !self.yes && self.is_interactive()
+    }
+
+    /// Says what a question is about: always if somebody is asked, else as a note.
+    pub fn show(&mut self, text: &str) {
+        if self.is_interactive() && !self.yes {
+            self.output.screen(text);
+        } else {
+            self.output.note(text);
+        }
+    }
+
     /// Whether someone can be asked.
     #[must_use]
     pub fn is_interactive(&self) -> bool {

@@ -287,6 +287,19 @@ pub fn lock(path: &Path, patience: Duration, waiting: &mut dyn FnMut()) -> Resul
     }
 }
 
+/// Locks an existing file for this process alone, until it is dropped; none if another process holds it.
+///
+/// # Errors
+/// [`DiskError::Missing`], [`DiskError::Symlink`], [`DiskError::Kind`] and [`DiskError::Io`].
+pub fn try_lock(path: &Path) -> Result<Option<File>, DiskError> {
+    let file = open_plain(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(DiskError::io("lock", path)(source)),
+    }
+}
+
 /// The mode of a plain file that others may read or write; none for pipes, which only this process reads.
 #[must_use]
 pub fn loose_mode(path: &Path) -> Option<u32> {

@@ -9,7 +9,7 @@ use crate::{
     client::{NodeClient, NodeError},
     error::Result,
     history,
-    outbox::Outbox,
+    outbox::{self, Entry, Kind, Outbox, Outcome},
     verify::VerifyError,
 };
 
@@ -30,10 +30,15 @@ pub enum Fate {
     },
     /// In the proven history, deep enough; the outbox forgot it.
     Settled,
-    /// Another transfer of the account took its nonce, so that it was not paid and will not be.
+    /// A transfer of the account that this wallet does not know took its nonce, so that it was not paid and will not be.
     Replaced {
         /// The other one.
         by: EntryId,
+    },
+    /// Another one of this wallet has its nonce (a bump, a cancellation, or what was bumped) and counts in its place.
+    Superseded {
+        /// The other one.
+        by: TxId,
     },
     /// It was handed in again.
     Resubmitted,
@@ -52,29 +57,50 @@ pub enum OnDrop {
     HandInAgain,
 }
 
-/// Looks after every transfer in the outbox: forgets what is settled, hands in again what the node does not know.
+/// A transfer in the outbox and what became of it.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    /// The transfer, as it was noted.
+    pub entry: Entry,
+    /// What became of it.
+    pub fate: Fate,
+    /// Whether that cannot change any more.
+    pub is_final: bool,
+}
+
+/// Looks after every transfer in the outbox: forgets what is settled, hands in again what the node does not know. One
+/// whose command was interrupted is forgotten only when this command tells ([`OnDrop::HandInAgain`]), or an id keeps
+/// what became of it: else the same words would pay again.
 ///
 /// # Errors
 /// Those of the outbox, [`NodeError`] and [`VerifyError`].
-pub fn reconcile(
-    client: &NodeClient,
-    network: &Params,
-    outbox: &Outbox,
-    on_drop: OnDrop,
-) -> Result<Vec<(TxId, SignedTransaction, Fate)>> {
+pub fn reconcile(client: &NodeClient, network: &Params, outbox: &Outbox, on_drop: OnDrop) -> Result<Vec<Looked>> {
+    let entries = outbox.entries()?;
     let mut fates = Vec::new();
-    for (id, transfer) in outbox.list()? {
+    for entry in &entries {
         let mut attempt = 1;
         let (fate, is_final) = loop {
-            match look_after(client, network, &id, &transfer, on_drop) {
+            match look_after(client, network, entry, &entries, on_drop) {
                 Err(error) if error.code() == "VERIFICATION_FAILED" && attempt < TRIES => attempt += 1,
                 other => break other?,
             }
         };
-        if is_final {
-            outbox.forget(&id)?;
+        fates.push(Looked { entry: entry.clone(), fate, is_final });
+    }
+    // Those first that another one stands for: it must be known for this wallet's own as long as they are there.
+    let is_superseded = |looked: &&Looked| matches!(looked.fate, Fate::Superseded { .. });
+    for looked in fates.iter().filter(|looked| looked.is_final).filter(is_superseded) {
+        outbox.forget(&looked.entry.id)?;
+    }
+    for Looked { entry, fate, .. } in fates.iter().filter(|looked| looked.is_final && !is_superseded(looked)) {
+        if entry.marks.told || entry.marks.key.is_some() || on_drop == OnDrop::HandInAgain {
+            let outcome = match fate {
+                Fate::Replaced { .. } => Outcome::NotPaid,
+                _ if entry.marks.kind == Kind::Cancel => Outcome::Cancelled,
+                _ => Outcome::Paid,
+            };
+            outbox.settle(entry, outcome)?;
         }
-        fates.push((id, transfer, fate));
     }
     Ok(fates)
 }
@@ -83,42 +109,44 @@ pub fn reconcile(
 fn look_after(
     client: &NodeClient,
     network: &Params,
-    id: &TxId,
-    transfer: &SignedTransaction,
+    entry: &Entry,
+    entries: &[Entry],
     on_drop: OnDrop,
 ) -> Result<(Fate, bool)> {
-    let standing = match client.transaction_status(id) {
+    let standing = match client.transaction_status(&entry.id) {
         Ok(status) => Some(status.standing),
         Err(error) if error.is_not_found() || error.is_refused_for("TRANSACTION_INDEX_OFF") => None,
         Err(error) => return Err(error.into()),
     };
-    let address = transfer.transaction().sender_address();
+    let (address, nonce) = entry.place();
     let (sender, _) = client.account(&address)?;
-    if sender.state().next_nonce > transfer.transaction().nonce() {
-        return used_nonce(client, network, id, transfer);
+    if sender.state().next_nonce > nonce {
+        return used_nonce(client, network, entry, entries);
     }
+    let current = outbox::current(entries, entry.place()).map_or(entry.id, |current| current.id);
     let fate = match standing {
         // What is mined uses up its nonce, and the proof came after the claim.
         Some(TransactionStanding::Mined { .. }) => return Err(VerifyError::NotInHistory.into()),
+        Some(standing @ (TransactionStanding::Pending | TransactionStanding::Queued)) => Fate::Waiting(standing),
+        _ if current != entry.id => Fate::Superseded { by: current },
         Some(TransactionStanding::Dropped { reason, .. }) if on_drop == OnDrop::Tell => Fate::Dropped(reason),
-        Some(TransactionStanding::Dropped { .. }) | None => hand_in_again(client, transfer)?,
-        Some(standing) => Fate::Waiting(standing),
+        Some(TransactionStanding::Dropped { .. }) | None => hand_in_again(client, &entry.transfer)?,
     };
     Ok((fate, false))
 }
 
 /// The chain holds a transfer with that nonce: this one or another.
-fn used_nonce(client: &NodeClient, network: &Params, id: &TxId, transfer: &SignedTransaction) -> Result<(Fate, bool)> {
-    let transaction = transfer.transaction();
-    let (account, found) = history::with_nonce(client, network, &transaction.sender_address(), transaction.nonce())?;
+fn used_nonce(client: &NodeClient, network: &Params, entry: &Entry, entries: &[Entry]) -> Result<(Fate, bool)> {
+    let (address, nonce) = entry.place();
+    let (account, found) = history::with_nonce(client, network, &address, nonce)?;
     let depth = (account.height.get() + 1).saturating_sub(found.height.get());
     let is_deep = depth >= SETTLED_CONFIRMATIONS;
-    let fate = if found.id != EntryId::from(*id) {
-        Fate::Replaced { by: found.id }
-    } else if is_deep {
-        Fate::Settled
-    } else {
-        Fate::Mined { confirmations: depth }
+    let own = entries.iter().find(|other| EntryId::from(other.id) == found.id);
+    let fate = match own {
+        Some(own) if own.id != entry.id => Fate::Superseded { by: own.id },
+        Some(_) if is_deep => Fate::Settled,
+        Some(_) => Fate::Mined { confirmations: depth },
+        None => Fate::Replaced { by: found.id },
     };
     Ok((fate, is_deep))
 }

@@ -29,6 +29,7 @@ pub mod output;
 pub mod passphrase;
 pub mod payment_uri;
 pub mod receipt;
+pub mod recipients;
 pub mod session;
 pub mod terminal;
 pub mod transfer;

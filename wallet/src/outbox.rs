@@ -1,15 +1,19 @@
 //! Signed transfers that were, or were about to be, handed to a node and whose fate is not known yet.
 //!
 //! A transfer is written here before it is submitted. When the answer is lost, the same bytes are submitted again and
-//! have the same id, so that nobody pays twice.
+//! have the same id, so that nobody pays twice. One that a person gave an id (`--id`) moves to the folder `sent` once its
+//! fate is known and stays there for ever, so that the id never pays again.
+
+mod marks;
 
 use std::{
-    fs,
+    fs::{self, File as OpenFile},
     path::{Path, PathBuf},
 };
 
+pub use self::marks::{Key, KeyError, Kind, Marks, Outcome, content};
 use farthing::{
-    BlockId, Mites, SignedTransaction, TxId,
+    Address, BlockId, Mites, SignedTransaction, TxId,
     codec::{Canonical as _, DecodeError},
 };
 use serde::{Deserialize, Serialize};
@@ -85,20 +89,67 @@ struct File {
     transaction_id: String,
     /// Canonical signed bytes in hex.
     transaction_bytes: String,
+    /// The id that a person gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<Key>,
+    /// Digest of what was wished for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(default)]
+    kind: Kind,
+    /// Seconds since 1970.
+    #[serde(default)]
+    made: u64,
+    /// Whether a command has told somebody how it ended.
+    #[serde(default)]
+    told: bool,
+    /// How it ended, once that is settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+}
+
+/// A transfer with what the wallet noted about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: TxId,
+    /// The signed bytes.
+    pub transfer: SignedTransaction,
+    /// What was noted.
+    pub marks: Marks,
+    /// How it ended, once that is settled.
+    pub outcome: Option<Outcome>,
+}
+
+impl Entry {
+    /// Account and nonce: of all entries that share them, one can be mined.
+    #[must_use]
+    pub const fn place(&self) -> (Address, u64) {
+        let transaction = self.transfer.transaction();
+        (transaction.sender_address(), transaction.nonce())
+    }
+}
+
+/// Of the entries with this account and nonce, the one that nodes keep: the one that pays most.
+#[must_use]
+pub fn current(entries: &[Entry], place: (Address, u64)) -> Option<&Entry> {
+    entries.iter().filter(|entry| entry.place() == place).max_by_key(|entry| entry.transfer.transaction().fee())
 }
 
 /// The folder with one file a transfer.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     folder: PathBuf,
+    /// What was settled under an id, beside it.
+    sent: PathBuf,
     genesis: BlockId,
 }
 
 impl Outbox {
     /// Names the folder and the network; nothing is read yet.
     #[must_use]
-    pub const fn new(folder: PathBuf, genesis: BlockId) -> Self {
-        Self { folder, genesis }
+    pub fn new(folder: PathBuf, genesis: BlockId) -> Self {
+        Self { sent: folder.with_file_name("sent"), folder, genesis }
     }
 
     /// Writes a transfer down; a second time does nothing. Gives its id, and whether it was not there yet.
@@ -106,13 +157,72 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Disk`].
     pub fn save(&self, transfer: &SignedTransaction) -> Result<(TxId, bool), OutboxError> {
+        self.write(transfer, Marks { told: true, ..Marks::default() })
+    }
+
+    /// The same with what is noted about it; what is there already keeps its marks.
+    ///
+    /// # Errors
+    /// [`OutboxError::Disk`].
+    pub fn write(&self, transfer: &SignedTransaction, marks: Marks) -> Result<(TxId, bool), OutboxError> {
         disk::make_folder(&self.folder)?;
         let id = transfer.transaction().id(&self.genesis);
-        let file = File { transaction_id: id.to_string(), transaction_bytes: hex::encode(transfer.to_canonical()) };
-        let text = toml::to_string(&file).expect("two texts are always valid TOML");
-        match disk::create_private(&self.path(&id), text.as_bytes()) {
+        match disk::create_private(&self.path(&id), text(&id, transfer, marks, None).as_bytes()) {
             Err(error) if error.is_exists() => Ok((id, false)),
             other => Ok(other.map(|()| (id, true))?),
+        }
+    }
+
+    /// Marks a transfer as one whose end somebody was told, so that the same words mean another payment from now on. One
+    /// that is not there any more needs no mark.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub fn mark_told(&self, id: &TxId) -> Result<(), OutboxError> {
+        let path = self.path(id);
+        let entry = match self.read(&path) {
+            Err(OutboxError::Disk(error)) if error.is_missing() => return Ok(()),
+            other => other?,
+        };
+        if entry.marks.told {
+            return Ok(());
+        }
+        let marks = Marks { told: true, ..entry.marks };
+        Ok(disk::replace_private(&path, text(id, &entry.transfer, marks, None).as_bytes())?)
+    }
+
+    /// Says that this process looks after a transfer until the file is dropped; none if another one does.
+    ///
+    /// # Errors
+    /// [`OutboxError::Disk`].
+    pub fn hold(&self, id: &TxId) -> Result<Option<OpenFile>, OutboxError> {
+        Ok(disk::try_lock(&self.path(id))?)
+    }
+
+    /// Takes out a transfer whose fate is known for good. With an id that a person gave it is kept among those sent.
+    ///
+    /// # Errors
+    /// [`OutboxError::Disk`].
+    pub fn settle(&self, entry: &Entry, outcome: Outcome) -> Result<(), OutboxError> {
+        if let Some(key) = &entry.marks.key {
+            disk::make_folder(&self.sent)?;
+            let text = text(&entry.id, &entry.transfer, entry.marks.clone(), Some(outcome));
+            match disk::create_private(&self.sent_path(key), text.as_bytes()) {
+                Err(error) if error.is_exists() => {}
+                other => other?,
+            }
+        }
+        self.forget(&entry.id)
+    }
+
+    /// What was settled under an id that a person gave.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub fn sent(&self, key: &Key) -> Result<Option<Entry>, OutboxError> {
+        match self.read(&self.sent_path(key)) {
+            Err(OutboxError::Disk(error)) if error.is_missing() => Ok(None),
+            other => other.map(Some),
         }
     }
 
@@ -132,23 +242,35 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`].
     pub fn list(&self) -> Result<Vec<(TxId, SignedTransaction)>, OutboxError> {
+        Ok(self.entries()?.into_iter().map(|entry| (entry.id, entry.transfer)).collect())
+    }
+
+    /// The same with what was noted.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub fn entries(&self) -> Result<Vec<Entry>, OutboxError> {
         match disk::check_folder(&self.folder) {
             Err(error) if error.is_missing() => return Ok(Vec::new()),
             other => other?,
         }
         let unreadable = |source| DiskError::Io { action: "list", path: self.folder.clone(), source };
-        let mut transfers = Vec::new();
+        let mut entries = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             if path.extension().is_some_and(|extension| extension == "toml") {
-                transfers.push(self.read(&path)?);
+                let entry = self.read(&path)?;
+                if self.path(&entry.id) != path {
+                    return Err(OutboxError::OtherId { path, found: entry.id });
+                }
+                entries.push(entry);
             }
         }
-        transfers.sort_by_key(|(id, transfer)| (transfer.transaction().nonce(), *id));
-        Ok(transfers)
+        entries.sort_by_key(|entry| (entry.transfer.transaction().nonce(), entry.id));
+        Ok(entries)
     }
 
-    fn read(&self, path: &Path) -> Result<(TxId, SignedTransaction), OutboxError> {
+    fn read(&self, path: &Path) -> Result<Entry, OutboxError> {
         let bytes = disk::read_private(path, MAX_FILE_BYTES)?;
         let file: File =
             toml::from_slice(&bytes).map_err(|source| OutboxError::Syntax { path: path.to_owned(), source })?;
@@ -156,15 +278,34 @@ impl Outbox {
         let transfer = SignedTransaction::from_canonical(&bytes)
             .map_err(|source| OutboxError::Transfer { path: path.to_owned(), source })?;
         let id = transfer.transaction().id(&self.genesis);
-        if self.path(&id) != path {
-            return Err(OutboxError::OtherId { path: path.to_owned(), found: id });
-        }
-        Ok((id, transfer))
+        // What an earlier version wrote says nothing of its command; nobody is to be surprised by it.
+        let told = file.told || file.content.is_none();
+        let marks = Marks { key: file.key, content: file.content, kind: file.kind, made: file.made, told };
+        Ok(Entry { id, transfer, marks, outcome: file.outcome })
     }
 
     fn path(&self, id: &TxId) -> PathBuf {
         self.folder.join(format!("{id}.toml"))
     }
+
+    fn sent_path(&self, key: &Key) -> PathBuf {
+        self.sent.join(format!("{}.toml", key.file_name()))
+    }
+}
+
+fn text(id: &TxId, transfer: &SignedTransaction, marks: Marks, outcome: Option<Outcome>) -> String {
+    let Marks { key, content, kind, made, told } = marks;
+    let file = File {
+        transaction_id: id.to_string(),
+        transaction_bytes: hex::encode(transfer.to_canonical()),
+        key,
+        content,
+        kind,
+        made,
+        told,
+        outcome,
+    };
+    toml::to_string(&file).expect("texts, a number and a truth value are always valid TOML")
 }
 
 /// What a transfer pays, its fee not counted.
@@ -207,6 +348,39 @@ mod tests {
         outbox.forget(&id).unwrap();
         outbox.forget(&id).unwrap();
         assert!(outbox.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_id_outlives_its_transfer_with_what_became_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = Outbox::new(folder.path().join("outbox"), BlockId::ZERO);
+        let key: Key = "invoice-7".parse().unwrap();
+        let marks = Marks { key: Some(key.clone()), content: Some("c".into()), ..Marks::now(Kind::Payment) };
+        let (id, _) = outbox.write(&transfer(5), marks.clone()).unwrap();
+        let entry = outbox.entries().unwrap().remove(0);
+        assert_eq!((entry.id, &entry.marks), (id, &marks));
+        assert_eq!(outbox.sent(&key).unwrap(), None);
+        outbox.settle(&entry, Outcome::Paid).unwrap();
+        // A crash in between would settle it again; the first word stands.
+        outbox.settle(&entry, Outcome::NotPaid).unwrap();
+        assert!(outbox.entries().unwrap().is_empty());
+        let sent = outbox.sent(&key).unwrap().unwrap();
+        assert_eq!((sent.id, sent.outcome, sent.marks), (id, Some(Outcome::Paid), marks));
+    }
+
+    #[test]
+    fn what_somebody_was_told_stays_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = Outbox::new(folder.path().join("outbox"), BlockId::ZERO);
+        let marks = Marks { content: Some("c".into()), ..Marks::now(Kind::Payment) };
+        let (id, _) = outbox.write(&transfer(5), marks).unwrap();
+        assert!(!outbox.entries().unwrap()[0].marks.told);
+        let held = outbox.hold(&id).unwrap().unwrap();
+        assert!(outbox.hold(&id).unwrap().is_none());
+        outbox.mark_told(&id).unwrap();
+        assert!(outbox.entries().unwrap()[0].marks.told);
+        drop(held);
+        outbox.mark_told(&TxId::from_bytes([9; 32])).unwrap();
     }
 
     #[test]

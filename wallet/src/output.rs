@@ -218,9 +218,13 @@ impl Output {
 
     /// Says something to the person, on stderr.
     pub fn note(&mut self, text: impl Display) {
-        if self.quiet {
-            return;
+        if !self.quiet {
+            self.screen(text);
         }
+    }
+
+    /// Says what somebody must see before they answer, however quiet it shall be.
+    pub fn screen(&mut self, text: impl Display) {
         if self.json {
             let text = style::fit(text.to_string(), false);
             // Empty lines are for the eye.

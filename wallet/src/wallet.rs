@@ -18,6 +18,7 @@ use crate::{
     keystore::{KeyEntry, Keystore, KeystoreError},
     name::Name,
     outbox::Outbox,
+    recipients::Recipients,
 };
 
 /// Longest `wallet.toml`.
@@ -204,6 +205,14 @@ impl Wallet {
     #[must_use]
     pub fn outbox(&self) -> Outbox {
         Outbox::new(self.home.join("outbox"), *self.network.genesis_id())
+    }
+
+    /// Whom this wallet has paid before.
+    ///
+    /// # Errors
+    /// [`disk::DiskError`].
+    pub fn recipients(&self) -> Result<Recipients, disk::DiskError> {
+        Recipients::read(self.home.join("recipients"))
     }
 
     /// Waits until no other command changes this wallet; held until dropped.

@@ -45,6 +45,8 @@ mod quorum;
 mod receipts;
 #[path = "cli/receive.rs"]
 mod receive;
+#[path = "cli/send.rs"]
+mod send;
 #[path = "cli/session.rs"]
 mod session;
 #[path = "cli/settings.rs"]

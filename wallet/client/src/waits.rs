@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use farthing::{
-    Address, Height, Mites, SignedTransaction, TxId,
+    Address, Height, Mites, Sender, SignedTransaction, Transaction, TxId,
     codec::Canonical as _,
+    tx::TRANSACTION_VERSION,
     wire::{ChainPoint, TransactionStatus, WireError, v1},
 };
 use tokio::time::Instant;
@@ -121,7 +122,34 @@ impl Client {
     /// [`Error`]. That the transfer would be refused is no error: the verdict says it.
     pub async fn simulate(&self, transfer: &SignedTransaction) -> Result<Simulation, Error> {
         let form = v1::simulate_transaction_request::Form::TransactionBytes(transfer.to_canonical().into());
-        let (request, id) = (v1::SimulateTransactionRequest { form: Some(form) }, self.id_of(transfer));
+        self.simulate_form(form, self.id_of(transfer)).await
+    }
+
+    /// The same for a transfer that nobody has signed yet. What its signature would break is not found.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn simulate_draft(&self, draft: &Transaction) -> Result<Simulation, Error> {
+        let sender = match draft.sender() {
+            Sender::Key(key) => v1::transaction::Sender::PublicKey(key.as_spki().to_vec().into()),
+            Sender::Address(address) => v1::transaction::Sender::SenderAddress(address.to_bytes().to_vec().into()),
+        };
+        let message = v1::Transaction {
+            version: TRANSACTION_VERSION.into(),
+            sender: Some(sender),
+            nonce: draft.nonce(),
+            fee_mites: draft.fee().get(),
+            valid_until_height: draft.valid_until().map_or(0, Height::get),
+            outputs: draft.outputs().iter().map(v1::TransactionOutput::from).collect(),
+            memo: draft.memo().to_vec().into(),
+            signature: Vec::new().into(),
+        };
+        let form = v1::simulate_transaction_request::Form::Transaction(message);
+        self.simulate_form(form, draft.id(self.network().genesis_id())).await
+    }
+
+    async fn simulate_form(&self, form: v1::simulate_transaction_request::Form, id: TxId) -> Result<Simulation, Error> {
+        let request = v1::SimulateTransactionRequest { form: Some(form) };
         self.call(Needs::Tip, ask!(simulate_transaction, request), |answer: v1::SimulateTransactionResponse, node| {
             use v1::simulate_transaction_response::Verdict as Said;
             let found: TxId = read::id("transaction_id", &answer.transaction_id, node)?;

@@ -7,21 +7,38 @@ use clap::Args;
 pub struct Send {
     /// Who receives: a contact, a key of this wallet, or an address.
     pub to: String,
-    /// How much, in far, such as 12.5.
+    /// How much, in far, such as 12.5; max for all that can be spent, less the fee.
     pub amount: String,
-    /// Fee in far, opening costs included; computed if left out.
-    #[arg(long, value_name = "AMOUNT")]
+    /// slow, normal or fast as the node estimates it, or the whole fee in far, opening costs included;
+    /// normal if left out.
+    #[arg(long, value_name = "SPEED|AMOUNT")]
     pub fee: Option<String>,
+    /// Pay at most this fee in far, opening costs included. Without it the miner gets at most 0.05 far (max_fee in the
+    /// settings), whatever the node estimates.
+    #[arg(long, value_name = "AMOUNT")]
+    pub max_fee: Option<String>,
     /// At most 256 bytes for the recipient, public for ever.
     #[arg(long, value_name = "TEXT")]
     pub memo: Option<String>,
     /// Wait until the transfer has so many confirmations.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=10_000))]
     pub wait: u64,
-    /// Sign and print the request for SubmitTransaction as JSON, for grpcurl or another machine; submit nothing.
+    /// Do not wait: end once the node has taken the transfer.
     #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+    /// Ask the node what would happen; sign and send nothing.
+    #[arg(long, conflicts_with_all = ["wait", "no_wait", "sign_only", "id"])]
+    pub dry_run: bool,
+    /// Your id for this payment: it is made once, however often the command comes.
+    #[arg(long, value_name = "KEY", conflicts_with = "sign_only")]
+    pub id: Option<String>,
+    /// Pay once more, though an interrupted command has paid the same already.
+    #[arg(long, conflicts_with_all = ["id", "sign_only"])]
+    pub again: bool,
+    /// Sign and print the request for SubmitTransaction as JSON, for grpcurl or another machine; submit nothing.
+    #[arg(long, conflicts_with_all = ["wait", "no_wait"])]
     pub sign_only: bool,
-    /// Ask no node: sign the transfer with this nonce, how many the key has paid before. Needs --fee.
+    /// Ask no node: sign the transfer with this nonce, how many the key has paid before. Needs --fee with an amount.
     #[arg(long, value_name = "N", requires_all = ["sign_only", "fee"])]
     pub nonce: Option<u64>,
     /// The last block that may include what is signed; without it, it stays good until its nonce is used.

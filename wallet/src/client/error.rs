@@ -1,6 +1,7 @@
 //! Why a node's answer could not be had, and whether a transfer handed in with the call may have arrived all the same.
 
 use farthing::{
+    Mites,
     params::{Network, Params},
     wire::WireError,
 };
@@ -55,6 +56,8 @@ pub enum NodeError {
         message: String,
         /// The gRPC code.
         code: Code,
+        /// The fee that would do, if a higher one helps.
+        required_fee: Option<Mites>,
     },
     /// Something that does not know the method.
     #[error("what listens at {url} is not the public API of a node")]
@@ -96,6 +99,13 @@ impl NodeError {
         matches!(self, Self::Refused { reason, .. } if reason == wanted)
     }
 
+    /// The same refusal, where it comes with another answer.
+    #[must_use]
+    pub fn of_verdict(refusal: Refusal) -> Self {
+        let url = refusal.node.to_string();
+        Self::of_refusal(refusal, url)
+    }
+
     /// What the client says, in the words of a wallet that is connected to one node.
     pub(crate) fn read(error: ClientError, node: &NodeUrl) -> Self {
         let url = node.to_string();
@@ -128,13 +138,14 @@ impl NodeError {
     }
 
     fn of_refusal(refusal: Refusal, url: String) -> Self {
+        let required_fee = refusal.number("required_fee_mites").map(Mites::new);
         let Refusal { reason, message, code, .. } = refusal;
         match code {
             Code::InvalidArgument
             | Code::FailedPrecondition
             | Code::NotFound
             | Code::OutOfRange
-            | Code::ResourceExhausted => Self::Refused { reason, message, code },
+            | Code::ResourceExhausted => Self::Refused { reason, message, code, required_fee },
             Code::Unavailable if reason == "SYNCING" => Self::Syncing { url },
             _ => Self::NotNow { url, reason, message },
         }

@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc};
 
-use farthing::{SignedTransaction, TxId};
 use serde::Serialize;
 
 use crate::{
@@ -10,32 +9,34 @@ use crate::{
     commands::send::state,
     context::Context,
     error::Result,
-    fate::{self, Fate, OnDrop},
+    fate::{self, Fate, Looked, OnDrop},
     outbox,
     transfer::TransferError,
 };
 
-/// Looks after transfers of earlier commands before a new one is made, so that nothing is paid twice unnoticed.
+/// Looks after transfers of earlier commands before a new one is made, so that nothing is paid twice unnoticed, and
+/// gives what became of them.
 ///
 /// # Errors
 /// Those of the outbox and the node.
-pub fn look_after_outbox(context: &mut Context, client: &NodeClient) -> Result<()> {
+pub fn look_after_outbox(context: &mut Context, client: &NodeClient) -> Result<Vec<Looked>> {
     let network = Arc::clone(context.settings.network());
-    for (id, signed, fate) in fate::reconcile(client, &network, &context.wallet.outbox(), OnDrop::Tell)? {
-        let what = format!("an earlier transfer of {} far ({id})", outbox::paid(&signed));
+    let looked = fate::reconcile(client, &network, &context.wallet.outbox(), OnDrop::Tell)?;
+    for Looked { entry, fate, .. } in &looked {
+        let what = format!("an earlier transfer of {} far ({})", outbox::paid(&entry.transfer), entry.id);
         let output = &mut context.output;
         match fate {
-            Fate::Mined { .. } | Fate::Settled => {}
-            Fate::Waiting(standing) => output.note(format_args!("note: {what} is {}", state(&standing))),
+            Fate::Mined { .. } | Fate::Settled | Fate::Superseded { .. } => {}
+            Fate::Waiting(standing) => output.note(format_args!("note: {what} is {}", state(standing))),
             Fate::Resubmitted => {
                 output.note(format_args!("note: {what} was unknown to the node and is submitted again"));
             }
-            Fate::Replaced { by } => output.warn(format_args!("{what} was not paid: {}", replaced(&by))),
-            Fate::Dropped(reason) => output.warn(format_args!("{what} is open: {}", dropped(&reason))),
-            Fate::Refused(reason) => output.warn(format_args!("{what} is open: {}", refused(&reason))),
+            Fate::Replaced { by } => output.warn(format_args!("{what} was not paid: {}", replaced(by))),
+            Fate::Dropped(reason) => output.warn(format_args!("{what} is open: {}", dropped(reason))),
+            Fate::Refused(reason) => output.warn(format_args!("{what} is open: {}", refused(reason))),
         }
     }
-    Ok(())
+    Ok(looked)
 }
 
 fn replaced(by: &farthing::EntryId) -> String {
@@ -63,18 +64,19 @@ struct Resubmitted {
 }
 
 impl Resubmitted {
-    fn new((id, signed, fate): &(TxId, SignedTransaction, Fate)) -> Self {
+    fn new(Looked { entry, fate, .. }: &Looked) -> Self {
         let (word, confirmations, reason) = match fate {
             Fate::Waiting(standing) => (state(standing), None, None),
             Fate::Mined { confirmations } => ("mined", Some(*confirmations), None),
             Fate::Settled => ("settled", None, None),
             Fate::Replaced { by } => ("replaced", None, Some(replaced(by))),
+            Fate::Superseded { by } => ("superseded", None, Some(format!("{by} stands in its place"))),
             Fate::Resubmitted => ("resubmitted", None, None),
             Fate::Dropped(reason) => ("dropped", None, Some(dropped(reason))),
             Fate::Refused(reason) => ("refused", None, Some(refused(reason))),
         };
-        let amount = outbox::paid(signed).to_string();
-        Self { transaction_id: id.to_string(), amount, fate: word, confirmations, reason }
+        let amount = outbox::paid(&entry.transfer).to_string();
+        Self { transaction_id: entry.id.to_string(), amount, fate: word, confirmations, reason }
     }
 }
 
@@ -115,7 +117,7 @@ pub fn run(context: &mut Context) -> Result<()> {
         context.output.note("the outbox is empty: every transfer of this wallet is settled");
     }
     context.output.data(&ResubmittedList { transfers: fates.iter().map(Resubmitted::new).collect() })?;
-    let count = |is_it: fn(&Fate) -> bool| fates.iter().filter(|(_, _, fate)| is_it(fate)).count();
+    let count = |is_it: fn(&Fate) -> bool| fates.iter().filter(|looked| is_it(&looked.fate)).count();
     let open = count(|fate| matches!(fate, Fate::Dropped(_) | Fate::Refused(_)));
     let replaced = count(|fate| matches!(fate, Fate::Replaced { .. }));
     match (open, replaced) {

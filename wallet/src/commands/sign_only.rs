@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use farthing::{Params, SignedTransaction, codec::Canonical as _};
+use farthing::{Output, Params, SignedTransaction, codec::Canonical as _};
 use serde::Serialize;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     error::Result,
     keystore::KeyEntry,
     outbox,
-    transfer::{self, Plan, Wish},
+    transfer::{self, Fee, FeeBounds, Order, Plan, Wish},
 };
 
 /// A signed transfer: as text the request itself, as JSON what a script wants to know.
@@ -70,16 +70,22 @@ impl fmt::Display for SignedView {
 ///
 /// # Errors
 /// As `send`, up to the signature.
-pub fn run(context: &mut Context, payer: &KeyEntry, wish: Wish, arguments: &cli::Send) -> Result<()> {
+pub fn run(
+    context: &mut Context,
+    payer: &KeyEntry,
+    order: &Order,
+    bounds: FeeBounds,
+    arguments: &cli::Send,
+) -> Result<()> {
     let network = Arc::clone(context.settings.network());
     let _sending = context.lock_sending()?;
     let plan = match arguments.nonce {
-        Some(nonce) => offline(context, &network, payer, &wish, nonce)?,
+        Some(nonce) => offline(context, &network, payer, order, nonce)?,
         None => {
             let client = context.connect()?;
             // Earlier transfers that are not mined yet hold the nonces before this one.
             look_after_outbox(context, &client)?;
-            Plan::make(&client, &network, &payer.public, wish)?
+            Plan::draw(&client, &network, &payer.public, order, bounds)?
         }
     };
     send::describe(context, payer, &plan)?;
@@ -97,8 +103,13 @@ pub fn run(context: &mut Context, payer: &KeyEntry, wish: Wish, arguments: &cli:
 }
 
 /// A plan without a node, and what a node would have said against it.
-fn offline(context: &mut Context, network: &Params, payer: &KeyEntry, wish: &Wish, nonce: u64) -> Result<Plan> {
-    let fee = wish.fee.expect("the command line asks for --fee beside --nonce");
+fn offline(context: &mut Context, network: &Params, payer: &KeyEntry, order: &Order, nonce: u64) -> Result<Plan> {
+    let (Fee::Exactly(fee), false) = (order.fee, order.all) else {
+        let what = if order.all { "max" } else { "a speed" };
+        return Err(send::WordsError::SpeedOffline(what.to_owned()).into());
+    };
+    let Output { to, amount } = order.outputs[0];
+    let wish = &Wish { to, amount, fee: Some(fee), valid_until: order.valid_until, memo: order.memo.clone() };
     let least = transfer::least_fee(&payer.public, wish, nonce)?;
     if fee < least {
         context.output.warn(format_args!("nodes relay this transfer for {least} far or more, not for {fee} far"));

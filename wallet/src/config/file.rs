@@ -27,6 +27,9 @@ pub struct ConfigFile {
     /// How long to wait for a confirmation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
+    /// The most, in far, that the miner of a transfer may get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_fee: Option<String>,
 }
 
 impl ConfigFile {
@@ -104,6 +107,12 @@ pub const KEYS: &[Key] = &[
         what: "how long to wait for a confirmation, such as 90s or 10m",
         default: None,
         check: |text| duration::parse(text).map(|_| text.into()).map_err(|why| bad("timeout", text, why)),
+    },
+    Key {
+        name: "max_fee",
+        what: "the most in far that a transfer pays to the miner, beside what opening accounts costs",
+        default: Some("0.05"),
+        check: |text| text.parse::<farthing::Mites>().map(|_| text.into()).map_err(|why| bad("max_fee", text, why)),
     },
 ];
 

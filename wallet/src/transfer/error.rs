@@ -21,6 +21,24 @@ pub enum TransferError {
         /// What opening costs.
         opening: Mites,
     },
+    /// The fee is above the bound that applies.
+    #[error("the fee of {fee} far is above {bound} far, {which}")]
+    FeeAboveBound {
+        /// The fee given or estimated.
+        fee: Mites,
+        /// The most allowed.
+        bound: Mites,
+        /// Who allows no more.
+        which: &'static str,
+    },
+    /// More transfers are said to wait than a node keeps.
+    #[error("the node says that the next free nonce is {nonce}, but the proven account has used {chain_nonce}")]
+    NonceGap {
+        /// The node's.
+        nonce: u64,
+        /// The proven one.
+        chain_nonce: u64,
+    },
     /// Amount and fee add up to more than an amount can hold.
     #[error("amount and fee add up to more than can be written")]
     Overflow,
@@ -47,6 +65,8 @@ pub enum TransferError {
         reason: String,
         /// What it said.
         message: String,
+        /// The fee that would do, if a higher one helps.
+        required_fee: Option<Mites>,
     },
     /// It was in this node's mempool and is gone from it.
     #[error("this node dropped the transfer {id}: {reason}; another node may still mine it")]
@@ -96,6 +116,8 @@ impl Explain for TransferError {
         match self {
             Self::Fields(_) | Self::Overflow => "BAD_TRANSFER",
             Self::FeeBelowOpening { .. } => "FEE_TOO_LOW",
+            Self::FeeAboveBound { .. } => "FEE_TOO_HIGH",
+            Self::NonceGap { .. } => "NONCE_GAP",
             Self::Funds { .. } | Self::NodeFunds { .. } => "INSUFFICIENT_FUNDS",
             Self::Rejected { .. } => "REJECTED",
             Self::Dropped { .. } => "DROPPED",
@@ -108,7 +130,8 @@ impl Explain for TransferError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Fields(_) | Self::Overflow | Self::FeeBelowOpening { .. } => Exit::Usage,
+            Self::Fields(_) | Self::Overflow | Self::FeeBelowOpening { .. } | Self::FeeAboveBound { .. } => Exit::Usage,
+            Self::NonceGap { .. } => Exit::Verification,
             Self::Funds { .. } | Self::NodeFunds { .. } => Exit::Funds,
             Self::Rejected { .. } | Self::Replaced { .. } => Exit::Rejected,
             Self::Uncertain { .. } | Self::Dropped { .. } | Self::NotWaiting { .. } | Self::Unconfirmed { .. } => {
@@ -119,6 +142,12 @@ impl Explain for TransferError {
 
     fn tries(&self) -> Vec<String> {
         match self {
+            Self::FeeAboveBound { fee, .. } => vec![
+                format!("--max-fee {fee}, if you mean to pay that much"),
+                "--fee slow, or later, when the network is less busy".into(),
+                "--node URL with another node, if the price was this one's and looks silly".into(),
+            ],
+            Self::NonceGap { .. } => vec!["--node URL with another node; this one is broken or lies".into()],
             Self::FeeBelowOpening { .. } => vec!["without --fee, which computes it".into()],
             Self::Funds { pending, .. } if !pending.is_zero() => {
                 vec!["a smaller amount".into(), format!("again once the pending transfers of {pending} far are mined")]
@@ -129,11 +158,15 @@ impl Explain for TransferError {
             Self::Uncertain { .. } => {
                 vec!["farthing-wallet resubmit: the same transfer with the same id, never a second payment".into()]
             }
-            Self::Unconfirmed { .. } => vec!["farthing-wallet history, in a while".into()],
+            Self::Unconfirmed { .. } => vec![
+                "the same command again, which goes on waiting for the same transfer".into(),
+                "farthing-wallet resubmit, which says what became of it".into(),
+            ],
             Self::Dropped { .. } | Self::NotWaiting { .. } => vec![
                 "farthing-wallet resubmit: hands it in again, or says that it was mined after all".into(),
                 "farthing-wallet resubmit --node URL with another node".into(),
             ],
+            Self::Rejected { required_fee: Some(fee), .. } => vec![format!("--fee {fee}, which would do")],
             Self::Rejected { .. } => vec!["farthing-wallet send again, which asks the node anew".into()],
             Self::Replaced { .. } => vec!["farthing-wallet history, then send again what is still owed".into()],
             Self::Fields(_) => vec!["an amount of at least 0.00000001 far, and a shorter memo".into()],

@@ -101,6 +101,8 @@ pub(crate) struct State {
     pub(crate) clock: Option<u64>,
     /// Its version.
     pub(crate) version: &'static str,
+    /// Its price, in mites a byte.
+    pub(crate) rate: u64,
 }
 
 impl State {
@@ -137,6 +139,7 @@ impl State {
             syncing: false,
             clock: None,
             version: "fake-node/1",
+            rate: 100,
         }
     }
 

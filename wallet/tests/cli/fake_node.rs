@@ -11,13 +11,14 @@ use farthing::{
     chain_proof::SAMPLES_PER_HALVING,
     params::Network,
     wire::{
-        ChainPoint, TransactionStanding, TransactionStatus, transaction_view,
+        ChainPoint, Draft, TransactionStanding, TransactionStatus, transaction_view,
         v1::{
             self,
             ledger_service_server::{LedgerService, LedgerServiceServer},
         },
     },
 };
+use prost::Message as _;
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Code, Request, Response, Status};
@@ -268,16 +269,55 @@ impl LedgerService for Service {
 
     async fn simulate_transaction(
         &self,
-        _: Request<v1::SimulateTransactionRequest>,
+        request: Request<v1::SimulateTransactionRequest>,
     ) -> Result<Response<v1::SimulateTransactionResponse>, Status> {
-        Err(Status::unimplemented("the wallet does not call this"))
+        let draft =
+            Draft::try_from(request.into_inner()).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let Draft::Unsigned(transaction) = draft else {
+            return Err(Status::unimplemented("the wallet asks before it signs"));
+        };
+        let id = transaction.id(params().genesis_id());
+        let state = self.0.lock().unwrap();
+        let verdict = if let Behaviour::Refuses(code, reason) = state.behaviour {
+            let details = refusal(code, reason);
+            let message = tonic_types::pb::Status::decode(details.details()).unwrap();
+            v1::simulate_transaction_response::Verdict::Error(message)
+        } else {
+            let status = TransactionStatus { id, standing: TransactionStanding::Pending };
+            v1::simulate_transaction_response::Verdict::Status((&status).into())
+        };
+        Ok(Response::new(v1::SimulateTransactionResponse {
+            verdict: Some(verdict),
+            transaction_id: id.to_bytes().to_vec().into(),
+            transaction_id_hex: id.to_string(),
+            tip: Some(point(&state)),
+            ..v1::SimulateTransactionResponse::default()
+        }))
     }
 
     async fn estimate_fee(
         &self,
-        _: Request<v1::EstimateFeeRequest>,
+        request: Request<v1::EstimateFeeRequest>,
     ) -> Result<Response<v1::EstimateFeeResponse>, Status> {
-        Err(Status::unimplemented("the wallet does not call this"))
+        let Some(v1::estimate_fee_request::Subject::Shape(shape)) = request.into_inner().subject else {
+            return Err(Status::unimplemented("the wallet asks for a shape"));
+        };
+        let state = self.0.lock().unwrap();
+        let estimate = |factor: u64, blocks: u32| v1::FeeEstimate {
+            fee_mites: 0,
+            rate_mites_per_byte: state.rate * factor,
+            burned_mites: 0,
+            expected_within_blocks: blocks,
+            expected_by_height: state.height() + u64::from(blocks),
+        };
+        Ok(Response::new(v1::EstimateFeeResponse {
+            slow: Some(estimate(1, 10)),
+            normal: Some(estimate(1, 3)),
+            fast: Some(estimate(2, 1)),
+            size_bytes: shape.size_bytes,
+            key_bits: shape.key_bits,
+            tip: Some(point(&state)),
+        }))
     }
 
     async fn get_fees(&self, _: Request<v1::GetFeesRequest>) -> Result<Response<v1::GetFeesResponse>, Status> {

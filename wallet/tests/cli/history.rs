@@ -60,7 +60,7 @@ fn a_history_is_a_table_that_spreadsheets_read_and_do_not_run() {
 fn what_waits_is_shown_first_and_as_unverified() {
     let (wallet, node) = alice();
     node.state().mines = false;
-    wallet.ok(&["send", "alice", "4", "--yes"]);
+    wallet.ok(&["send", "alice", "4", "--no-wait", "--yes"]);
     let text = wallet.ok(&["history", "--pending"]);
     let first = text.lines().next().unwrap();
     assert!(first.contains("pending") && first.ends_with("(unverified)"), "{text}");

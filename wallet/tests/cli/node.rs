@@ -124,6 +124,7 @@ fn a_wait_that_is_too_short_says_that_the_transfer_is_submitted() {
     node.state().mines = false;
     let stderr = wallet.fails(&["send", "alice", "1", "--wait", "1", "--timeout", "1", "--yes"], 8, "UNCONFIRMED");
     assert!(stderr.contains("is submitted"), "{stderr}");
+    assert!(stderr.contains("try: the same command again, which goes on waiting"), "{stderr}");
 }
 
 #[test]
@@ -173,7 +174,7 @@ fn an_earlier_transfer_that_the_node_forgot_is_submitted_again_before_a_new_one(
     node.state().forget();
     node.state().behaviour = Behaviour::Honest;
     node.state().mines = false;
-    let run = wallet.run(&["send", "alice", "2", "--yes", "--json"]);
+    let run = wallet.run(&["send", "alice", "2", "--no-wait", "--yes", "--json"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stderr.contains("unknown to the node and is submitted again"), "{}", run.stderr);
     let sent: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
@@ -193,7 +194,7 @@ fn a_mined_transfer_comes_with_what_was_verified_and_what_not() {
     let run = wallet.run(&["send", "alice", "1", "--wait", "1", "--yes"]);
     assert!(run.stdout.contains("verified: in the sender's proven history"), "{}", run.stdout);
     assert!(run.stderr.contains("not verified: that no other chain has more work"), "{}", run.stderr);
-    assert!(wallet.json(&["send", "alice", "1", "--yes"]).get("proof").is_none());
+    assert!(wallet.json(&["send", "alice", "1", "--no-wait", "--yes"]).get("proof").is_none());
 }
 
 #[test]

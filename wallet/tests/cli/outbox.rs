@@ -112,7 +112,7 @@ fn the_next_transfer_takes_the_nonce_of_a_dropped_one_and_says_so() {
     wallet.fails(&["send", "alice", "1", "--wait", "1", "--yes"], 8, "DROPPED");
     node.state().behaviour = Behaviour::Honest;
     node.state().mines = false;
-    let run = wallet.run(&["send", "alice", "2", "--yes", "--json"]);
+    let run = wallet.run(&["send", "alice", "2", "--no-wait", "--yes", "--json"]);
     let sent: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(sent["nonce"], 0);
     assert!(run.stderr.contains("another one may still mine it"), "{}", run.stderr);

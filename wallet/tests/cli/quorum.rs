@@ -169,7 +169,7 @@ fn a_transfer_is_handed_in_at_all_nodes_and_what_they_say_of_it_is_counted() {
     for node in [&a, &b] {
         node.state().mines = false;
     }
-    wallet.ok(&["send", "alice", "1", "--yes"]);
+    wallet.ok(&["send", "alice", "1", "--no-wait", "--yes"]);
     assert_eq!((a.state().submissions, b.state().submissions), (1, 1));
     let run = wallet.run(&["balance", "--quorum", "2"]);
     assert!(run.stdout.contains("leaving (agreed by 2 of 2)"), "{}", run.stdout);

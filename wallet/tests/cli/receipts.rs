@@ -76,7 +76,7 @@ fn a_receipt_that_was_tampered_with_proves_nothing() {
 fn there_is_no_receipt_for_what_is_not_mined_or_not_known() {
     let (wallet, node, _) = paid();
     node.state().mines = false;
-    let id = wallet.json(&["send", "alice", "1", "--yes"])["transaction_id"].as_str().unwrap().to_owned();
+    let id = wallet.json(&["send", "alice", "1", "--no-wait", "--yes"])["transaction_id"].as_str().unwrap().to_owned();
     wallet.fails(&["tx", "prove", &id], 8, "NOT_MINED");
     wallet.fails(&["tx", "prove", &"0".repeat(64)], 1, "UNKNOWN_TRANSFER");
     assert_eq!(wallet.run(&["tx", "prove", "abc"]).code, 2);

@@ -1,0 +1,89 @@
+//! `send --dry-run`: what a node would do with the transfer; nothing is signed.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::screen;
+use crate::{
+    client::{NodeClient, NodeError},
+    context::Context,
+    error::Result,
+    keystore::KeyEntry,
+    transfer::{FeeBounds, Order, Plan, TransferError},
+};
+
+/// What would happen.
+#[derive(Debug, Serialize)]
+struct DryRun {
+    state: &'static str,
+    /// Of the transfer as it stands; it changes with every field.
+    transaction_id: String,
+    from: String,
+    to: String,
+    amount: String,
+    amount_mites: String,
+    fee: String,
+    fee_mites: String,
+    /// What of the fee opens accounts.
+    opening: String,
+    nonce: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_within_blocks: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance_after: Option<String>,
+    /// Why the node would refuse it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl fmt::Display for DryRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            None => write!(f, "the node would take it; nothing was signed or sent"),
+            Some(reason) => write!(f, "the node would refuse it: {reason}"),
+        }
+    }
+}
+
+/// Plans a transfer and asks the node what it would do with it.
+///
+/// # Errors
+/// As `send`, and [`TransferError::Rejected`] after the result if the node would refuse it.
+pub(super) fn run(
+    context: &mut Context,
+    client: &NodeClient,
+    payer: &KeyEntry,
+    order: &Order,
+    bounds: FeeBounds,
+) -> Result<()> {
+    let network = std::sync::Arc::clone(context.settings.network());
+    let plan = Plan::draw(client, &network, &payer.public, order, bounds)?;
+    screen::describe(context, payer, &plan)?;
+    let transaction = plan.transaction();
+    let simulation = client.simulate(transaction)?;
+    let refusal = simulation.verdict.err().map(|refusal| NodeError::of_verdict(*refusal));
+    let amount = transaction.total().checked_sub(transaction.fee()).unwrap_or_default();
+    context.output.data(&DryRun {
+        state: if refusal.is_none() { "would_be_taken" } else { "would_be_refused" },
+        transaction_id: simulation.id.to_string(),
+        from: context.wallet.show(&transaction.sender_address()),
+        to: transaction.outputs().first().map(|output| context.wallet.show(&output.to)).unwrap_or_default(),
+        amount: amount.to_string(),
+        amount_mites: amount.get().to_string(),
+        fee: transaction.fee().to_string(),
+        fee_mites: transaction.fee().get().to_string(),
+        opening: plan.opening.to_string(),
+        nonce: transaction.nonce(),
+        expected_within_blocks: plan.within_blocks,
+        balance_after: plan.left.map(|left| left.to_string()),
+        reason: refusal.as_ref().map(ToString::to_string),
+    })?;
+    match refusal {
+        None => Ok(()),
+        Some(NodeError::Refused { reason, message, required_fee, .. }) => {
+            Err(TransferError::Rejected { reason, message, required_fee }.into())
+        }
+        Some(other) => Err(other.into()),
+    }
+}

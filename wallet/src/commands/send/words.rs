@@ -1,0 +1,131 @@
+//! What a person writes when they send.
+
+use farthing::{Height, Mites, Output, amount::ParseAmountError};
+
+use crate::{
+    cli,
+    error::{Exit, Explain, Result},
+    transfer::{Fee, Order},
+    wallet::Wallet,
+};
+
+/// What is wrong with the words of a transfer.
+#[derive(Debug, thiserror::Error)]
+pub enum WordsError {
+    /// Not an amount.
+    #[error("{text:?} is not an amount")]
+    Amount {
+        /// What was given.
+        text: String,
+        /// Why.
+        #[source]
+        source: ParseAmountError,
+    },
+    /// Nothing to send.
+    #[error("the amount is zero; send at least 0.00000001 far")]
+    Zero,
+    /// A speed where an amount is needed.
+    #[error("without a node nobody knows what {0:?} costs")]
+    SpeedOffline(String),
+    /// Too long.
+    #[error("the memo has {0} bytes, at most 256 are allowed")]
+    Memo(usize),
+}
+
+impl Explain for WordsError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Amount { .. } | Self::Zero => "BAD_AMOUNT",
+            Self::SpeedOffline(_) => "BAD_FEE",
+            Self::Memo(_) => "BAD_MEMO",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn tries(&self) -> Vec<String> {
+        match self {
+            Self::Memo(_) => vec!["a shorter memo".into()],
+            Self::SpeedOffline(_) => vec!["--fee 0.001, or another amount in far".into()],
+            _ => vec!["an amount in far, such as 12.5".into()],
+        }
+    }
+}
+
+/// Reads an amount that a person wrote.
+///
+/// # Errors
+/// [`WordsError::Amount`].
+pub fn parse_amount(text: &str) -> Result<Mites, WordsError> {
+    text.parse().map_err(|source| WordsError::Amount { text: text.chars().take(60).collect(), source })
+}
+
+/// Reads an amount to be sent.
+///
+/// # Errors
+/// [`WordsError::Amount`] and [`WordsError::Zero`].
+pub fn parse_payment(text: &str) -> Result<Mites, WordsError> {
+    let amount = parse_amount(text)?;
+    if amount.is_zero() { Err(WordsError::Zero) } else { Ok(amount) }
+}
+
+/// What a person wishes, as the command line says it.
+///
+/// # Errors
+/// [`WordsError`] and those of [`crate::wallet::Wallet::find`].
+pub(super) fn order(wallet: &Wallet, arguments: &cli::Send) -> Result<Order> {
+    let all = arguments.amount == "max";
+    // What is not known before the fee is.
+    let amount = if all { Mites::new(1) } else { parse_payment(&arguments.amount)? };
+    Ok(Order {
+        fee: parse_fee(arguments.fee.as_deref())?,
+        valid_until: arguments.valid_until.map(Height::new),
+        memo: read_memo(arguments.memo.as_deref())?,
+        outputs: vec![Output { to: wallet.find(&arguments.to)?, amount }],
+        all,
+    })
+}
+
+/// Reads a fee that a person wrote.
+///
+/// # Errors
+/// [`WordsError::Amount`].
+pub fn parse_fee(text: Option<&str>) -> Result<Fee, WordsError> {
+    let Some(text) = text else {
+        return Ok(Fee::default());
+    };
+    text.parse().map_err(|source| WordsError::Amount { text: text.chars().take(60).collect(), source })
+}
+
+/// Reads a memo.
+///
+/// # Errors
+/// [`WordsError::Memo`].
+pub fn read_memo(memo: Option<&str>) -> Result<Vec<u8>, WordsError> {
+    let memo = memo.unwrap_or_default().as_bytes();
+    if memo.len() > farthing::limits::MAX_MEMO_BYTES { Err(WordsError::Memo(memo.len())) } else { Ok(memo.to_vec()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payment_is_an_exact_amount_above_zero() {
+        assert_eq!(parse_payment("12.5").unwrap(), Mites::new(1_250_000_000));
+        assert!(matches!(parse_payment("0.0"), Err(WordsError::Zero)));
+        for text in ["", "-1", "1e3", "1,5", "1.123456789", "1 far"] {
+            let error = parse_payment(text).unwrap_err();
+            assert_eq!((error.code(), error.exit()), ("BAD_AMOUNT", Exit::Usage), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_memo_is_measured_in_bytes() {
+        assert_eq!(read_memo(Some(&"x".repeat(256))).unwrap().len(), 256);
+        assert!(matches!(read_memo(Some(&"ä".repeat(129))), Err(WordsError::Memo(258))));
+        assert_eq!(read_memo(None).unwrap(), Vec::<u8>::new());
+    }
+}
