@@ -281,7 +281,7 @@ impl PartialEq for Archive {
 type Fits = fn(&str) -> bool;
 
 /// The folders of a network, and which files belong there.
-const FOLDERS: [(&str, Fits); 2] = [("keys", is_key), ("outbox", is_transfer)];
+const FOLDERS: [(&str, Fits); 3] = [("keys", is_key), ("outbox", is_transfer), ("sent", is_transfer)];
 
 fn is_key(file: &str) -> bool {
     file.strip_suffix(".pem").is_some_and(|name| name.parse::<Name>().is_ok())
@@ -355,8 +355,14 @@ mod tests {
     #[test]
     fn only_what_a_wallet_has_is_taken_from_an_archive() {
         let file = tar::EntryType::Regular;
-        for good in ["config.toml", "main/wallet.toml", "dev/contacts.toml", "main/keys/a.pem", "main/outbox/0af.toml"]
-        {
+        for good in [
+            "config.toml",
+            "main/wallet.toml",
+            "dev/contacts.toml",
+            "main/keys/a.pem",
+            "main/outbox/0af.toml",
+            "main/sent/0af.toml",
+        ] {
             assert!(Archive::parse(&tar_of(&[(&format!("{FOLDER}/{good}"), file)])).is_ok(), "{good}");
             assert!(Archive::parse(&tar_of(&[(&format!("./{FOLDER}/{good}"), file)])).is_ok(), "{good}");
         }

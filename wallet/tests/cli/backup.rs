@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use crate::{
+    fake_node::FakeNode,
     harness::{Wallet, fixture},
     tools::{have, run_in},
 };
@@ -71,6 +72,25 @@ fn a_restoration_overwrites_nothing_and_does_all_or_nothing() {
     other.fails(&["key", "restore", &fixture("pkcs8_2048.pem"), "--passphrase-file", &secret], 1, "BACKUP_DAMAGED");
     Wallet::new().fails(&["key", "backup", &damaged], 1, "FILE_EXISTS");
     Wallet::new().fails(&["key", "backup", "/nowhere/x", "--passphrase-file", &secret], 2, "NO_KEYS");
+}
+
+#[test]
+fn an_id_that_was_settled_stays_taken_in_the_wallet_that_is_restored() {
+    let wallet = Wallet::new();
+    let address = wallet.json(&["key", "import", "--dev", "alice"])["address"].as_str().unwrap().to_owned();
+    let node = FakeNode::start(&address, 0);
+    let wallet = wallet.with_node(&node.url);
+    let words = ["send", "alice", "1", "--id", "invoice-7", "--yes"];
+    wallet.ok(&words);
+    node.state().mine_many(6);
+    assert_eq!(wallet.json(&["resubmit"])["transfers"][0]["fate"], "settled");
+    let (file, secret) = (wallet.path("wallet.age").display().to_string(), wallet.file("pass", "battery staple\n"));
+    wallet.ok(&["key", "backup", &file, "--passphrase-file", &secret]);
+    let other = Wallet::new().with_node(&node.url);
+    other.ok(&["key", "restore", &file, "--passphrase-file", &secret]);
+    assert_eq!(other.json(&words)["state"], "settled");
+    other.fails(&["send", "alice", "2", "--id", "invoice-7", "--yes"], 2, "ID_REUSED");
+    assert_eq!(node.state().submissions, 1);
 }
 
 /// Runs `age`, which asks for passphrases on a terminal only, on one that this makes for it.
