@@ -5,10 +5,10 @@ use clap::Args;
 /// A transfer.
 #[derive(Debug, Args)]
 pub struct Send {
-    /// Who receives: a contact, a key of this wallet, or an address.
+    /// Who receives: a contact, a key of this wallet, an address, or a payment request (farthing:...).
     pub to: String,
-    /// How much, in far, such as 12.5; max for all that can be spent, less the fee.
-    pub amount: String,
+    /// How much, in far, such as 12.5; max for all that can be spent, less the fee. A payment request may say it.
+    pub amount: Option<String>,
     /// slow, normal or fast as the node estimates it, or the whole fee in far, opening costs included;
     /// normal if left out.
     #[arg(long, value_name = "SPEED|AMOUNT")]

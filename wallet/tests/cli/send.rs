@@ -39,6 +39,24 @@ fn a_transfer_is_waited_for_unless_told_otherwise() {
 }
 
 #[test]
+fn a_payment_request_says_whom_and_how_much() {
+    let (wallet, _node) = alice();
+    let request = wallet.json(&["receive", "--amount", "2.5", "--label", "Rent"])["uri"].as_str().unwrap().to_owned();
+    let sent = wallet.json(&["send", &request, "--yes"]);
+    assert_eq!((mites(&sent, "amount_mites"), &sent["to"]), (250_000_000, &sent["from"]));
+    assert_eq!(mites(&wallet.json(&["send", &request, "2.50", "--yes", "--again"]), "amount_mites"), 250_000_000);
+    for other in ["3", "max"] {
+        let stderr = wallet.fails(&["send", &request, other, "--yes"], 2, "BAD_AMOUNT");
+        assert!(stderr.contains("asks for 2.5 far"), "{stderr}");
+    }
+    let open = wallet.json(&["receive"])["uri"].as_str().unwrap().to_owned();
+    wallet.fails(&["send", &open, "--yes"], 2, "BAD_AMOUNT");
+    wallet.ok(&["send", &open, "1", "--yes"]);
+    wallet.fails(&["send", "alice", "--yes"], 2, "BAD_AMOUNT");
+    wallet.fails(&["send", "farthing:nobody", "1", "--yes"], 2, "BAD_ADDRESS");
+}
+
+#[test]
 fn the_speeds_have_the_nodes_prices_and_an_amount_is_taken_as_it_is() {
     let (wallet, node) = alice();
     node.state().rate = 150;

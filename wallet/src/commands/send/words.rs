@@ -5,6 +5,7 @@ use farthing::{Height, Mites, Output, amount::ParseAmountError};
 use crate::{
     cli,
     error::{Exit, Explain, Result},
+    payment_uri::{self, PaymentUri},
     transfer::{Fee, Order},
     wallet::Wallet,
 };
@@ -21,6 +22,17 @@ pub enum WordsError {
         #[source]
         source: ParseAmountError,
     },
+    /// Nobody said how much.
+    #[error("how much to send is missing")]
+    NoAmount,
+    /// More than one amount.
+    #[error("the payment request asks for {requested} far, and {given:?} is to be sent")]
+    OtherAmount {
+        /// What the request asks for.
+        requested: Mites,
+        /// What was said beside it.
+        given: String,
+    },
     /// Nothing to send.
     #[error("the amount is zero; send at least 0.00000001 far")]
     Zero,
@@ -35,7 +47,7 @@ pub enum WordsError {
 impl Explain for WordsError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Amount { .. } | Self::Zero => "BAD_AMOUNT",
+            Self::Amount { .. } | Self::Zero | Self::NoAmount | Self::OtherAmount { .. } => "BAD_AMOUNT",
             Self::SpeedOffline(_) => "BAD_FEE",
             Self::Memo(_) => "BAD_MEMO",
         }
@@ -48,6 +60,10 @@ impl Explain for WordsError {
     fn tries(&self) -> Vec<String> {
         match self {
             Self::Memo(_) => vec!["a shorter memo".into()],
+            Self::OtherAmount { .. } => vec![
+                "the payment request alone, to pay what it asks for".into(),
+                "the address alone and your amount, to pay another one".into(),
+            ],
             Self::SpeedOffline(_) => vec!["--fee 0.001, or another amount in far".into()],
             _ => vec!["an amount in far, such as 12.5".into()],
         }
@@ -76,14 +92,27 @@ pub fn parse_payment(text: &str) -> Result<Mites, WordsError> {
 /// # Errors
 /// [`WordsError`] and those of [`crate::wallet::Wallet::find`].
 pub(super) fn order(wallet: &Wallet, arguments: &cli::Send) -> Result<Order> {
-    let all = arguments.amount == "max";
+    let (to, requested) = if payment_uri::is_uri(&arguments.to) {
+        let request = PaymentUri::parse(&arguments.to, wallet)?;
+        (request.to, request.amount)
+    } else {
+        (wallet.find(&arguments.to)?, None)
+    };
+    let all = arguments.amount.as_deref() == Some("max");
     // What is not known before the fee is.
-    let amount = if all { Mites::new(1) } else { parse_payment(&arguments.amount)? };
+    let given = arguments.amount.as_deref().map(|text| if all { Ok(Mites::new(1)) } else { parse_payment(text) });
+    let amount = match (given.transpose()?, requested) {
+        (Some(given), Some(requested)) if all || given != requested => {
+            let given = arguments.amount.iter().flat_map(|text| text.chars()).take(60).collect();
+            return Err(WordsError::OtherAmount { requested, given }.into());
+        }
+        (given, requested) => given.or(requested).ok_or(WordsError::NoAmount)?,
+    };
     Ok(Order {
         fee: parse_fee(arguments.fee.as_deref())?,
         valid_until: arguments.valid_until.map(Height::new),
         memo: read_memo(arguments.memo.as_deref())?,
-        outputs: vec![Output { to: wallet.find(&arguments.to)?, amount }],
+        outputs: vec![Output { to, amount }],
         all,
     })
 }
