@@ -105,6 +105,25 @@ pub fn with_nonce(
     }
 }
 
+/// The same for any account: reads the newest part of its history only, and finds nothing in what lies deeper.
+///
+/// # Errors
+/// As [`with_nonce`].
+pub fn recent_with_nonce(
+    client: &NodeClient,
+    network: &Params,
+    address: &Address,
+    nonce: u64,
+) -> Result<(ProvenAccount, Option<Entry>)> {
+    let is_it = |entry: &Entry| entry.paid_nonce(address) == Some(nonce);
+    let mut found = search(client, network, address, SEARCH_ENTRIES, &up_to(is_it))?;
+    let last = found.entries.pop().filter(is_it);
+    if last.is_none() && found.complete {
+        return Err(VerifyError::NotInHistory.into());
+    }
+    Ok((found.account, last))
+}
+
 fn search(
     client: &NodeClient,
     network: &Params,

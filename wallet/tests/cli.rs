@@ -65,3 +65,5 @@ mod transcript_cases;
 mod transcripts;
 #[path = "cli/tx_files.rs"]
 mod tx_files;
+#[path = "cli/tx_standing.rs"]
+mod tx_standing;

@@ -40,6 +40,21 @@ pub enum TxCommand {
         #[arg(long, value_name = "N", default_value_t = 0)]
         wait: u64,
     },
+    /// Show where a transfer stands, and what it says.
+    Show {
+        /// The transfer's id.
+        #[arg(value_name = "ID")]
+        id: TxId,
+    },
+    /// Wait until a transfer is mined; any transfer, also one that this wallet did not send.
+    Wait {
+        /// The transfer's id.
+        #[arg(value_name = "ID")]
+        id: TxId,
+        /// How many blocks from its own on: 1 once it is mined.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        confirmations: u64,
+    },
     /// Prove a mined transfer: write one file that anyone can check without a node.
     Prove {
         /// The transfer's id.

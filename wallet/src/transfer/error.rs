@@ -97,6 +97,17 @@ pub enum TransferError {
         /// How many.
         count: usize,
     },
+    /// Neither the node nor the outbox has it.
+    #[error("the node knows no transfer {0}, and this wallet's outbox has none of that id")]
+    Unknown(TxId),
+    /// Another transfer of its account took its nonce.
+    #[error("the transfer {id} was not mined and cannot be any more: {by} took its nonce")]
+    Overtaken {
+        /// Its id.
+        id: TxId,
+        /// The other one.
+        by: String,
+    },
     /// The wait was too short.
     #[error("the transfer {id} is submitted, but has {confirmations} of {wanted} confirmations after {seconds} s")]
     Unconfirmed {
@@ -122,7 +133,8 @@ impl Explain for TransferError {
             Self::Rejected { .. } => "REJECTED",
             Self::Dropped { .. } => "DROPPED",
             Self::NotWaiting { .. } => "NOT_WAITING",
-            Self::Replaced { .. } => "REPLACED",
+            Self::Replaced { .. } | Self::Overtaken { .. } => "REPLACED",
+            Self::Unknown(_) => "UNKNOWN_TRANSFER",
             Self::Uncertain { .. } => "ANSWER_LOST",
             Self::Unconfirmed { .. } => "UNCONFIRMED",
         }
@@ -133,7 +145,8 @@ impl Explain for TransferError {
             Self::Fields(_) | Self::Overflow | Self::FeeBelowOpening { .. } | Self::FeeAboveBound { .. } => Exit::Usage,
             Self::NonceGap { .. } => Exit::Verification,
             Self::Funds { .. } | Self::NodeFunds { .. } => Exit::Funds,
-            Self::Rejected { .. } | Self::Replaced { .. } => Exit::Rejected,
+            Self::Rejected { .. } | Self::Replaced { .. } | Self::Overtaken { .. } => Exit::Rejected,
+            Self::Unknown(_) => Exit::Other,
             Self::Uncertain { .. } | Self::Dropped { .. } | Self::NotWaiting { .. } | Self::Unconfirmed { .. } => {
                 Exit::Unconfirmed
             }
@@ -158,10 +171,21 @@ impl Explain for TransferError {
             Self::Uncertain { .. } => {
                 vec!["farthing-wallet resubmit: the same transfer with the same id, never a second payment".into()]
             }
-            Self::Unconfirmed { .. } => vec![
-                "the same command again, which goes on waiting for the same transfer".into(),
-                "farthing-wallet resubmit, which says what became of it".into(),
-            ],
+            Self::Unconfirmed { id, wanted, .. } => {
+                let more = if *wanted == 1 { String::new() } else { format!(" --confirmations {wanted}") };
+                vec![
+                    format!("farthing-wallet tx wait {id}{more}, which goes on waiting"),
+                    "the same command again, which goes on waiting for the same transfer".into(),
+                    "farthing-wallet resubmit, which says what became of it; never simply pay again".into(),
+                ]
+            }
+            Self::Unknown(_) => vec!["copy the id again, all of it".into(), "--node URL with another node".into()],
+            Self::Overtaken { by, .. } => {
+                vec![
+                    format!("farthing-wallet tx show {by}"),
+                    "farthing-wallet history, then send what is still owed".into(),
+                ]
+            }
             Self::Dropped { .. } | Self::NotWaiting { .. } => vec![
                 "farthing-wallet resubmit: hands it in again, or says that it was mined after all".into(),
                 "farthing-wallet resubmit --node URL with another node".into(),

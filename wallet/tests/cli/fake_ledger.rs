@@ -231,6 +231,12 @@ impl State {
         self.pool.push(transfer);
     }
 
+    /// A transfer that waits or is mined.
+    pub(super) fn find(&self, id: &TxId) -> Option<SignedTransaction> {
+        let mined = self.mined.iter().map(|(transfer, _, _)| transfer);
+        self.pool.iter().chain(mined).find(|one| one.transaction().id(self.params.genesis_id()) == *id).cloned()
+    }
+
     /// What waits in its pool: how many transfers of the account, what they take from it, and what others bring it.
     pub(super) fn waiting(&self) -> (u64, u64, u64) {
         let (own, others): (Vec<_>, Vec<_>) =

@@ -142,9 +142,10 @@ impl LedgerService for Service {
         };
         let id = TxId::try_from(id.as_ref()).unwrap();
         self.0.lock().unwrap().maybe_die();
-        let status = self.0.lock().unwrap().status(&id);
-        let status = status.ok_or_else(|| refusal(Code::NotFound, "TRANSACTION_NOT_FOUND"))?;
-        Ok(Response::new(v1::GetTransactionResponse { status: Some((&status).into()), transaction: None }))
+        let state = self.0.lock().unwrap();
+        let status = state.status(&id).ok_or_else(|| refusal(Code::NotFound, "TRANSACTION_NOT_FOUND"))?;
+        let transaction = state.find(&id).map(|transfer| transaction_view(state.params, &transfer));
+        Ok(Response::new(v1::GetTransactionResponse { status: Some((&status).into()), transaction }))
     }
 
     async fn get_account(

@@ -30,8 +30,6 @@ pub(crate) const PENDING: &[&str] = &[
     "shell",
     "key backup",
     "key restore",
-    "tx show",
-    "tx wait",
     "tx bump",
     "tx cancel",
     "backup",
@@ -63,6 +61,9 @@ const SIGN: &[&str] = &["tx", "sign", "transfer", "--out", "signed", "--yes"];
 const BROADCAST: &[&str] = &["tx", "broadcast", "signed", "--wait", "1", "--yes"];
 /// The id of what they send.
 const SENT: &str = "98860409944bb297454149f97ae0c87169d1b67af8f561de4b0ddaf5fe2b38ee";
+
+/// That of no transfer.
+const NOWHERE: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
 /// All of them.
 pub(crate) const CASES: &[Case] = &[
@@ -114,6 +115,8 @@ pub(crate) const CASES: &[Case] = &[
         &["tx", "broadcast", "transfer", "--yes"],
     )
     .after(&[IMPORT, NEW_BOB, BUILD, SIGN]),
+    case("tx show", &["tx", "show", SENT], &["tx", "show", NOWHERE]).after(&[IMPORT, NEW_BOB, BUILD, SIGN, BROADCAST]),
+    case("tx wait", &["tx", "wait", SENT], &["tx", "wait", NOWHERE]).after(&[IMPORT, NEW_BOB, BUILD, SIGN, BROADCAST]),
     case("tx prove", &["tx", "prove", SENT], &["tx", "prove", "1b2b"])
         .after(&[IMPORT, NEW_BOB, BUILD, SIGN, BROADCAST]),
     case("tx verify-proof", &["tx", "verify-proof", "receipt"], &["tx", "verify-proof", "signed"]).after(&[

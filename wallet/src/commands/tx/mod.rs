@@ -5,8 +5,11 @@ mod build;
 mod inspect;
 mod particulars;
 mod prove;
+mod show;
 mod sign;
+mod standing;
 mod verify_proof;
+mod wait;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +26,8 @@ pub fn run(context: &mut Context, command: &TxCommand) -> Result<()> {
         TxCommand::Inspect { file, message_out } => inspect::run(context, file, message_out.as_deref()),
         TxCommand::Sign { file, out, signature } => sign::run(context, file, out.as_deref(), signature.as_deref()),
         TxCommand::Broadcast { file, wait } => broadcast::run(context, file, *wait),
+        TxCommand::Show { id } => show::run(context, id),
+        TxCommand::Wait { id, confirmations } => wait::run(context, id, *confirmations),
         TxCommand::Prove { id, out } => prove::run(context, id, out.as_deref()),
         TxCommand::VerifyProof { file } => verify_proof::run(context, file),
     }

@@ -49,7 +49,7 @@ impl fmt::Display for Payment {
     }
 }
 
-fn name_of(context: &Context, address: &Address) -> Result<Option<String>> {
+pub(super) fn name_of(context: &Context, address: &Address) -> Result<Option<String>> {
     Ok(context.wallet.name_of(address)?.map(|name| name.to_string()))
 }
 

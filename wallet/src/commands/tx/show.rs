@@ -1,0 +1,192 @@
+//! `tx show`, and how a transfer is shown.
+
+use std::fmt;
+
+use farthing::{SignedTransaction, TxId, wire::TransactionStanding};
+use serde::Serialize;
+
+use super::{
+    particulars::{Payment, name_of, named},
+    standing::{Found, Stands, look},
+};
+use crate::{
+    commands::send::state, context::Context, error::Result, outbox, transfer::TransferError, verify::Evidence,
+};
+
+/// What a transfer says.
+#[derive(Debug, Serialize)]
+struct Terms {
+    from: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_name: Option<String>,
+    outputs: Vec<Payment>,
+    /// All payments together, the fee not counted.
+    amount: String,
+    amount_mites: String,
+    fee: String,
+    fee_mites: String,
+    nonce: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_until: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memo: Option<String>,
+}
+
+impl Terms {
+    fn of(context: &Context, transfer: &SignedTransaction) -> Result<Self> {
+        let transaction = transfer.transaction();
+        let sender = transaction.sender_address();
+        let amount = outbox::paid(transfer);
+        let outputs = transaction.outputs().iter();
+        let memo = transaction.memo();
+        Ok(Self {
+            from: context.wallet.show(&sender),
+            from_name: name_of(context, &sender)?,
+            outputs: outputs.map(|output| Payment::new(context, &output.to, output.amount)).collect::<Result<_>>()?,
+            amount: amount.to_string(),
+            amount_mites: amount.get().to_string(),
+            fee: transaction.fee().to_string(),
+            fee_mites: transaction.fee().get().to_string(),
+            nonce: transaction.nonce(),
+            valid_until: transaction.valid_until().map(farthing::Height::get),
+            memo: (!memo.is_empty()).then(|| String::from_utf8_lossy(memo).into_owned()),
+        })
+    }
+}
+
+impl fmt::Display for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\nfrom       {}", named(self.from_name.as_ref(), &self.from))?;
+        for payment in &self.outputs {
+            write!(f, "\n{payment}")?;
+        }
+        write!(f, "\nfee        {} far\nnonce      {}", self.fee, self.nonce)?;
+        if let Some(height) = self.valid_until {
+            write!(f, "\nuntil      block {height}")?;
+        }
+        match &self.memo {
+            Some(memo) => write!(f, "\nmemo       {memo:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where a transfer stands, and what it says.
+#[derive(Debug, Serialize)]
+pub(super) struct StandingView {
+    transaction_id: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_height: Option<u64>,
+    /// On the node's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_id: Option<String>,
+    confirmations: u64,
+    /// Why the node dropped it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What took its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_by: Option<String>,
+    /// The id that the person gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// Whether this wallet sent it and does not know for good what became of it.
+    in_outbox: bool,
+    #[serde(flatten)]
+    terms: Option<Terms>,
+    /// Whether that is proven from the history of the account that pays.
+    verified: bool,
+    /// What that was checked against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) proof: Option<Evidence>,
+}
+
+impl StandingView {
+    pub(super) fn new(context: &Context, found: Found) -> Result<Self> {
+        let key = found.entry.as_ref().and_then(|entry| entry.marks.key.as_ref());
+        let mut view = Self {
+            transaction_id: found.id.to_string(),
+            state: "unknown",
+            block_height: None,
+            block_id: None,
+            confirmations: 0,
+            reason: None,
+            replaced_by: None,
+            id: key.map(ToString::to_string),
+            in_outbox: found.entry.is_some(),
+            terms: found.transfer.as_ref().map(|transfer| Terms::of(context, transfer)).transpose()?,
+            verified: found.proof.is_some(),
+            proof: found.proof,
+        };
+        match found.stands {
+            Stands::Unknown => {}
+            Stands::Mined { height, block_id, confirmations } => {
+                (view.state, view.block_height, view.block_id) = ("mined", Some(height), block_id);
+                view.confirmations = confirmations;
+            }
+            Stands::Replaced { by } => {
+                (view.state, view.replaced_by) = ("replaced", Some(hex::encode(by.as_bytes())));
+            }
+            Stands::Says(standing) => {
+                view.state = state(&standing);
+                match standing {
+                    TransactionStanding::Mined { block_id, height, confirmations, .. } => {
+                        (view.block_height, view.block_id) = (Some(height.get()), Some(block_id.to_string()));
+                        view.confirmations = confirmations;
+                    }
+                    TransactionStanding::Dropped { reason, replaced_by } => {
+                        (view.reason, view.replaced_by) = (Some(reason), replaced_by.map(|by| by.to_string()));
+                    }
+                    TransactionStanding::Pending | TransactionStanding::Queued => {}
+                }
+            }
+        }
+        Ok(view)
+    }
+}
+
+impl fmt::Display for StandingView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.transaction_id, self.state)?;
+        if let Some(height) = self.block_height {
+            write!(f, " in block {height}, confirmations: {}", self.confirmations)?;
+        }
+        if let Some(reason) = &self.reason {
+            write!(f, ": {reason}")?;
+        }
+        if let Some(by) = &self.replaced_by {
+            write!(f, " by {by}")?;
+        }
+        f.write_str(match (self.state, self.verified) {
+            ("mined", true) => " (verified: in the sender's proven history)",
+            (_, true) => " (verified: the sender's proven history has the other one)",
+            ("unknown", false) => " to this node; the outbox has it, and farthing-wallet resubmit hands it in",
+            _ => " (on the node's word)",
+        })?;
+        match &self.terms {
+            Some(terms) => write!(f, "{terms}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Shows a transfer.
+///
+/// # Errors
+/// [`TransferError::Unknown`], and those of [`look`].
+pub(super) fn run(context: &mut Context, id: &TxId) -> Result<()> {
+    let client = context.connect()?;
+    let found = look(context, &client, id)?.ok_or(TransferError::Unknown(*id))?;
+    tell(context, found)
+}
+
+/// Prints what was found, and what of it was checked.
+pub(super) fn tell(context: &mut Context, found: Found) -> Result<()> {
+    let view = StandingView::new(context, found)?;
+    context.output.data(&view)?;
+    if let Some(proof) = &view.proof {
+        context.tell(proof);
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! `tx show` and `tx wait`: where a transfer stands, and whether that is proven.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+};
+
+use serde_json::Value;
+
+use crate::{
+    fake_node::{Behaviour, FakeNode},
+    harness::Wallet,
+};
+
+/// A wallet with alice's key, and a node on which she holds her allocation.
+fn alice() -> (Wallet, FakeNode) {
+    let wallet = Wallet::new();
+    let address = wallet.json(&["key", "import", "--dev", "alice"])["address"].as_str().unwrap().to_owned();
+    let node = FakeNode::start(&address, 0);
+    (wallet.with_node(&node.url), node)
+}
+
+/// Sends without waiting, and gives the transfer's id.
+fn send(wallet: &Wallet, amount: &str) -> String {
+    let sent = wallet.json(&["send", "alice", amount, "--memo", "bread", "--no-wait", "--yes"]);
+    sent["transaction_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_transfer_is_shown_with_its_terms_and_is_proven_once_it_is_mined() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    let id = send(&wallet, "1");
+    let waiting = wallet.json(&["tx", "show", &id]);
+    assert_eq!((&waiting["state"], &waiting["verified"]), (&"pending".into(), &false.into()));
+    assert_eq!((&waiting["in_outbox"], &waiting["amount"]), (&true.into(), &"1".into()));
+    assert_eq!((&waiting["memo"], &waiting["nonce"]), (&"bread".into(), &0.into()));
+    assert_eq!((&waiting["from_name"], &waiting["outputs"][0]["to_name"]), (&"alice".into(), &"alice".into()));
+    assert!(wallet.ok(&["tx", "show", &id]).contains("pending (on the node's word)"));
+    node.state().mine_many(3);
+    let mined = wallet.json(&["tx", "show", &id]);
+    assert_eq!((&mined["state"], &mined["verified"]), (&"mined".into(), &true.into()));
+    assert_eq!((&mined["block_height"], &mined["confirmations"]), (&2.into(), &3.into()));
+    let shown = wallet.run(&["tx", "show", &id]);
+    assert!(shown.stdout.contains("mined in block 2, confirmations: 3 (verified: "), "{}", shown.stdout);
+    assert!(shown.stderr.contains("verified against block 4"), "{}", shown.stderr);
+}
+
+#[test]
+fn a_transfer_of_anybody_is_shown_and_waited_for() {
+    let (wallet, node) = alice();
+    let id = send(&wallet, "1");
+    let stranger = Wallet::new().with_node(&node.url);
+    for command in ["show", "wait"] {
+        let seen = stranger.json(&["tx", command, &id]);
+        assert_eq!((&seen["state"], &seen["verified"]), (&"mined".into(), &true.into()), "{command}");
+        assert_eq!((&seen["in_outbox"], &seen["amount"]), (&false.into(), &"1".into()), "{command}");
+    }
+}
+
+#[test]
+fn an_id_that_nobody_knows_is_no_transfer() {
+    let (wallet, _node) = alice();
+    let id = "0".repeat(64);
+    for command in ["show", "wait"] {
+        let stderr = wallet.fails(&["tx", command, &id], 1, "UNKNOWN_TRANSFER");
+        assert!(stderr.contains("try: copy the id again"), "{stderr}");
+        wallet.fails_to_parse(&["tx", command, "12ab"]);
+    }
+    wallet.fails_to_parse(&["tx", "wait", &id, "--confirmations", "0"]);
+}
+
+#[test]
+fn what_the_node_lost_is_shown_from_the_outbox() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    let id = send(&wallet, "1");
+    node.state().forget();
+    let lost = wallet.json(&["tx", "show", &id]);
+    assert_eq!((&lost["state"], &lost["amount"]), (&"unknown".into(), &"1".into()));
+    assert!(wallet.ok(&["tx", "show", &id]).contains("farthing-wallet resubmit hands it in"));
+}
+
+#[test]
+fn what_the_node_dropped_is_said_with_its_reason() {
+    let (wallet, node) = alice();
+    node.state().behaviour = Behaviour::Drops("EVICTED");
+    let id = send(&wallet, "1");
+    let dropped = wallet.json(&["tx", "show", &id]);
+    assert_eq!((&dropped["state"], &dropped["reason"]), (&"dropped".into(), &"EVICTED".into()));
+    let stderr = wallet.fails(&["tx", "wait", &id], 8, "DROPPED");
+    assert!(stderr.contains("another node may still mine it"), "{stderr}");
+}
+
+#[test]
+fn a_node_that_pretends_to_mine_is_not_believed() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    let id = send(&wallet, "1");
+    node.state().behaviour = Behaviour::PretendsToMine;
+    wallet.fails(&["tx", "show", &id], 9, "VERIFICATION_FAILED");
+    wallet.fails(&["tx", "wait", &id], 9, "VERIFICATION_FAILED");
+}
+
+#[test]
+fn a_transfer_whose_nonce_another_one_took_is_said_to_be_replaced() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    let id = send(&wallet, "1");
+    node.state().forget();
+    let copy = Wallet::new().with_node(&node.url);
+    copy.ok(&["key", "import", "--dev", "alice"]);
+    let other = send(&copy, "2");
+    node.state().mine();
+    let replaced = wallet.json(&["tx", "show", &id]);
+    assert_eq!((&replaced["state"], &replaced["replaced_by"]), (&"replaced".into(), &other.as_str().into()));
+    assert_eq!(replaced["verified"], true);
+    let stderr = wallet.fails(&["tx", "wait", &id], 7, "REPLACED");
+    assert!(stderr.contains(&other), "{stderr}");
+}
+
+#[test]
+fn a_wait_ends_with_the_block_and_a_short_one_says_what_to_do() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    let stderr = wallet.fails(&["send", "alice", "1", "--yes", "--timeout", "1s"], 8, "UNCONFIRMED");
+    let (_, rest) = stderr.split_once("try: farthing-wallet tx wait ").unwrap_or_else(|| panic!("{stderr}"));
+    let id = rest.split(',').next().unwrap();
+    let stderr = wallet.fails(&["tx", "wait", id, "--confirmations", "3", "--timeout", "1s"], 8, "UNCONFIRMED");
+    assert!(stderr.contains(&format!("try: farthing-wallet tx wait {id} --confirmations 3")), "{stderr}");
+    let mut command = wallet.command(&["tx", "wait", id, "--confirmations", "2", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("waiting for 2 confirmations") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "the wallet ended before it waited");
+    }
+    node.state().mine_many(2);
+    let output = child.wait_with_output().unwrap();
+    let mined: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&mined["confirmations"], &mined["verified"]), (&2.into(), &true.into()));
+    // Told: the same words are another payment from now on.
+    assert_eq!(wallet.json(&["send", "alice", "1", "--no-wait", "--yes"])["resumed"], false);
+}
