@@ -14,6 +14,7 @@ use crate::{
     armor::ArmorError,
     backup::BackupError,
     client::NodeError,
+    commands::pay::PayError,
     config::ConfigError,
     contacts::ContactsError,
     context::AskError,
@@ -309,6 +310,20 @@ fn others() -> Vec<Box<dyn Explain>> {
     ]
 }
 
+fn payrolls() -> Vec<PayError> {
+    vec![
+        PayError::Columns { file: path(), why: "x".into() },
+        PayError::Rows { file: path(), bad: 1, rows: 2 },
+        PayError::Empty(path()),
+        PayError::TooMany { file: path(), most: 1 },
+        PayError::TotalAboveBound { total: Mites::new(2), bound: Mites::new(1) },
+        PayError::AlreadyPaid("x".into()),
+        PayError::NothingToResume("x".into()),
+        PayError::OtherIsOpen("x".into()),
+        PayError::NotPaid { rows: 1 },
+    ]
+}
+
 fn boxed<E: Explain + 'static>(errors: Vec<E>) -> impl Iterator<Item = Box<dyn Explain>> {
     errors.into_iter().map(|error| Box::new(error) as Box<dyn Explain>)
 }
@@ -328,6 +343,7 @@ fn every_error_says_what_to_do_next() {
         .chain(boxed(config()))
         .chain(boxed(nodes()))
         .chain(boxed(transfers()))
+        .chain(boxed(payrolls()))
         .chain(files())
         .chain(others());
     for error in all {

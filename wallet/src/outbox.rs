@@ -226,6 +226,21 @@ impl Outbox {
         }
     }
 
+    /// Marks what was settled under an id as something that somebody was told.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub fn mark_sent_told(&self, key: &Key) -> Result<(), OutboxError> {
+        match self.sent(key)? {
+            Some(entry) if !entry.marks.told => {
+                let marks = Marks { told: true, ..entry.marks };
+                let text = text(&entry.id, &entry.transfer, marks, entry.outcome);
+                Ok(disk::replace_private(&self.sent_path(key), text.as_bytes())?)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Forgets a transfer whose fate is known.
     ///
     /// # Errors

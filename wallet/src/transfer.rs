@@ -15,7 +15,7 @@ use farthing::{
 pub use self::{
     error::TransferError,
     fee::{Fee, FeeBounds, MOST_FOR_THE_MINER, Speed},
-    plan::{FEE_PER_BYTE, Order, Plan, Wish, least_fee, opening, price, signed_size, transaction},
+    plan::{FEE_PER_BYTE, Order, Plan, Wish, least_fee, price, signed_size, transaction},
 };
 use crate::{
     client::{NodeClient, NodeError},

@@ -39,6 +39,8 @@ mod node;
 mod offline;
 #[path = "cli/outbox.rs"]
 mod outbox;
+#[path = "cli/pay.rs"]
+mod pay;
 #[path = "cli/quorum.rs"]
 mod quorum;
 #[path = "cli/receipts.rs"]

@@ -7,6 +7,7 @@ mod key;
 mod ledger;
 mod message;
 mod network;
+mod pay;
 mod receive;
 mod send;
 mod tx;
@@ -25,6 +26,7 @@ pub use self::{
     ledger::{Balance, History, When},
     message::MessageCommand,
     network::NetworkCommand,
+    pay::Pay,
     receive::{Ground, Receive},
     send::Send,
     tx::{TxBuild, TxCommand},
@@ -166,6 +168,8 @@ pub enum Command {
     Receive(Receive),
     /// Send money.
     Send(Send),
+    /// Pay everybody in a file: once, however often the command comes.
+    Pay(Pay),
     /// Show what an account received and spent, proven by the node.
     History(History),
     /// One transfer as a file: build, inspect, sign, hand in.

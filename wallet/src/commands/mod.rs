@@ -10,6 +10,7 @@ pub mod key;
 pub mod manual;
 pub mod message;
 pub mod network;
+pub mod pay;
 pub mod receive;
 pub mod resubmit;
 pub mod send;
@@ -80,6 +81,7 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
         Some(Command::Balance(arguments)) => balance::show(context, arguments),
         Some(Command::Receive(arguments)) => receive::run(context, arguments),
         Some(Command::Send(arguments)) => send::run(context, arguments),
+        Some(Command::Pay(arguments)) => pay::run(context, arguments),
         Some(Command::History(arguments)) => history::show(context, arguments),
         Some(Command::Tx(command)) => tx::run(context, command),
         Some(Command::Message(command)) => run_message(context, command),

@@ -10,10 +10,9 @@ use std::{sync::Arc, time::Duration};
 
 use farthing::{SignedTransaction, TxId, wire::TransactionStatus};
 
-use self::again::Earlier;
 pub use self::{
-    again::AgainError,
-    screen::{describe, expectation, warn_of_recipients},
+    again::{AgainError, Earlier, find, revive},
+    screen::{describe, expectation, warn_of_nonces, warn_of_recipients},
     view::{SentView, state},
     words::{WordsError, parse_amount, parse_fee, parse_payment, read_memo},
 };
@@ -52,13 +51,13 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
     let marks = Marks { key, content: Some(content), ..Marks::now(Kind::Payment) };
     let sending = context.lock_sending()?;
     let looked = look_after_outbox(context, &client)?;
-    let (transfer, status, is_mined, resumed) = match again::find(context, &marks, &looked, arguments.again)? {
+    let (transfer, status, is_mined, resumed) = match find(context, &marks, &looked, arguments.again)? {
         Earlier::Settled(entry) => {
             let view = SentView::settled(context, &entry.transfer, entry.id).under(marks.key.as_ref(), true);
             return Ok(context.output.data(&view)?);
         }
         Earlier::Open(looked) => {
-            let is_mined = again::revive(context, &client, &looked)?;
+            let is_mined = revive(context, &client, &looked)?;
             (looked.entry.transfer, None, is_mined, true)
         }
         Earlier::Nothing => {

@@ -45,6 +45,12 @@ impl Key {
         Self(format!("pay:{plan}:{number}"))
     }
 
+    /// The payroll that this is a part of, if it is.
+    #[must_use]
+    pub fn payroll(&self) -> Option<&str> {
+        Some(self.0.strip_prefix("pay:")?.rsplit_once(':')?.0)
+    }
+
     /// A file's name for it on any file system.
     #[must_use]
     pub fn file_name(&self) -> String {

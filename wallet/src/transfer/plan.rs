@@ -91,13 +91,9 @@ impl Plan {
     ) -> Result<Self> {
         let address = payer.address();
         let (sender, answer) = client.account(&address)?;
-        let (opening, _) = opening(client, network, &address, &order.outputs, &[])?;
+        let opening = opening(client, network, &address, &order.outputs)?;
         let chain_nonce = sender.state().next_nonce;
-        // The node may know of transfers that are not mined yet; it cannot make us use a nonce again.
-        let nonce = answer.next_pending_nonce.max(chain_nonce);
-        if nonce - chain_nonce > MOST_WAITING {
-            return Err(TransferError::NonceGap { nonce, chain_nonce }.into());
-        }
+        let nonce = next_nonce(answer.next_pending_nonce, chain_nonce)?;
         let draft = transaction(payer, order, nonce, Mites::ZERO)?;
         let (fee, within_blocks) = price(client, payer, &draft, order.fee, opening)?;
         if fee < opening {
@@ -127,10 +123,49 @@ impl Plan {
         Ok(Self { transaction, opening: Mites::ZERO, left: None, within_blocks: None, chain_nonce: nonce })
     }
 
-    /// A part of a larger plan, of which everything is known.
-    #[must_use]
-    pub const fn part(transaction: Transaction, opening: Mites, chain_nonce: u64) -> Self {
-        Self { transaction, opening, left: None, within_blocks: None, chain_nonce }
+    /// Several transfers in a row. A bound for the whole fee counts for all of them together, the others for each. Calls
+    /// `made` with how many are worked out.
+    ///
+    /// # Errors
+    /// As [`Plan::draw`].
+    pub fn row(
+        client: &NodeClient,
+        network: &Params,
+        payer: &PublicKey,
+        orders: &[Order],
+        bounds: FeeBounds,
+        made: &dyn Fn(usize),
+    ) -> Result<Vec<Self>> {
+        let address = payer.address();
+        let (sender, answer) = client.account(&address)?;
+        let chain_nonce = sender.state().next_nonce;
+        let first = next_nonce(answer.next_pending_nonce, chain_nonce)?;
+        let mut plans: Vec<Self> = Vec::new();
+        for (order, nonce) in orders.iter().zip(first..) {
+            // Nodes reckon openings by what is mined, so one that an earlier transfer of the row brings counts again.
+            let opening = opening(client, network, &address, &order.outputs)?;
+            let draft = transaction(payer, order, nonce, Mites::ZERO)?;
+            let (fee, within_blocks) = price(client, payer, &draft, order.fee, opening)?;
+            if fee < opening {
+                return Err(TransferError::FeeBelowOpening { fee, opening }.into());
+            }
+            if bounds.whole.is_none() {
+                bounds.check(fee, opening)?;
+            }
+            let transaction = transaction(payer, order, nonce, fee)?;
+            plans.push(Self { transaction, opening, left: None, within_blocks, chain_nonce });
+            made(plans.len());
+        }
+        let sum = |part: fn(&Self) -> Mites| Mites::checked_sum(plans.iter().map(part)).ok_or(TransferError::Overflow);
+        if bounds.whole.is_some() {
+            bounds.check(sum(|plan| plan.transaction.fee())?, sum(|plan| plan.opening)?)?;
+        }
+        let needed = sum(|plan| plan.transaction.total())?;
+        let pending = answer.pending_out;
+        let spendable = sender.state().balance.checked_sub(pending).unwrap_or(Mites::ZERO);
+        let left = spendable.checked_sub(needed).ok_or(TransferError::Funds { needed, spendable, pending })?;
+        plans.iter_mut().for_each(|plan| plan.left = Some(left));
+        Ok(plans)
     }
 
     /// What will be signed.
@@ -148,27 +183,22 @@ impl Plan {
     }
 }
 
-/// What opening the accounts of these recipients costs, and which they are: those that are proven absent, once each, and
-/// were not opened by an earlier part.
-///
-/// # Errors
-/// [`crate::client::NodeError`] and [`crate::verify::VerifyError`].
-pub fn opening(
-    client: &NodeClient,
-    network: &Params,
-    sender: &Address,
-    outputs: &[Output],
-    opened: &[Address],
-) -> Result<(Mites, Vec<Address>)> {
+/// The nonce after those that are used. The node may know of transfers that are not mined yet; it cannot make us use a nonce
+/// again.
+fn next_nonce(pending: u64, chain_nonce: u64) -> Result<u64, TransferError> {
+    let nonce = pending.max(chain_nonce);
+    if nonce - chain_nonce > MOST_WAITING { Err(TransferError::NonceGap { nonce, chain_nonce }) } else { Ok(nonce) }
+}
+
+/// What opening the accounts of these recipients costs: those that are proven absent, once each.
+fn opening(client: &NodeClient, network: &Params, sender: &Address, outputs: &[Output]) -> Result<Mites> {
     let mut new: Vec<Address> = Vec::new();
     for Output { to, .. } in outputs {
-        let is_known = to == sender || new.contains(to) || opened.contains(to);
-        if !is_known && client.account(to)?.0.account.is_none() {
+        if to != sender && !new.contains(to) && client.account(to)?.0.account.is_none() {
             new.push(*to);
         }
     }
-    let cost = network.opening_cost.checked_mul(new.len() as u64).ok_or(TransferError::Overflow)?;
-    Ok((cost, new))
+    Ok(network.opening_cost.checked_mul(new.len() as u64).ok_or(TransferError::Overflow)?)
 }
 
 /// The whole fee, and the blocks within which the node expects it to do.

@@ -237,6 +237,12 @@ impl State {
         self.pool.iter().chain(mined).find(|one| one.transaction().id(self.params.genesis_id()) == *id).cloned()
     }
 
+    /// All amounts that its blocks pay, in mites.
+    pub(crate) fn paid(&self) -> Vec<u64> {
+        let transfers = self.mined.iter().map(|(transfer, _, _)| transfer.transaction());
+        transfers.flat_map(|transfer| transfer.outputs()).map(|output| output.amount.get()).collect()
+    }
+
     /// What waits in its pool: how many transfers of the account, what they take from it, and what others bring it.
     pub(super) fn waiting(&self) -> (u64, u64, u64) {
         let (own, others): (Vec<_>, Vec<_>) =

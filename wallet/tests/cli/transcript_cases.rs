@@ -25,7 +25,6 @@ pub(crate) struct Case {
 
 /// Commands that have no case yet.
 pub(crate) const PENDING: &[&str] = &[
-    "pay",
     // On a terminal only, and tested there.
     "shell",
     "key backup",
@@ -105,6 +104,10 @@ pub(crate) const CASES: &[Case] = &[
         &["send", "bob", "2.5", "--memo", "for bread", "--yes"],
     ]),
     case("send", &["send", "bob", "2.5", "--yes", "--wait", "1"], &["send", "bob", "2,5", "--yes"]),
+    case("pay", &["pay", "may.csv", "--yes"], &["pay", "slips.csv", "--yes"]).with(&[
+        ("may.csv", "recipient,amount,label\nbob,12.5,Rent\nbob,1,Bread\nalice,3,\n"),
+        ("slips.csv", "recipient,amount\nbob,1\nbbo,1\nbob,\"1,5\"\n"),
+    ]),
     case("tx build", &["tx", "build", "bob", "1.5", "--out", "transfer"], &["tx", "build", "bob"]),
     case("tx inspect", &["tx", "inspect", "transfer"], &["tx", "inspect", "payees.csv"])
         .after(&[IMPORT, NEW_BOB, BUILD]),

@@ -69,7 +69,7 @@ impl Explain for AgainError {
 }
 
 /// What an earlier command left.
-pub(super) enum Earlier {
+pub enum Earlier {
     /// Nothing that this one means.
     Nothing,
     /// A payment under the same id, settled for good.
@@ -82,7 +82,7 @@ pub(super) enum Earlier {
 ///
 /// # Errors
 /// [`AgainError`], [`AskError`] and those of the outbox.
-pub(super) fn find(context: &mut Context, marks: &Marks, looked: &[Looked], again: bool) -> Result<Earlier> {
+pub fn find(context: &mut Context, marks: &Marks, looked: &[Looked], again: bool) -> Result<Earlier> {
     match &marks.key {
         Some(key) => under_id(context, key, marks, looked),
         None => interrupted(context, marks, looked, again),
@@ -173,7 +173,7 @@ fn goes_on(context: &mut Context, entry: &Entry) -> Result<bool, AskError> {
 ///
 /// # Errors
 /// [`crate::transfer::TransferError`].
-pub(super) fn revive(context: &mut Context, client: &NodeClient, looked: &Looked) -> Result<bool> {
+pub fn revive(context: &mut Context, client: &NodeClient, looked: &Looked) -> Result<bool> {
     match looked.fate {
         Fate::Mined { .. } | Fate::Settled => return Ok(true),
         Fate::Waiting(_) | Fate::Resubmitted => {}

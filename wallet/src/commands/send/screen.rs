@@ -82,6 +82,7 @@ pub fn warn_of_recipients(context: &mut Context, payer: &KeyEntry, outputs: &[Ou
     }
     let named = known.len();
     known.extend(context.wallet.recipients()?.iter().map(|address| ("an earlier recipient".to_owned(), *address)));
+    let texts: Vec<String> = known.iter().map(|(_, address)| context.wallet.show(address)).collect();
     for Output { to, .. } in outputs {
         if *to == payer.public.address() {
             context.output.warn("the recipient is the paying account itself: only the fee is spent");
@@ -90,9 +91,8 @@ pub fn warn_of_recipients(context: &mut Context, payer: &KeyEntry, outputs: &[Ou
             continue;
         }
         let shown = context.wallet.show(to);
-        for (who, address) in &known {
-            let other = context.wallet.show(address);
-            if look_alike(&shown, &other) {
+        for ((who, _), other) in known.iter().zip(&texts) {
+            if look_alike(&shown, other) {
                 context.output.warn(format_args!(
                     "{shown} begins and ends like the address of {who}, but is another one: {other}; compare all of it"
                 ));
@@ -103,7 +103,10 @@ pub fn warn_of_recipients(context: &mut Context, payer: &KeyEntry, outputs: &[Ou
 }
 
 /// Warns of what else has the nonce, and of what has to be mined first and is not this wallet's.
-fn warn_of_nonces(context: &mut Context, plan: &Plan) -> Result<()> {
+///
+/// # Errors
+/// Those of the outbox.
+pub fn warn_of_nonces(context: &mut Context, plan: &Plan) -> Result<()> {
     let transaction = plan.transaction();
     let (sender, nonce) = (transaction.sender_address(), transaction.nonce());
     let own = own_nonces(&context.wallet.outbox(), &sender)?;
