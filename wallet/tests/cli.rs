@@ -27,6 +27,8 @@ mod key_changes;
 mod key_forms;
 #[path = "cli/keys.rs"]
 mod keys;
+#[path = "cli/kills.rs"]
+mod kills;
 #[path = "cli/lies.rs"]
 mod lies;
 #[path = "cli/messages.rs"]
