@@ -132,6 +132,10 @@ impl Round {
             // Half of them wait for a block that does not come, until they are killed.
             let waits = !is_peaceful && self.dice.below(2) == 0;
             self.node.state().mines = !waits;
+            if !waits {
+                // What waits already: only what is handed in from now on is mined by itself.
+                self.node.state().mine();
+            }
             let after = if is_peaceful { None } else { Some(self.moment(words[0])) };
             let started = Instant::now();
             let ended = run_or_kill(self.wallet.command(&words), after);
