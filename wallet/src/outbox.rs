@@ -130,10 +130,12 @@ impl Entry {
     }
 }
 
-/// Of the entries with this account and nonce, the one that nodes keep: the one that pays most.
+/// Of the entries with this account and nonce, the one that nodes keep: a cancellation, which is made last and burns nothing
+/// for new accounts, or else the one that pays most.
 #[must_use]
 pub fn current(entries: &[Entry], place: (Address, u64)) -> Option<&Entry> {
-    entries.iter().filter(|entry| entry.place() == place).max_by_key(|entry| entry.transfer.transaction().fee())
+    let rank = |entry: &&Entry| (entry.marks.kind == Kind::Cancel, entry.transfer.transaction().fee());
+    entries.iter().filter(|entry| entry.place() == place).max_by_key(rank)
 }
 
 /// The folder with one file a transfer.
@@ -189,6 +191,22 @@ impl Outbox {
         }
         let marks = Marks { told: true, ..entry.marks };
         Ok(disk::replace_private(&path, text(id, &entry.transfer, marks, None).as_bytes())?)
+    }
+
+    /// The same for a transfer, what replaces it and what it replaces: somebody was told what became of the payment. What has
+    /// an id is known by that, and a part of a payroll is not the whole of it.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub fn mark_payment_told(&self, id: &TxId) -> Result<(), OutboxError> {
+        let entries = self.entries()?;
+        let Some(one) = entries.iter().find(|entry| entry.id == *id) else {
+            return Ok(());
+        };
+        let is_same = |other: &&Entry| {
+            other.place() == one.place() && other.marks.content == one.marks.content && other.marks.key.is_none()
+        };
+        entries.iter().filter(is_same).try_for_each(|other| self.mark_told(&other.id))
     }
 
     /// Says that this process looks after a transfer until the file is dropped; none if another one does.

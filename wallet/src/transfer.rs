@@ -96,7 +96,8 @@ pub fn wait(
     while started.elapsed() < timeout && !parting.is_given_up() {
         match client.transaction_status(&id) {
             // Kept in the outbox: only this node dropped it.
-            Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason, .. }, .. }) => {
+            Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason, replaced_by }, .. }) => {
+                let reason = replaced_by.map_or(reason.clone(), |by| format!("{reason} by {by}"));
                 return Err(TransferError::Dropped { id, reason }.into());
             }
             Ok(status) => {

@@ -69,5 +69,7 @@ mod transcript_cases;
 mod transcripts;
 #[path = "cli/tx_files.rs"]
 mod tx_files;
+#[path = "cli/tx_replace.rs"]
+mod tx_replace;
 #[path = "cli/tx_standing.rs"]
 mod tx_standing;

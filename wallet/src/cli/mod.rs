@@ -29,7 +29,7 @@ pub use self::{
     pay::Pay,
     receive::{Ground, Receive},
     send::Send,
-    tx::{TxBuild, TxCommand},
+    tx::{TxBuild, TxCommand, TxReplace},
 };
 use crate::{
     config::Choices,

@@ -55,6 +55,10 @@ pub enum TxCommand {
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
         confirmations: u64,
     },
+    /// Replace a waiting transfer of this wallet by the same one with a higher fee.
+    Bump(TxReplace),
+    /// Replace a waiting transfer of this wallet by one that pays nobody; what the first one pays is then not paid.
+    Cancel(TxReplace),
     /// Prove a mined transfer: write one file that anyone can check without a node.
     Prove {
         /// The transfer's id.
@@ -70,6 +74,28 @@ pub enum TxCommand {
         #[arg(value_parser = super::path())]
         file: PathBuf,
     },
+}
+
+/// A waiting transfer to be replaced.
+#[derive(Debug, Args)]
+pub struct TxReplace {
+    /// The transfer's id.
+    #[arg(value_name = "ID")]
+    pub id: TxId,
+    /// slow, normal or fast as the node estimates it, or the whole fee in far, opening costs included; normal if left out,
+    /// and in any case as much as nodes ask for a replacement.
+    #[arg(long, value_name = "SPEED|AMOUNT")]
+    pub fee: Option<String>,
+    /// Pay at most this fee in far, opening costs included. Without it the miner gets at most 0.05 far (max_fee in the
+    /// settings).
+    #[arg(long, value_name = "AMOUNT")]
+    pub max_fee: Option<String>,
+    /// Wait until it has so many confirmations.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    pub wait: u64,
+    /// Do not wait: end once the node has taken it.
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
 }
 
 /// A transfer to be written down.

@@ -80,7 +80,7 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
     let wanted = if is_mined { wanted.max(1) } else { wanted };
     let view = conclude(context, &client, &transfer, status, wanted)?.under(marks.key.as_ref(), resumed);
     context.output.data(&view)?;
-    outbox.mark_told(&id)?;
+    outbox.mark_payment_told(&id)?;
     if let Some(proof) = &view.proof {
         context.tell(proof);
     }
@@ -144,7 +144,7 @@ pub fn hand_in_as(
     let submitted = transfer::submit(client, &outbox, signed, marks);
     parting.set(match &submitted {
         Ok(_) => Some(format!(
-            "the transfer {id} is submitted and may be mined; the same command again goes on waiting for it"
+            "the transfer {id} is submitted and may be mined; farthing-wallet tx wait {id} goes on waiting for it"
         )),
         Err(error) => open_after(error, &id),
     });

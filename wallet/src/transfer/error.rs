@@ -21,6 +21,14 @@ pub enum TransferError {
         /// What opening costs.
         opening: Mites,
     },
+    /// The fee does not make nodes let go of the transfer that it is to replace.
+    #[error("a fee of {fee} far is too low to replace a waiting transfer, which takes {required} far")]
+    FeeBelowReplacement {
+        /// The fee given.
+        fee: Mites,
+        /// What it takes.
+        required: Mites,
+    },
     /// The fee is above the bound that applies.
     #[error("the fee of {fee} far is above {bound} far, {which}")]
     FeeAboveBound {
@@ -126,7 +134,7 @@ impl Explain for TransferError {
     fn code(&self) -> &'static str {
         match self {
             Self::Fields(_) | Self::Overflow => "BAD_TRANSFER",
-            Self::FeeBelowOpening { .. } => "FEE_TOO_LOW",
+            Self::FeeBelowOpening { .. } | Self::FeeBelowReplacement { .. } => "FEE_TOO_LOW",
             Self::FeeAboveBound { .. } => "FEE_TOO_HIGH",
             Self::NonceGap { .. } => "NONCE_GAP",
             Self::Funds { .. } | Self::NodeFunds { .. } => "INSUFFICIENT_FUNDS",
@@ -142,7 +150,11 @@ impl Explain for TransferError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Fields(_) | Self::Overflow | Self::FeeBelowOpening { .. } | Self::FeeAboveBound { .. } => Exit::Usage,
+            Self::Fields(_)
+            | Self::Overflow
+            | Self::FeeBelowOpening { .. }
+            | Self::FeeBelowReplacement { .. }
+            | Self::FeeAboveBound { .. } => Exit::Usage,
             Self::NonceGap { .. } => Exit::Verification,
             Self::Funds { .. } | Self::NodeFunds { .. } => Exit::Funds,
             Self::Rejected { .. } | Self::Replaced { .. } | Self::Overtaken { .. } => Exit::Rejected,
@@ -175,7 +187,6 @@ impl Explain for TransferError {
                 let more = if *wanted == 1 { String::new() } else { format!(" --confirmations {wanted}") };
                 vec![
                     format!("farthing-wallet tx wait {id}{more}, which goes on waiting"),
-                    "the same command again, which goes on waiting for the same transfer".into(),
                     "farthing-wallet resubmit, which says what became of it; never simply pay again".into(),
                 ]
             }
@@ -190,7 +201,9 @@ impl Explain for TransferError {
                 "farthing-wallet resubmit: hands it in again, or says that it was mined after all".into(),
                 "farthing-wallet resubmit --node URL with another node".into(),
             ],
-            Self::Rejected { required_fee: Some(fee), .. } => vec![format!("--fee {fee}, which would do")],
+            Self::FeeBelowReplacement { required: fee, .. } | Self::Rejected { required_fee: Some(fee), .. } => {
+                vec![format!("--fee {fee}, which would do")]
+            }
             Self::Rejected { .. } => vec!["farthing-wallet send again, which asks the node anew".into()],
             Self::Replaced { .. } => vec!["farthing-wallet history, then send again what is still owed".into()],
             Self::Fields(_) => vec!["an amount of at least 0.00000001 far, and a shorter memo".into()],

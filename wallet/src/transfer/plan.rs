@@ -114,6 +114,51 @@ impl Plan {
         Ok(Self { transaction, opening, left: Some(left), within_blocks, chain_nonce })
     }
 
+    /// The same for what takes the place of a transfer that waits: with its nonce, and with a fee for which nodes let go of it.
+    ///
+    /// # Errors
+    /// As [`Plan::draw`], and [`TransferError::FeeBelowReplacement`].
+    pub fn replace(
+        client: &NodeClient,
+        network: &Params,
+        payer: &PublicKey,
+        order: &Order,
+        bounds: FeeBounds,
+        (old, is_waiting): (&Transaction, bool),
+    ) -> Result<Self> {
+        let address = payer.address();
+        let (sender, answer) = client.account(&address)?;
+        let opening = opening(client, network, &address, &order.outputs)?;
+        let draft = transaction(payer, order, old.nonce(), Mites::ZERO)?;
+        let (wanted, within_blocks) = price(client, payer, &draft, order.fee, opening)?;
+        let draft = transaction(payer, order, old.nonce(), wanted)?;
+        let asked = client.simulate(&draft)?.particulars.fee.map_or(0, |fee| fee.required_fee_mites);
+        // What nodes ask that hold the old one, whether or not this node does: what its miner would get, and the bytes of both.
+        let burned = self::opening(client, network, &address, old.outputs())?;
+        let lost = old.fee().checked_sub(burned).unwrap_or(Mites::ZERO);
+        let bytes = (signed_size(payer, old) + signed_size(payer, &draft)) as u64;
+        let relayed = FEE_PER_BYTE.checked_mul(bytes).and_then(|fee| fee.checked_add(opening));
+        let known = relayed.and_then(|fee| fee.checked_add(lost)).ok_or(TransferError::Overflow)?;
+        let required = known.max(Mites::new(asked));
+        let fee = match order.fee {
+            Fee::Exactly(fee) if fee < required => {
+                return Err(TransferError::FeeBelowReplacement { fee, required }.into());
+            }
+            Fee::Exactly(fee) => fee,
+            Fee::Speed(_) => wanted.max(required),
+        };
+        bounds.check(fee, opening)?;
+        let transaction = transaction(payer, order, old.nonce(), fee)?;
+        // What the node counts as pending has the old one in it.
+        let freed = if is_waiting { old.total() } else { Mites::ZERO };
+        let pending = answer.pending_out.checked_sub(freed).unwrap_or(Mites::ZERO);
+        let spendable = sender.state().balance.checked_sub(pending).unwrap_or(Mites::ZERO);
+        let needed = transaction.total();
+        let left = spendable.checked_sub(needed).ok_or(TransferError::Funds { needed, spendable, pending })?;
+        let chain_nonce = sender.state().next_nonce;
+        Ok(Self { transaction, opening, left: Some(left), within_blocks, chain_nonce })
+    }
+
     /// Takes nonce and fee as given, and asks nobody.
     ///
     /// # Errors

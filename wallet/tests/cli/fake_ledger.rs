@@ -6,8 +6,10 @@ use std::{
 };
 
 use farthing::{
-    Account, Address, BlockId, EntryId, Hash, Height, Mites, Params, SignedTransaction, TransactionProof, TxId,
+    Account, Address, BlockId, EntryId, Hash, Height, Mites, Params, SignedTransaction, Transaction, TransactionProof,
+    TxId,
     account::accounts_root,
+    codec::Canonical as _,
     hash::sha256,
     merkle::{tx_path, tx_root},
     proof::AccountProof,
@@ -231,6 +233,53 @@ impl State {
         self.pool.push(transfer);
     }
 
+    /// Where the account's waiting transfer with that nonce is in the pool.
+    fn waiting_at(&self, transaction: &Transaction) -> Option<usize> {
+        let place = |one: &Transaction| (one.sender_address(), one.nonce());
+        self.pool.iter().position(|waiting| place(waiting.transaction()) == place(transaction))
+    }
+
+    /// The fee for which this one takes the place of what waits, as nodes reckon it.
+    pub(super) fn required_fee(&self, transaction: &Transaction) -> u64 {
+        let size = |one: &Transaction| one.to_canonical().len() as u64 + 260;
+        let rate = |bytes: u64| bytes * 100;
+        let opening = |one: &Transaction| {
+            let new = one.outputs().iter().filter(|output| output.to != self.address).count();
+            self.params.opening_cost.get() * new as u64
+        };
+        let alone = rate(size(transaction)) + opening(transaction);
+        self.waiting_at(transaction).map_or(alone, |at| {
+            let waiting = self.pool[at].transaction();
+            alone + waiting.fee().get() - opening(waiting) + rate(size(waiting))
+        })
+    }
+
+    /// Takes a transfer that it does not know, or tells why not; with the fee that would do.
+    pub(super) fn take(&mut self, transfer: SignedTransaction) -> Result<(), (&'static str, u64)> {
+        let transaction = transfer.transaction();
+        let required = self.required_fee(transaction);
+        if transaction.sender_address() == self.address && transaction.nonce() < self.account.next_nonce {
+            return Err(("NONCE_TOO_LOW", required));
+        }
+        match self.waiting_at(transaction) {
+            Some(_) if transaction.fee().get() < required => return Err(("REPLACEMENT_UNDERPAID", required)),
+            Some(at) => self.dropped.push((std::mem::replace(&mut self.pool[at], transfer), "REPLACED")),
+            None => self.pool.push(transfer),
+        }
+        Ok(())
+    }
+
+    /// Mines what was replaced instead of what replaced it, as a node may that did not hear of that.
+    pub(crate) fn mine_the_replaced(&mut self) {
+        let dropped = std::mem::take(&mut self.dropped);
+        for (transfer, _) in dropped {
+            let at = self.waiting_at(transfer.transaction()).unwrap();
+            let newer = std::mem::replace(&mut self.pool[at], transfer);
+            self.dropped.push((newer, "NONCE_USED"));
+        }
+        self.mine();
+    }
+
     /// A transfer that waits or is mined.
     pub(super) fn find(&self, id: &TxId) -> Option<SignedTransaction> {
         let mined = self.mined.iter().map(|(transfer, _, _)| transfer);
@@ -307,8 +356,10 @@ impl State {
             } else {
                 TransactionStanding::Pending
             }
-        } else if let Some((_, reason)) = self.dropped.iter().find(|(transfer, _)| is_it(transfer)) {
-            TransactionStanding::Dropped { reason: (*reason).to_owned(), replaced_by: None }
+        } else if let Some((transfer, reason)) = self.dropped.iter().find(|(transfer, _)| is_it(transfer)) {
+            let by = self.waiting_at(transfer.transaction()).filter(|_| *reason == "REPLACED");
+            let replaced_by = by.map(|at| self.pool[at].transaction().id(self.params.genesis_id()));
+            TransactionStanding::Dropped { reason: (*reason).to_owned(), replaced_by }
         } else {
             return None;
         };

@@ -89,6 +89,13 @@ fn refusal(code: Code, reason: &str) -> Status {
     Status::with_error_details(code, format!("no, because of {reason}"), details)
 }
 
+/// A refusal with the fee that would do.
+fn underpaid(code: Code, reason: &str, fee: u64) -> Status {
+    let facts = std::collections::HashMap::from([("required_fee_mites".to_owned(), fee.to_string())]);
+    let details = ErrorDetails::with_error_info(reason, "farthing", facts);
+    Status::with_error_details(code, format!("no, because of {reason}"), details)
+}
+
 struct Service(Arc<Mutex<State>>);
 
 type BoxStream<F> = Pin<Box<dyn Stream<Item = Result<F, Status>> + Send>>;
@@ -121,7 +128,7 @@ impl LedgerService for Service {
             return Ok(Response::new(v1::SubmitTransactionResponse { status: Some((&status).into()) }));
         }
         if state.status(&id).is_none() {
-            state.pool.push(transfer);
+            state.take(transfer).map_err(|(reason, fee)| underpaid(Code::FailedPrecondition, reason, fee))?;
         }
         if state.mines && state.behaviour == Behaviour::Honest {
             state.mine();
@@ -291,6 +298,11 @@ impl LedgerService for Service {
             verdict: Some(verdict),
             transaction_id: id.to_bytes().to_vec().into(),
             transaction_id_hex: id.to_string(),
+            fee: Some(v1::SimulatedFee {
+                fee_mites: transaction.fee().get(),
+                required_fee_mites: state.required_fee(&transaction),
+                ..v1::SimulatedFee::default()
+            }),
             tip: Some(point(&state)),
             ..v1::SimulateTransactionResponse::default()
         }))

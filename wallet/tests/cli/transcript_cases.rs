@@ -29,8 +29,6 @@ pub(crate) const PENDING: &[&str] = &[
     "shell",
     "key backup",
     "key restore",
-    "tx bump",
-    "tx cancel",
     "backup",
     "restore",
 ];
@@ -49,15 +47,26 @@ impl Case {
         self
     }
 
+    const fn on(mut self, node: fn(&FakeNode)) -> Self {
+        self.node = Some(node);
+        self
+    }
+
     const fn after(mut self, before: &'static [&'static [&'static str]]) -> Self {
         self.before = before;
         self
     }
 }
 
+/// What is handed in waits.
+fn never_mines(node: &FakeNode) {
+    node.state().mines = false;
+}
+
 const BUILD: &[&str] = &["tx", "build", "bob", "1.5", "--nonce", "0", "--fee", "0.2", "--out", "transfer"];
 const SIGN: &[&str] = &["tx", "sign", "transfer", "--out", "signed", "--yes"];
 const BROADCAST: &[&str] = &["tx", "broadcast", "signed", "--wait", "1", "--yes"];
+const HAND_IN: &[&str] = &["tx", "broadcast", "signed", "--yes"];
 /// The id of what they send.
 const SENT: &str = "98860409944bb297454149f97ae0c87169d1b67af8f561de4b0ddaf5fe2b38ee";
 
@@ -120,6 +129,16 @@ pub(crate) const CASES: &[Case] = &[
     .after(&[IMPORT, NEW_BOB, BUILD, SIGN]),
     case("tx show", &["tx", "show", SENT], &["tx", "show", NOWHERE]).after(&[IMPORT, NEW_BOB, BUILD, SIGN, BROADCAST]),
     case("tx wait", &["tx", "wait", SENT], &["tx", "wait", NOWHERE]).after(&[IMPORT, NEW_BOB, BUILD, SIGN, BROADCAST]),
+    case(
+        "tx bump",
+        &["tx", "bump", SENT, "--max-fee", "0.3", "--no-wait", "--yes"],
+        &["tx", "bump", SENT, "--fee", "0.2"],
+    )
+    .on(never_mines)
+    .after(&[IMPORT, NEW_BOB, BUILD, SIGN, HAND_IN]),
+    case("tx cancel", &["tx", "cancel", SENT, "--max-fee", "0.3", "--no-wait", "--yes"], &["tx", "cancel", SENT])
+        .on(never_mines)
+        .after(&[IMPORT, NEW_BOB, BUILD, SIGN, HAND_IN]),
     case("tx prove", &["tx", "prove", SENT], &["tx", "prove", "1b2b"])
         .after(&[IMPORT, NEW_BOB, BUILD, SIGN, BROADCAST]),
     case("tx verify-proof", &["tx", "verify-proof", "receipt"], &["tx", "verify-proof", "signed"]).after(&[

@@ -40,12 +40,12 @@ impl World {
         for (name, text) in case.files {
             world.wallet.file(name, text);
         }
+        if let Some(prepare) = case.node {
+            prepare(&world.node);
+        }
         for arguments in case.before {
             let run = world.run(arguments);
             assert_eq!(run.code, 0, "before {}: {arguments:?}: {}", case.command, run.stderr);
-        }
-        if let Some(prepare) = case.node {
-            prepare(&world.node);
         }
         world
     }

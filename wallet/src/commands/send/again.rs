@@ -37,6 +37,8 @@ pub enum AgainError {
     Cancelled {
         /// The transfer that takes its nonce.
         id: TxId,
+        /// Whether a person gave the payment an id.
+        has_key: bool,
     },
 }
 
@@ -63,6 +65,9 @@ impl Explain for AgainError {
             }
             Self::NotPaid { has_key: true, .. } => vec!["another --id, if it is still owed".into()],
             Self::NotPaid { .. } => vec!["the same words with --again, if it is still owed".into()],
+            Self::Cancelled { has_key: false, .. } => {
+                vec!["the same words with --again, if it shall be paid after all".into()]
+            }
             Self::Cancelled { .. } => vec!["another --id, if it shall be paid after all".into()],
         }
     }
@@ -98,7 +103,7 @@ fn under_id(context: &Context, key: &Key, marks: &Marks, looked: &[Looked]) -> R
         same(&entry)?;
         return match entry.outcome {
             Some(Outcome::NotPaid) => Err(AgainError::NotPaid { id: entry.id, has_key: true }.into()),
-            Some(Outcome::Cancelled) => Err(AgainError::Cancelled { id: entry.id }.into()),
+            Some(Outcome::Cancelled) => Err(AgainError::Cancelled { id: entry.id, has_key: true }.into()),
             _ => Ok(Earlier::Settled(Box::new(entry))),
         };
     }
@@ -107,46 +112,66 @@ fn under_id(context: &Context, key: &Key, marks: &Marks, looked: &[Looked]) -> R
         return Ok(Earlier::Nothing);
     };
     same(&first.entry)?;
-    // Of a payment and its replacements, the one that was mined counts, else the one that nodes keep.
-    let entries: Vec<Entry> = group.iter().map(|one| one.entry.clone()).collect();
-    let kept = outbox::current(&entries, first.entry.place()).map(|entry| entry.id);
-    let is_mined = |one: &&&Looked| matches!(one.fate, Fate::Mined { .. } | Fate::Settled);
-    let counts = group.iter().find(is_mined).or_else(|| group.iter().find(|one| Some(one.entry.id) == kept));
-    let counts = counts.unwrap_or(first);
+    let counts = counting(&group, first);
     let id = counts.entry.id;
     match (&counts.fate, counts.entry.marks.kind) {
         (Fate::Replaced { .. }, _) => Err(AgainError::NotPaid { id, has_key: true }.into()),
-        (_, Kind::Cancel) => Err(AgainError::Cancelled { id }.into()),
-        _ => Ok(Earlier::Open(Box::new((*counts).clone()))),
+        (_, Kind::Cancel) => Err(AgainError::Cancelled { id, has_key: true }.into()),
+        _ => Ok(Earlier::Open(Box::new(counts.clone()))),
     }
+}
+
+/// Of a payment, what replaces it and what cancels it, the one that counts: that which was mined; else the cancellation, if
+/// nodes would keep it; else that which waits; else that which nodes would keep.
+fn counting<'a>(group: &[&'a Looked], one: &'a Looked) -> &'a Looked {
+    let entries: Vec<Entry> = group.iter().map(|one| one.entry.clone()).collect();
+    let kept = outbox::current(&entries, one.entry.place()).map(|entry| entry.id);
+    let is_kept = |one: &&&Looked| Some(one.entry.id) == kept;
+    let is_cancellation = |one: &&&Looked| is_kept(one) && one.entry.marks.kind == Kind::Cancel;
+    let is_mined = |one: &&&Looked| matches!(one.fate, Fate::Mined { .. } | Fate::Settled);
+    let waits = |one: &&&Looked| matches!(one.fate, Fate::Waiting(_) | Fate::Resubmitted);
+    let find = |is_it: &dyn Fn(&&&Looked) -> bool| group.iter().find(|one| is_it(one));
+    let counts = find(&is_mined).or_else(|| find(&is_cancellation)).or_else(|| find(&waits)).or_else(|| find(&is_kept));
+    counts.copied().unwrap_or(one)
 }
 
 /// A transfer of the same words whose command ended without telling anybody how.
 fn interrupted(context: &mut Context, marks: &Marks, looked: &[Looked], again: bool) -> Result<Earlier> {
-    let outbox = context.wallet.outbox();
-    for one in looked {
-        let Looked { entry, fate, is_final } = one;
-        let is_same = entry.marks.content == marks.content && entry.marks.kind == Kind::Payment;
-        if !is_same || entry.marks.told || entry.marks.key.is_some() || is_looked_after(context, &entry.id)? {
+    let is_same = |one: &&Looked| one.entry.marks.content == marks.content && one.entry.marks.key.is_none();
+    for one in looked.iter().filter(is_same) {
+        if one.entry.marks.told || is_looked_after(context, &one.entry.id)? {
             continue;
         }
+        let group: Vec<&Looked> =
+            looked.iter().filter(is_same).filter(|other| other.entry.place() == one.entry.place()).collect();
         if again {
-            outbox.mark_told(&entry.id)?;
+            tell_all(context, &group)?;
             continue;
         }
+        let counts = counting(&group, one);
+        let Looked { entry, fate, is_final } = counts;
         if matches!(fate, Fate::Replaced { .. }) {
             if *is_final {
-                outbox.mark_told(&entry.id)?;
+                tell_all(context, &group)?;
             }
             return Err(AgainError::NotPaid { id: entry.id, has_key: false }.into());
         }
+        if entry.marks.kind == Kind::Cancel {
+            return Err(AgainError::Cancelled { id: entry.id, has_key: false }.into());
+        }
         if !goes_on(context, entry)? {
-            outbox.mark_told(&entry.id)?;
+            tell_all(context, &group)?;
             continue;
         }
-        return Ok(Earlier::Open(Box::new(one.clone())));
+        return Ok(Earlier::Open(Box::new(counts.clone())));
     }
     Ok(Earlier::Nothing)
+}
+
+/// The same words mean another payment from now on.
+fn tell_all(context: &Context, group: &[&Looked]) -> Result<()> {
+    let outbox = context.wallet.outbox();
+    Ok(group.iter().try_for_each(|one| outbox.mark_told(&one.entry.id))?)
 }
 
 /// Whether a command that still runs looks after it: then this one is another payment.

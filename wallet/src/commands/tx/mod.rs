@@ -5,6 +5,7 @@ mod build;
 mod inspect;
 mod particulars;
 mod prove;
+mod replace;
 mod show;
 mod sign;
 mod standing;
@@ -28,6 +29,8 @@ pub fn run(context: &mut Context, command: &TxCommand) -> Result<()> {
         TxCommand::Broadcast { file, wait } => broadcast::run(context, file, *wait),
         TxCommand::Show { id } => show::run(context, id),
         TxCommand::Wait { id, confirmations } => wait::run(context, id, *confirmations),
+        TxCommand::Bump(arguments) => replace::run(context, arguments, replace::What::Bump),
+        TxCommand::Cancel(arguments) => replace::run(context, arguments, replace::What::Cancel),
         TxCommand::Prove { id, out } => prove::run(context, id, out.as_deref()),
         TxCommand::VerifyProof { file } => verify_proof::run(context, file),
     }

@@ -10,7 +10,12 @@ use super::{
     standing::{Found, Stands, look},
 };
 use crate::{
-    commands::send::state, context::Context, error::Result, outbox, transfer::TransferError, verify::Evidence,
+    commands::send::state,
+    context::Context,
+    error::Result,
+    outbox::{self, Kind},
+    transfer::TransferError,
+    verify::Evidence,
 };
 
 /// What a transfer says.
@@ -91,6 +96,12 @@ pub(super) struct StandingView {
     /// The id that the person gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    /// What this wallet made it for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<Kind>,
+    /// The transfer whose place it takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<String>,
     /// Whether this wallet sent it and does not know for good what became of it.
     in_outbox: bool,
     #[serde(flatten)]
@@ -114,6 +125,8 @@ impl StandingView {
             reason: None,
             replaced_by: None,
             id: key.map(ToString::to_string),
+            kind: found.entry.as_ref().map(|entry| entry.marks.kind),
+            replaces: None,
             in_outbox: found.entry.is_some(),
             terms: found.transfer.as_ref().map(|transfer| Terms::of(context, transfer)).transpose()?,
             verified: found.proof.is_some(),
@@ -144,6 +157,12 @@ impl StandingView {
         }
         Ok(view)
     }
+
+    /// As one that takes the place of another.
+    pub(super) fn replacing(mut self, id: &TxId) -> Self {
+        self.replaces = Some(id.to_string());
+        self
+    }
 }
 
 impl fmt::Display for StandingView {
@@ -164,6 +183,12 @@ impl fmt::Display for StandingView {
             ("unknown", false) => " to this node; the outbox has it, and farthing-wallet resubmit hands it in",
             _ => " (on the node's word)",
         })?;
+        if self.kind == Some(Kind::Cancel) {
+            f.write_str("\nfor        a cancellation: it takes the nonce of a payment, so that that is not paid")?;
+        }
+        if let Some(id) = &self.replaces {
+            write!(f, "\nreplaces   {id}")?;
+        }
         match &self.terms {
             Some(terms) => write!(f, "{terms}"),
             None => Ok(()),
@@ -178,13 +203,13 @@ impl fmt::Display for StandingView {
 pub(super) fn run(context: &mut Context, id: &TxId) -> Result<()> {
     let client = context.connect()?;
     let found = look(context, &client, id)?.ok_or(TransferError::Unknown(*id))?;
-    tell(context, found)
+    let view = StandingView::new(context, found)?;
+    tell(context, &view)
 }
 
 /// Prints what was found, and what of it was checked.
-pub(super) fn tell(context: &mut Context, found: Found) -> Result<()> {
-    let view = StandingView::new(context, found)?;
-    context.output.data(&view)?;
+pub(super) fn tell(context: &mut Context, view: &StandingView) -> Result<()> {
+    context.output.data(view)?;
     if let Some(proof) = &view.proof {
         context.tell(proof);
     }

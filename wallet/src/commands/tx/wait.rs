@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use farthing::{TxId, wire::TransactionStanding};
 
 use super::{
-    show,
+    show::{self, StandingView},
     standing::{Found, Stands, look},
 };
 use crate::{
@@ -39,8 +39,9 @@ pub(super) fn run(context: &mut Context, id: &TxId, wanted: u64) -> Result<()> {
     if let Stands::Replaced { by } = &found.stands {
         return Err(TransferError::Overtaken { id: *id, by: hex::encode(by.as_bytes()) }.into());
     }
-    show::tell(context, found)?;
-    context.wallet.outbox().mark_told(id)?;
+    let view = StandingView::new(context, found)?;
+    show::tell(context, &view)?;
+    context.wallet.outbox().mark_payment_told(id)?;
     Ok(())
 }
 

@@ -1,0 +1,263 @@
+//! `tx bump` and `tx cancel`: another transfer with the nonce of one that waits. Only one of the two can be mined.
+
+use std::sync::Arc;
+
+use farthing::{Mites, Output, TxId};
+
+use super::{
+    show::{self, StandingView},
+    standing::{Stands, look},
+    wait,
+};
+use crate::{
+    cli,
+    client::NodeClient,
+    commands::{
+        resubmit::look_after_outbox,
+        send::{bounds, describe, hand_in_as, parse_fee},
+    },
+    context::Context,
+    error::{Exit, Explain, Result},
+    fate::{Fate, Looked},
+    keystore::KeyEntry,
+    outbox::{self, Entry, Kind, Marks},
+    transfer::{Order, Plan, TransferError},
+};
+
+/// What to put in a transfer's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// The same with a higher fee.
+    Bump,
+    /// One that pays nobody.
+    Cancel,
+}
+
+/// Why a transfer is not replaced.
+#[derive(Debug, thiserror::Error)]
+enum ReplaceError {
+    /// There is nothing left to replace.
+    #[error("the transfer {0} is mined: it can neither be bumped nor cancelled")]
+    Mined(TxId),
+    /// The cancellation came too late.
+    #[error("the payment was mined all the same, as {paid}; the cancellation {cancel} was not, and costs nothing")]
+    TooLate {
+        /// What was mined.
+        paid: TxId,
+        /// What was to take its place.
+        cancel: TxId,
+    },
+    /// Not in the outbox.
+    #[error("the transfer {0} is not one that waits in this wallet's outbox")]
+    NotOurs(TxId),
+    /// It is being cancelled already.
+    #[error("the transfer {id} is being cancelled by {by} already")]
+    Cancelled {
+        /// Its id.
+        id: TxId,
+        /// What takes its place.
+        by: TxId,
+    },
+    /// Another payment has its nonce, which nodes prefer.
+    #[error("another payment of this wallet, {by}, has the nonce of {id} and counts in its place")]
+    OtherPayment {
+        /// Its id.
+        id: TxId,
+        /// The other one.
+        by: TxId,
+    },
+    /// The key is not here.
+    #[error("this wallet has no key for the account that pays, {0}")]
+    NoKey(String),
+}
+
+impl Explain for ReplaceError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Mined(_) | Self::TooLate { .. } => "ALREADY_MINED",
+            Self::NotOurs(_) => "NOT_IN_OUTBOX",
+            Self::Cancelled { .. } => "CANCELLED",
+            Self::OtherPayment { .. } => "OTHER_PAYMENT",
+            Self::NoKey(_) => "NO_KEY",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Mined(_) | Self::TooLate { .. } | Self::Cancelled { .. } => Exit::Rejected,
+            Self::NotOurs(_) | Self::OtherPayment { .. } | Self::NoKey(_) => Exit::Usage,
+        }
+    }
+
+    fn tries(&self) -> Vec<String> {
+        match self {
+            Self::Mined(id) | Self::TooLate { paid: id, .. } => vec![
+                format!("farthing-wallet tx show {id}"),
+                "ask whoever was paid to pay it back; what is mined stays".into(),
+            ],
+            Self::NotOurs(id) => vec![
+                format!("farthing-wallet tx show {id}"),
+                "the wallet that sent it; farthing-wallet resubmit lists what waits in this one".into(),
+            ],
+            Self::Cancelled { by, .. } => vec![format!("farthing-wallet tx bump {by}, if that takes too long")],
+            Self::OtherPayment { by, .. } => vec![format!("farthing-wallet tx show {by}")],
+            Self::NoKey(_) => vec!["farthing-wallet key import, or the wallet that has it".into()],
+        }
+    }
+}
+
+/// Replaces a transfer.
+///
+/// # Errors
+/// [`ReplaceError`], and those of `send`.
+pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What) -> Result<()> {
+    let fee = parse_fee(arguments.fee.as_deref())?;
+    let bounds = bounds(context, arguments.max_fee.as_deref())?;
+    let client = context.connect()?;
+    let sending = context.lock_sending()?;
+    let looked = look_after_outbox(context, &client)?;
+    let named = named(context, &client, &arguments.id, &looked)?;
+    let group: Vec<&Looked> = looked.iter().filter(|one| is_kin(&one.entry, &named.entry)).collect();
+    let old = replaceable(&looked, &group, named, what)?;
+    let (entry, transaction) = (&old.entry, old.entry.transfer.transaction());
+    if entry.id != arguments.id {
+        context.output.note(format_args!("{} was replaced before, by {}", arguments.id, entry.id));
+    }
+    let payer = payer(context, entry)?;
+    let order = match what {
+        What::Bump => Order {
+            outputs: transaction.outputs().to_vec(),
+            all: false,
+            fee,
+            valid_until: transaction.valid_until(),
+            memo: transaction.memo().to_vec(),
+        },
+        What::Cancel => Order {
+            outputs: vec![Output { to: payer.public.address(), amount: Mites::new(1) }],
+            all: false,
+            fee,
+            valid_until: None,
+            memo: Vec::new(),
+        },
+    };
+    let network = Arc::clone(context.settings.network());
+    let is_waiting = matches!(old.fate, Fate::Waiting(_) | Fate::Resubmitted);
+    let plan = Plan::replace(&client, &network, &payer.public, &order, bounds, (transaction, is_waiting))?;
+    let how = if what == What::Bump { "by the same with a higher fee" } else { "by one that pays nobody" };
+    let (amount, old_fee) = (outbox::paid(&entry.transfer), transaction.fee());
+    context.show(&format!("{}, {amount} far with a fee of {old_fee} far, is replaced {how}:", entry.id));
+    describe(context, &payer, &plan)?;
+    context.confirm("nothing was sent", "Replace it?")?;
+    let new = plan.sign(&*context.unlock(&payer.name)?, &network)?;
+    let kind = if what == What::Cancel { Kind::Cancel } else { bumped(entry.marks.kind) };
+    let marks = Marks { key: entry.marks.key.clone(), content: entry.marks.content.clone(), ..Marks::now(kind) };
+    let new_id = new.transaction().id(network.genesis_id());
+    hand_in_as(context, &client, &new, marks).map_err(|error| of_submission(error, entry.id))?;
+    let outbox = context.wallet.outbox();
+    let _held = outbox.hold(&new_id)?;
+    drop(sending);
+    let ended = conclude(context, &client, (&entry.id, &new_id), &group, arguments);
+    // Whoever was told of the end, or that it came otherwise, means another payment with the same words from now on.
+    if ended.as_ref().err().is_none_or(|error| error.code() == "ALREADY_MINED") {
+        outbox.mark_payment_told(&new_id)?;
+    }
+    let view = ended?;
+    show::tell(context, &view)
+}
+
+/// Two that pay the same, or one of which cancels the other.
+fn is_kin(one: &Entry, other: &Entry) -> bool {
+    let (a, b) = (one.transfer.transaction(), other.transfer.transaction());
+    let pays_the_same = a.outputs() == b.outputs() && a.memo() == b.memo();
+    let cancels = one.marks.kind == Kind::Cancel || other.marks.kind == Kind::Cancel;
+    let is_same_wish = one.marks.key == other.marks.key && one.marks.content == other.marks.content;
+    one.place() == other.place() && is_same_wish && (pays_the_same || cancels)
+}
+
+const fn bumped(kind: Kind) -> Kind {
+    match kind {
+        Kind::Cancel => Kind::Cancel,
+        Kind::Payment | Kind::Bump => Kind::Bump,
+    }
+}
+
+/// The transfer of that id in the outbox.
+fn named<'a>(context: &Context, client: &NodeClient, id: &TxId, looked: &'a [Looked]) -> Result<&'a Looked> {
+    if let Some(named) = looked.iter().find(|one| one.entry.id == *id) {
+        return Ok(named);
+    }
+    Err(match look(context, client, id)?.map(|found| found.stands) {
+        None => TransferError::Unknown(*id).into(),
+        Some(Stands::Mined { .. }) => ReplaceError::Mined(*id).into(),
+        Some(_) => ReplaceError::NotOurs(*id).into(),
+    })
+}
+
+/// Of a transfer and what replaced it already, the one that nodes keep, if it can still be replaced.
+fn replaceable<'a>(
+    looked: &[Looked],
+    group: &[&'a Looked],
+    named: &Looked,
+    what: What,
+) -> Result<&'a Looked, crate::error::Error> {
+    let id = named.entry.id;
+    for one in group {
+        match &one.fate {
+            Fate::Mined { .. } | Fate::Settled => return Err(ReplaceError::Mined(one.entry.id).into()),
+            Fate::Replaced { by } => {
+                return Err(TransferError::Overtaken { id, by: hex::encode(by.as_bytes()) }.into());
+            }
+            _ => {}
+        }
+    }
+    let entries: Vec<Entry> = looked.iter().map(|one| one.entry.clone()).collect();
+    let current = outbox::current(&entries, named.entry.place()).map_or(id, |entry| entry.id);
+    let Some(old) = group.iter().find(|one| one.entry.id == current) else {
+        return Err(ReplaceError::OtherPayment { id, by: current }.into());
+    };
+    let is_cancelled = old.entry.marks.kind == Kind::Cancel && (what == What::Cancel || current != id);
+    if is_cancelled { Err(ReplaceError::Cancelled { id, by: current }.into()) } else { Ok(old) }
+}
+
+fn payer(context: &Context, entry: &Entry) -> Result<KeyEntry> {
+    let address = entry.place().0;
+    let payer = context.wallet.keys().list()?.into_iter().find(|key| key.public.address() == address);
+    Ok(payer.ok_or_else(|| ReplaceError::NoKey(context.wallet.show(&address)))?)
+}
+
+/// What a refusal means here.
+fn of_submission(error: crate::error::Error, old: TxId) -> crate::error::Error {
+    let is_mined = error.code() == "REJECTED" && error.to_string().contains("[NONCE_TOO_LOW]");
+    if is_mined { ReplaceError::Mined(old).into() } else { error }
+}
+
+/// Waits for the new transfer, or says where it stands. If the old one is mined all the same, a bump has come to the same.
+fn conclude(
+    context: &mut Context,
+    client: &NodeClient,
+    (old, new): (&TxId, &TxId),
+    group: &[&Looked],
+    arguments: &cli::TxReplace,
+) -> Result<StandingView> {
+    let wanted = if arguments.no_wait { 0 } else { arguments.wait };
+    if wanted == 0 {
+        let found = look(context, client, new)?.ok_or(TransferError::Unknown(*new))?;
+        return Ok(StandingView::new(context, found)?.replacing(old));
+    }
+    context.output.note(format_args!("submitted {new}; waiting for it ..."));
+    let found = wait::until(context, client, new, wanted)?;
+    context.output.parting().set(None);
+    let Stands::Replaced { by } = found.stands else {
+        return Ok(StandingView::new(context, found)?.replacing(old));
+    };
+    let Some(paid) = group.iter().find(|one| farthing::EntryId::from(one.entry.id) == by) else {
+        return Err(TransferError::Overtaken { id: *new, by: hex::encode(by.as_bytes()) }.into());
+    };
+    let paid = paid.entry.id;
+    let is_cancellation = found.entry.is_some_and(|entry| entry.marks.kind == Kind::Cancel);
+    if is_cancellation {
+        return Err(ReplaceError::TooLate { paid, cancel: *new }.into());
+    }
+    context.output.note(format_args!("{paid} was mined all the same; it is paid, once, with the lower fee"));
+    StandingView::new(context, wait::until(context, client, &paid, wanted)?)
+}

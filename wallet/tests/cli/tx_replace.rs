@@ -1,0 +1,253 @@
+//! `tx bump` and `tx cancel`: of a transfer and what replaces it one is mined, and the payment is made once or not at all.
+
+use serde_json::Value;
+use tonic::Code;
+
+use crate::{
+    fake_node::{Behaviour, FakeNode},
+    harness::Wallet,
+};
+
+/// What every test sends.
+const SEND: &[&str] = &["send", "alice", "1", "--memo", "bread", "--no-wait", "--yes"];
+
+/// A wallet with alice's key, and a node on which she holds her allocation and that mines when told.
+fn alice() -> (Wallet, FakeNode) {
+    let wallet = Wallet::new();
+    let address = wallet.json(&["key", "import", "--dev", "alice"])["address"].as_str().unwrap().to_owned();
+    let node = FakeNode::start(&address, 0);
+    node.state().mines = false;
+    (wallet.with_node(&node.url), node)
+}
+
+fn id(value: &Value) -> String {
+    value["transaction_id"].as_str().unwrap().to_owned()
+}
+
+fn mites(value: &Value, field: &str) -> u64 {
+    value[field].as_str().unwrap().parse().unwrap()
+}
+
+/// Sends, with these words more, and gives the transfer's id.
+fn send(wallet: &Wallet, more: &[&str]) -> String {
+    id(&wallet.json(&[SEND, more].concat()))
+}
+
+/// Every transfer in the outbox and its fate.
+fn fates(wallet: &Wallet) -> Vec<(String, String)> {
+    let list: Value = serde_json::from_str(&wallet.run(&["resubmit", "--json"]).stdout).unwrap();
+    let one = |one: &Value| (id(one), one["fate"].as_str().unwrap().to_owned());
+    list["transfers"].as_array().unwrap().iter().map(one).collect()
+}
+
+fn fate_of(wallet: &Wallet, wanted: &str) -> String {
+    fates(wallet).into_iter().find(|(id, _)| id == wanted).map_or_else(|| "none".to_owned(), |(_, fate)| fate)
+}
+
+#[test]
+fn a_bump_is_the_same_payment_with_a_higher_fee() {
+    let (wallet, node) = alice();
+    let first = wallet.json(SEND);
+    let bumped = wallet.json(&["tx", "bump", &id(&first), "--no-wait", "--yes"]);
+    assert_eq!((&bumped["state"], &bumped["kind"]), (&"pending".into(), &"bump".into()));
+    assert_eq!((&bumped["replaces"], &bumped["nonce"]), (&first["transaction_id"], &0.into()));
+    assert_eq!((&bumped["amount"], &bumped["memo"]), (&"1".into(), &"bread".into()));
+    assert!(mites(&bumped, "fee_mites") > 2 * mites(&first, "fee_mites"), "{bumped}");
+    assert_eq!(
+        (fate_of(&wallet, &id(&first)), fate_of(&wallet, &id(&bumped))),
+        ("superseded".into(), "pending".into())
+    );
+    let old = wallet.json(&["tx", "show", &id(&first)]);
+    assert_eq!((&old["state"], &old["replaced_by"]), (&"dropped".into(), &bumped["transaction_id"]));
+    node.state().mine_many(6);
+    assert_eq!(wallet.json(&["tx", "show", &id(&first)])["state"], "replaced");
+    assert_eq!((fate_of(&wallet, &id(&bumped)), fates(&wallet).len()), ("settled".into(), 0));
+    assert_eq!(wallet.json(&["history"])["entries_total"], 1);
+    assert_eq!(node.state().submissions, 2);
+}
+
+#[test]
+fn a_bump_waits_and_is_shown_before_it_is_made() {
+    let (wallet, node) = alice();
+    let first = send(&wallet, &[]);
+    let stderr = wallet.fails(&["tx", "bump", &first], 3, "CONFIRMATION_NEEDED");
+    assert!(stderr.contains("is replaced by the same with a higher fee:") && stderr.contains("nonce   0"), "{stderr}");
+    assert_eq!(node.state().submissions, 1);
+    node.state().mines = true;
+    let bumped = wallet.json(&["tx", "bump", &first, "--yes"]);
+    assert_eq!((&bumped["state"], &bumped["verified"]), (&"mined".into(), &true.into()));
+    // What is mined cannot be replaced, by whichever name.
+    for name in [&first, &id(&bumped)] {
+        for command in ["bump", "cancel"] {
+            wallet.fails(&["tx", command, name, "--yes"], 7, "ALREADY_MINED");
+        }
+    }
+}
+
+#[test]
+fn a_fee_that_nodes_do_not_take_is_named_with_one_that_they_do() {
+    let (wallet, node) = alice();
+    let first = send(&wallet, &[]);
+    let stderr = wallet.fails(&["tx", "bump", &first, "--fee", "0.0001", "--yes"], 2, "FEE_TOO_LOW");
+    let (_, fee) = stderr.split_once("try: --fee ").unwrap();
+    let fee = fee.split(',').next().unwrap();
+    wallet.fails(&["tx", "bump", &first, "--max-fee", "0.0001", "--yes"], 2, "FEE_TOO_HIGH");
+    assert_eq!(node.state().submissions, 1);
+    let bumped = wallet.json(&["tx", "bump", &first, "--fee", fee, "--no-wait", "--yes"]);
+    assert_eq!(bumped["fee"], fee);
+    // By the name of the first one, the second one is bumped.
+    let again = wallet.json(&["tx", "bump", &first, "--no-wait", "--yes"]);
+    assert_eq!(again["replaces"], bumped["transaction_id"]);
+    assert!(mites(&again, "fee_mites") > mites(&bumped, "fee_mites"), "{again}");
+}
+
+#[test]
+fn only_what_this_wallet_sent_can_be_replaced() {
+    let (wallet, node) = alice();
+    let first = send(&wallet, &[]);
+    let copy = Wallet::new().with_node(&node.url);
+    copy.ok(&["key", "import", "--dev", "alice"]);
+    for command in ["bump", "cancel"] {
+        copy.fails(&["tx", command, &first, "--yes"], 2, "NOT_IN_OUTBOX");
+        copy.fails(&["tx", command, &"0".repeat(64), "--yes"], 1, "UNKNOWN_TRANSFER");
+        copy.fails_to_parse(&["tx", command, "12ab"]);
+    }
+    node.state().mine();
+    copy.fails(&["tx", "cancel", &first, "--yes"], 7, "ALREADY_MINED");
+    assert_eq!(node.state().submissions, 1);
+}
+
+#[test]
+fn a_cancelled_payment_is_not_made() {
+    let (wallet, node) = alice();
+    let first = send(&wallet, &[]);
+    let cancelled = wallet.json(&["tx", "cancel", &first, "--no-wait", "--yes"]);
+    assert_eq!((&cancelled["kind"], &cancelled["amount_mites"]), (&"cancel".into(), &"1".into()));
+    assert_eq!((&cancelled["nonce"], &cancelled["replaces"]), (&0.into(), &first.as_str().into()));
+    let stderr = wallet.fails(&["tx", "cancel", &first, "--yes"], 7, "CANCELLED");
+    assert!(stderr.contains("try: farthing-wallet tx bump "), "{stderr}");
+    wallet.fails(&["tx", "bump", &first, "--yes"], 7, "CANCELLED");
+    // The cancellation itself can be hurried.
+    let hurried = wallet.json(&["tx", "bump", &id(&cancelled), "--no-wait", "--yes"]);
+    assert_eq!(hurried["kind"], "cancel");
+    node.state().mine_many(6);
+    assert_eq!(fate_of(&wallet, &id(&hurried)), "settled");
+    let history = wallet.json(&["history"]);
+    assert_eq!((&history["entries_total"], fates(&wallet).len()), (&1.into(), 0));
+}
+
+#[test]
+fn a_cancellation_does_not_pay_for_the_account_that_is_not_opened() {
+    let (wallet, node) = alice();
+    wallet.ok(&["key", "new", "erin", "--no-passphrase"]);
+    let first = wallet.json(&["send", "erin", "1", "--from", "alice", "--no-wait", "--yes"]);
+    assert!(mites(&first, "fee_mites") > 10_000_000, "{first}");
+    let cancelled = wallet.json(&["tx", "cancel", &id(&first), "--no-wait", "--yes"]);
+    assert!(mites(&cancelled, "fee_mites") < 200_000, "{cancelled}");
+    assert_eq!(
+        (fate_of(&wallet, &id(&first)), fate_of(&wallet, &id(&cancelled))),
+        ("superseded".into(), "pending".into())
+    );
+    node.state().mine();
+    assert_eq!(wallet.json(&["tx", "show", &id(&first)])["state"], "replaced");
+}
+
+#[test]
+fn a_payment_that_is_mined_all_the_same_ends_a_bump_well_and_a_cancellation_not() {
+    for (command, code) in [("bump", 0), ("cancel", 7)] {
+        let (wallet, node) = alice();
+        let first = send(&wallet, &[]);
+        let mut child = wallet.command(&["tx", command, &first, "--yes"]);
+        let mut child =
+            child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("submitted ") {
+            line.clear();
+            let read = std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
+            assert_ne!(read, 0, "the wallet ended before it waited");
+        }
+        node.state().mine_the_replaced();
+        let output = child.wait_with_output().unwrap();
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{rest}");
+        assert!(rest.contains("mined all the same") && rest.contains(&first), "{rest}");
+        assert_eq!(rest.contains("error[ALREADY_MINED]"), code == 7, "{rest}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap().contains(&first), code == 0);
+        assert_eq!(fate_of(&wallet, &first), "mined");
+        assert_eq!(wallet.json(&["history"])["entries_total"], 1);
+    }
+}
+
+#[test]
+fn an_id_names_the_payment_through_a_bump_and_says_that_it_was_cancelled() {
+    let (wallet, node) = alice();
+    let first = send(&wallet, &["--id", "rent"]);
+    let bumped = wallet.json(&["tx", "bump", &first, "--no-wait", "--yes"]);
+    assert_eq!(send(&wallet, &["--id", "rent"]), id(&bumped));
+    node.state().mine_many(6);
+    assert_eq!(send(&wallet, &["--id", "rent"]), id(&bumped));
+    assert_eq!(send(&wallet, &["--id", "rent"]), id(&bumped), "settled");
+    assert_eq!(node.state().submissions, 2);
+    let second = send(&wallet, &["--id", "gas"]);
+    let cancelled = wallet.json(&["tx", "cancel", &second, "--no-wait", "--yes"]);
+    for blocks in [0, 1, 6, 1] {
+        node.state().mine_many(blocks);
+        let stderr = wallet.fails(&[SEND, &["--id", "gas"]].concat(), 7, "CANCELLED");
+        assert!(stderr.contains(&id(&cancelled)), "{stderr}");
+    }
+    assert!(fates(&wallet).is_empty());
+    assert_eq!(node.state().submissions, 4);
+}
+
+#[test]
+fn a_bump_or_cancellation_whose_answer_is_lost_is_on_record() {
+    for command in ["bump", "cancel"] {
+        let (wallet, node) = alice();
+        let first = send(&wallet, &["--id", "rent"]);
+        node.state().behaviour = Behaviour::LosesAnswers;
+        wallet.fails(&["tx", command, &first, "--yes"], 8, "ANSWER_LOST");
+        node.state().behaviour = Behaviour::Honest;
+        let found = fates(&wallet);
+        assert_eq!(found.iter().filter(|(_, fate)| fate == "superseded").count(), 1, "{found:?}");
+        assert_eq!(fate_of(&wallet, &first), "superseded");
+        node.state().mine();
+        assert_eq!(wallet.json(&["history"])["entries_total"], 1);
+        if command == "bump" {
+            assert_eq!(wallet.json(&[SEND, &["--id", "rent"]].concat())["resumed"], true);
+        } else {
+            wallet.fails(&[SEND, &["--id", "rent"]].concat(), 7, "CANCELLED");
+        }
+    }
+}
+
+/// As after a kill between the note in the outbox and the node: the first one waits there, the second is known here only.
+#[test]
+fn what_a_killed_command_wrote_down_is_handed_in_by_the_next() {
+    for (command, expected) in [("bump", 0), ("cancel", 7)] {
+        let (wallet, node) = alice();
+        // An interrupted payment without an id.
+        node.state().behaviour = Behaviour::LosesAnswers;
+        wallet.fails(SEND, 8, "ANSWER_LOST");
+        node.state().behaviour = Behaviour::Honest;
+        let first = fates(&wallet)[0].0.clone();
+        node.state().behaviour = Behaviour::Refuses(Code::Unavailable, "DRAINING");
+        wallet.fails(&["tx", command, &first, "--yes"], 8, "ANSWER_LOST");
+        node.state().behaviour = Behaviour::Honest;
+        assert_eq!(wallet.json(&["tx", "show", &first])["state"], "pending");
+        // The same words do not pay once more: they go on, or say that it was cancelled.
+        let run = wallet.run(SEND);
+        assert_eq!(run.code, expected, "{}", run.stderr);
+        assert_eq!(run.stderr.contains("error[CANCELLED]"), expected == 7, "{}", run.stderr);
+        assert_eq!(fate_of(&wallet, &first), "superseded", "{command}");
+        node.state().mine();
+        assert_eq!(wallet.json(&["history"])["entries_total"], 1);
+        if command == "cancel" {
+            assert_eq!(wallet.json(&[SEND, &["--again"]].concat())["resumed"], false);
+        } else {
+            // The end was told: they are another payment now.
+            assert_eq!(wallet.json(SEND)["resumed"], false);
+        }
+    }
+}
