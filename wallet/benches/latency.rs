@@ -1,8 +1,8 @@
-//! How long `farthing-wallet balance` takes against a node, from the start of the process to its end: when the wallet has verified nothing of
-//! the chain yet, and when it has.
+//! How long the wallet's most common commands take against a node, from the start of the process to its end: `balance` when the wallet
+//! has verified nothing of the chain yet and when it has, and `send --no-wait` with a key that no passphrase protects.
 //!
-//! `cargo bench -p farthing-wallet --bench cold_balance -- [URL]`, with a node of the development network there (http://127.0.0.1:50051 if
-//! left out).
+//! `cargo bench -p farthing-wallet --bench latency -- [URL]`, with a node of the development network there that mines, so that its mempool
+//! does not fill with alice's transfers (http://127.0.0.1:50051 if left out).
 
 use std::{
     error::Error,
@@ -53,7 +53,12 @@ fn main() -> Outcome<()> {
             times.push(run(folder.path(), node, &["balance"])?);
         }
         let (median, most) = middle(times);
-        writeln!(out, "balance, {what}: median {median:.0} ms, p90 {most:.0} ms")?;
+        writeln!(out, "balance, {what}: median {median:.1} ms, p90 {most:.1} ms")?;
     }
+    run(folder.path(), node, &["key", "import", "--dev", "bob"])?;
+    let send = ["send", "bob", "0.01", "--account", "alice", "--yes", "--no-wait"];
+    let times = (0..RUNS).map(|_| run(folder.path(), node, &send)).collect::<Outcome<Vec<_>>>()?;
+    let (median, most) = middle(times);
+    writeln!(out, "send --no-wait, no passphrase: median {median:.1} ms, p90 {most:.1} ms")?;
     Ok(())
 }
