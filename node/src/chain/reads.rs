@@ -41,13 +41,19 @@ impl Chain {
         self.read(move |shared| Ok(shared.store.block(&id)?)).await
     }
 
+    /// The same, if it is in memory and need not be read.
+    #[must_use]
+    pub fn kept_block(&self, id: &BlockId) -> Option<Arc<ChainBlock>> {
+        self.shared.read_blocks.get(id)
+    }
+
     /// A block by id with its height, work and transaction ids.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn chain_block(&self, id: BlockId) -> Result<Option<Arc<ChainBlock>>, ChainError> {
         // What is in the store stays there.
-        if let Some(block) = self.shared.read_blocks.get(&id) {
+        if let Some(block) = self.kept_block(&id) {
             return Ok(Some(block));
         }
         self.read(move |shared| {

@@ -94,7 +94,8 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<v1::GetTransactionRequest>,
     ) -> Result<Response<v1::GetTransactionResponse>, Status> {
-        Ok(Response::new(transactions::get(&self.deps, request.into_inner()).await?))
+        let meter = request.extensions().get::<CallMeter>().cloned();
+        Ok(Response::new(transactions::get(&self.deps, request.into_inner(), meter.as_ref()).await?))
     }
 
     async fn get_transaction_proof(

@@ -152,7 +152,8 @@ pub fn methods(params: &farthing::Params) -> MethodTable {
         )
         .with("/farthing.v1.LedgerService/EstimateFee", MethodPolicy::unary(TRANSACTION_REQUEST, calls(16, 200, 1_000)))
         .with("/farthing.v1.LedgerService/GetFees", MethodPolicy::unary(SMALL_REQUEST, calls(8, 50, 500)))
-        .with("/farthing.v1.LedgerService/GetTransaction", look_up)
+        // The block that holds it is read whole, unless it is in memory.
+        .with("/farthing.v1.LedgerService/GetTransaction", look_up.counting(Unit::Blocks, 200, 5_000))
         // The Merkle tree of a whole block.
         .with("/farthing.v1.LedgerService/GetTransactionProof", pages)
         .with("/farthing.v1.LedgerService/GetAccount", look_up)

@@ -12,7 +12,10 @@ use farthing::{
 use tokio::time::timeout;
 
 use super::{ApiError, Deps, Reason, blocks, refusals::Credit};
-use crate::mempool::{Admitted, DropReason, PoolStatus, Rejection, Source};
+use crate::{
+    mempool::{Admitted, DropReason, PoolStatus, Rejection, Source},
+    server::CallMeter,
+};
 
 /// Most transactions of one batch.
 pub const MAX_BATCH: usize = 1_000;
@@ -179,17 +182,23 @@ pub(super) fn refuse_while_syncing(deps: &Deps) -> Result<(), ApiError> {
 pub(super) async fn get(
     deps: &Deps,
     request: v1::GetTransactionRequest,
+    meter: Option<&CallMeter>,
 ) -> Result<v1::GetTransactionResponse, ApiError> {
     let mask = ReadMask::read(request.read_mask.as_ref())?;
     let id = TxId::try_from(request)?;
-    let mut found = look_up(deps, id, mask.wants("transaction")).await?;
+    let mut found = look_up(deps, id, mask.wants("transaction"), meter).await?;
     mask.apply(&mut found);
     Ok(found)
 }
 
 /// Where a transaction stands, with the transaction if it is wanted.
-async fn look_up(deps: &Deps, id: TxId, with_transaction: bool) -> Result<v1::GetTransactionResponse, ApiError> {
-    if let Some(found) = on_chain(deps, id, with_transaction).await? {
+async fn look_up(
+    deps: &Deps,
+    id: TxId,
+    with_transaction: bool,
+    meter: Option<&CallMeter>,
+) -> Result<v1::GetTransactionResponse, ApiError> {
+    if let Some(found) = on_chain(deps, id, with_transaction, meter).await? {
         return Ok(found);
     }
     if let Some(status) = deps.mempool.status(&id) {
@@ -201,22 +210,27 @@ async fn look_up(deps: &Deps, id: TxId, with_transaction: bool) -> Result<v1::Ge
             return Ok(v1::GetTransactionResponse { status: Some((&in_pool(id, status)).into()), transaction: view });
         }
     }
-    on_chain(deps, id, with_transaction).await?.ok_or_else(|| ApiError::unknown_transaction(id, &deps.chain))
+    on_chain(deps, id, with_transaction, meter).await?.ok_or_else(|| ApiError::unknown_transaction(id, &deps.chain))
 }
 
 async fn on_chain(
     deps: &Deps,
     id: TxId,
     with_transaction: bool,
+    meter: Option<&CallMeter>,
 ) -> Result<Option<v1::GetTransactionResponse>, ApiError> {
     let Some(status) = mined(deps, id).await? else { return Ok(None) };
     if !with_transaction {
         return Ok(Some(v1::GetTransactionResponse { status: Some((&status).into()), transaction: None }));
     }
     let TransactionStanding::Mined { block_id, index, .. } = status.standing else { return Ok(None) };
-    let Some(block) = deps.chain.block(block_id).await? else { return Ok(None) };
+    if let Some(meter) = meter.filter(|_| deps.chain.kept_block(&block_id).is_none()) {
+        // The block is read whole for one of its transactions; charged before, as the call may be given up at any time.
+        meter.charge(1);
+    }
+    let Some(block) = deps.chain.chain_block(block_id).await? else { return Ok(None) };
     let place = usize::try_from(index).ok().and_then(|index| index.checked_sub(1));
-    let Some(signed) = place.and_then(|place| block.transactions.get(place)) else { return Ok(None) };
+    let Some(signed) = place.and_then(|place| block.block.transactions.get(place)) else { return Ok(None) };
     let view = transaction_view(deps.chain.params(), signed);
     Ok(Some(v1::GetTransactionResponse { status: Some((&status).into()), transaction: Some(view) }))
 }

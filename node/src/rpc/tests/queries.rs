@@ -117,6 +117,32 @@ async fn pages_from_the_oldest_go_on_with_what_was_added_meanwhile() {
     assert_eq!(numbers, (1..=account.entries).collect::<Vec<_>>());
 }
 
+/// A client that goes from block to block would have each read whole for one transaction.
+#[tokio::test]
+async fn a_transaction_whose_block_has_to_be_read_is_charged_for_it() {
+    let api = Api::start().await;
+    let transfers = [0, 1, 2, 3].map(|nonce| ALICE.pay(nonce, BOB.address(), 1));
+    let ids = transfers.clone().map(|signed| signed.transaction().id(dev().genesis_id()));
+    let [first, second, third, fourth] = transfers;
+    api.include(vec![first, second], 1).await;
+    api.include(vec![third, fourth], 1).await;
+    let meter = crate::server::CallMeter::counting_for_tests();
+    let get = async |id: TxId, paths: &[&str]| {
+        let read_mask = Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() });
+        let request = v1::GetTransactionRequest {
+            id: Some(v1::get_transaction_request::Id::TransactionId(id.to_bytes().to_vec().into())),
+            read_mask,
+        };
+        let found = crate::rpc::transactions::get(&api.deps, request, Some(&meter)).await.unwrap();
+        (found.transaction.is_some(), meter.used())
+    };
+    assert_eq!(get(ids[0], &["status"]).await, (false, 0), "where it stands is in the index");
+    assert_eq!(get(ids[0], &["transaction"]).await, (true, 1));
+    assert_eq!(get(ids[1], &[]).await, (true, 1), "its block is in memory by now");
+    assert_eq!(get(ids[2], &[]).await, (true, 2));
+    assert_eq!(get(ids[3], &[]).await, (true, 2));
+}
+
 #[tokio::test]
 async fn the_way_down_to_the_oldest_entries_is_charged_before_it_is_read() {
     use v1::AccountEntryOrder::OldestFirst;
