@@ -306,6 +306,11 @@ impl Context {
         }
     }
 
+    /// Forgets what was typed before a question was there to be read: neither a paste nor a cat on the keyboard answers it.
+    pub fn drop_typed(&mut self) {
+        self.terminal.drop_typed();
+    }
+
     /// Goes on only if the person agrees, or agreed beforehand with `--yes`.
     ///
     /// # Errors
@@ -317,6 +322,7 @@ impl Context {
         if !self.is_interactive() {
             return Err(AskError::NoTerminal(what));
         }
+        self.drop_typed();
         if self.ask_yes_no(question, false)? { Ok(()) } else { Err(AskError::Declined(what)) }
     }
 

@@ -44,6 +44,9 @@ pub trait Terminal: Send {
     /// Lets the editor call this line back.
     fn remember(&mut self, _line: &str) {}
 
+    /// Forgets what was typed and not read yet.
+    fn drop_typed(&mut self) {}
+
     /// Whether anybody is there.
     fn is_interactive(&self) -> bool;
 
@@ -84,6 +87,11 @@ impl Terminal for SystemTerminal {
         if let Some(editor) = &mut self.editor {
             editor.remember(line);
         }
+    }
+
+    fn drop_typed(&mut self) {
+        // If it cannot be dropped, it is read as an answer, as it was meant perhaps.
+        let _ = rustix::termios::tcflush(io::stdin(), rustix::termios::QueueSelector::IFlush);
     }
 
     fn is_interactive(&self) -> bool {

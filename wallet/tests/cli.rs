@@ -53,6 +53,8 @@ mod receive;
 mod send;
 #[path = "cli/session.rs"]
 mod session;
+#[path = "cli/session_again.rs"]
+mod session_again;
 #[path = "cli/settings.rs"]
 mod settings;
 #[path = "cli/sign_only.rs"]

@@ -181,7 +181,12 @@ pub enum Command {
     /// Submit again what the outbox holds: transfers whose answer was lost.
     Resubmit,
     /// Lead through payments by questions, with completion and news of your account; so does no command at all.
-    Shell,
+    Shell {
+        /// Pay at most this fee in far a transfer, opening costs included. Without it the miner gets at most 0.05 far (max_fee
+        /// in the settings), whatever the node estimates.
+        #[arg(long, value_name = "AMOUNT")]
+        max_fee: Option<String>,
+    },
     /// Show the wallet, and what its node is and how far it is.
     Status,
     /// Look at everything that a payment needs, and say what to do about what is wrong.

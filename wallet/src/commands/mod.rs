@@ -72,8 +72,9 @@ pub fn run_without_wallet(
 /// Whatever stops the command, with its exit code.
 pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
     match &cli.command {
-        None | Some(Command::Shell) if context.is_interactive() => session::run(context),
-        None | Some(Command::Shell) => Err(NoCommand.into()),
+        None if context.is_interactive() => session::run(context, None),
+        Some(Command::Shell { max_fee }) if context.is_interactive() => session::run(context, max_fee.as_deref()),
+        None | Some(Command::Shell { .. }) => Err(NoCommand.into()),
         Some(Command::Init(new)) => init::run(context, &cli.global, new),
         Some(Command::Key(command)) => run_key(context, command),
         Some(Command::Address { name }) => key::address(context, name.as_ref()),

@@ -20,8 +20,7 @@ use crate::{
 /// # Errors
 /// Those of the outbox and the node.
 pub fn look_after_outbox(context: &mut Context, client: &NodeClient) -> Result<Vec<Looked>> {
-    let network = Arc::clone(context.settings.network());
-    let looked = fate::reconcile(client, &network, &context.wallet.outbox(), OnDrop::Tell)?;
+    let looked = look_after(context, client)?;
     for Looked { entry, fate, .. } in &looked {
         let what = format!("an earlier transfer of {} far ({})", outbox::paid(&entry.transfer), entry.id);
         let output = &mut context.output;
@@ -37,6 +36,15 @@ pub fn look_after_outbox(context: &mut Context, client: &NodeClient) -> Result<V
         }
     }
     Ok(looked)
+}
+
+/// The same without a word.
+///
+/// # Errors
+/// As [`look_after_outbox`].
+pub fn look_after(context: &Context, client: &NodeClient) -> Result<Vec<Looked>> {
+    let network = Arc::clone(context.settings.network());
+    fate::reconcile(client, &network, &context.wallet.outbox(), OnDrop::Tell)
 }
 
 fn replaced(by: &farthing::EntryId) -> String {

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use farthing::{SignedTransaction, TxId, wire::TransactionStatus};
 
 pub use self::{
-    again::{AgainError, Earlier, find, revive},
+    again::{AgainError, Earlier, counting, find, is_looked_after, revive, tell_all},
     screen::{describe, expectation, warn_of_nonces, warn_of_recipients},
     view::{SentView, state},
     words::{WordsError, parse_amount, parse_fee, parse_payment, read_memo},

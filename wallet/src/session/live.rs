@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use farthing::{Address, EntryId, Mites};
+use farthing::{Address, EntryId, Mites, TxId};
 
 use crate::{
     config::Settings,
@@ -25,6 +25,13 @@ use crate::{
 /// How many lines wait at most; older ones are dropped.
 const MOST_WAITING: usize = 100;
 
+/// What is said of a piece of news.
+pub(super) struct Line {
+    pub(super) text: String,
+    /// The own transfer whose end it tells.
+    pub(super) ends: Option<TxId>,
+}
+
 /// What the session and the thread know of each other.
 #[derive(Default)]
 struct Board {
@@ -34,7 +41,7 @@ struct Board {
     /// No line may be printed: a secret is being typed.
     is_held: bool,
     /// Lines that could not be printed yet.
-    waiting: VecDeque<String>,
+    waiting: VecDeque<Line>,
 }
 
 /// The news of an account, until it is dropped.
@@ -93,13 +100,27 @@ impl Live {
     }
 
     /// The lines that wait.
-    pub(super) fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<Line> {
         lock(&self.board).waiting.drain(..).collect()
     }
 }
 
 fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
     board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The own transfer whose end a piece of news tells.
+fn own_transfer(news: &News) -> Option<TxId> {
+    match news {
+        News::Mined { movement, .. } if movement.kind == Kind::Sent => Some(TxId::from_bytes(*movement.id.as_bytes())),
+        _ => None,
+    }
+}
+
+/// Notes that the person was told how a transfer ended, so that the same answers mean another payment.
+pub(super) fn mark_told(wallet: &Wallet, ends: Option<TxId>) {
+    // Else they are asked once more than needed.
+    let _ = ends.map(|id| wallet.outbox().mark_payment_told(&id));
 }
 
 /// Lets time pass, until the session ends.
@@ -156,7 +177,7 @@ impl Reporter {
         };
         let mut board = lock(&self.board);
         if board.is_held || self.printer.is_none() {
-            board.waiting.push_back(line);
+            board.waiting.push_back(Line { text: line, ends: own_transfer(news) });
             while board.waiting.len() > MOST_WAITING {
                 board.waiting.pop_front();
             }
@@ -167,6 +188,7 @@ impl Reporter {
         if let Some(printer) = &mut self.printer {
             printer(format!("{line}\n"));
         }
+        mark_told(&self.wallet, own_transfer(news));
     }
 
     fn line(&self, news: &News) -> Option<String> {

@@ -4,13 +4,17 @@
 mod live;
 mod memory;
 mod people;
+mod unfinished;
 mod words;
 
 use std::time::Duration;
 
 use farthing::{Mites, wire::TransactionStanding};
 
-use self::live::Live;
+use self::{
+    live::{Line, Live},
+    unfinished::Before,
+};
 use crate::{
     cli,
     client::NodeClient,
@@ -18,9 +22,10 @@ use crate::{
     context::{AskError, Context},
     error::{Error, Exit, Result},
     keystore::KeyEntry,
+    outbox::{self, Kind, Marks},
     output::style::AMOUNT,
     terminal::Printer,
-    transfer::{Plan, Wish},
+    transfer::{FeeBounds, Order, Plan, Wish},
 };
 
 /// How long the session waits for a transfer to be mined before it goes on.
@@ -56,15 +61,19 @@ struct Session<'a> {
     live: Option<Live>,
     /// What the account held when the session began, proven.
     balance: Option<Mites>,
+    /// What a transfer may pay to be mined.
+    bounds: FeeBounds,
     /// Whether the last thing was Ctrl-C.
     gave_up: bool,
 }
 
-/// Leads the conversation until the person leaves.
+/// Leads the conversation until the person leaves. No transfer pays more than `max_fee`, if it is given, or else what the
+/// settings allow.
 ///
 /// # Errors
-/// Only what makes going on pointless: a node of another network, a broken terminal, Ctrl-C twice.
-pub fn run(context: &mut Context) -> Result<()> {
+/// A fee that is none; else only what makes going on pointless: a node of another network, a broken terminal, Ctrl-C twice.
+pub fn run(context: &mut Context, max_fee: Option<&str>) -> Result<()> {
+    let bounds = send::bounds(context, max_fee)?;
     let network = context.wallet.network().name.clone();
     context.output.note(format_args!("Farthing wallet, network {network}, node {}.", context.settings.node()));
     let printer = if context.output.is_json() {
@@ -73,7 +82,7 @@ pub fn run(context: &mut Context) -> Result<()> {
         let earlier = memory::lines(context);
         context.terminal.open_editor(&earlier)
     };
-    let mut session = Session { context, client: None, printer, live: None, balance: None, gave_up: false };
+    let mut session = Session { context, client: None, printer, live: None, balance: None, bounds, gave_up: false };
     match session.connect() {
         Err(error) if error.exit() == Exit::Unreachable => {
             session.context.output.error(&error);
@@ -82,7 +91,11 @@ pub fn run(context: &mut Context) -> Result<()> {
         other => other?,
     }
     session.context.output.note("Type help for help, quit or Ctrl-D to leave.\n");
-    session.talk()?;
+    match session.talk() {
+        // Ctrl-D at a question of a payment: nothing of it was sent.
+        Err(error) if error.code() == "NO_INPUT" && error.exit() == Exit::Declined => {}
+        other => other?,
+    }
     session.context.output.note("bye");
     Ok(())
 }
@@ -106,6 +119,8 @@ impl Session<'_> {
                 None => {}
             }
         };
+        let recalled = self.recall(&me);
+        self.survive(recalled)?;
         self.watch(&me);
         loop {
             let outcome = self.one_transfer(&me);
@@ -163,8 +178,9 @@ impl Session<'_> {
 
     /// Shows the news that could not be shown by themselves.
     fn show_news(&mut self) {
-        for line in self.live.iter().flat_map(Live::take) {
-            self.context.output.note(line);
+        for Line { text, ends } in self.live.iter().flat_map(Live::take) {
+            self.context.output.note(text);
+            live::mark_told(&self.context.wallet, ends);
         }
     }
 
@@ -237,53 +253,89 @@ impl Session<'_> {
             }
         };
         self.connect()?;
-        self.pay(me, Wish { to, amount, fee: None, valid_until: None, memo: Vec::new() })?;
+        self.pay(me, &Wish { to, amount, fee: None, valid_until: None, memo: Vec::new() }.into())?;
         Ok(true)
     }
 
     /// Shows what a transfer would do, and sends it if the person agrees.
-    fn pay(&mut self, me: &KeyEntry, wish: Wish) -> Result<()> {
+    fn pay(&mut self, me: &KeyEntry, order: &Order) -> Result<()> {
         let Some(client) = self.client.take() else {
             return Ok(());
         };
-        let outcome = self.pay_through(&client, me, wish);
+        let outcome = self.pay_through(&client, me, order);
         self.client = Some(client);
         outcome
     }
 
-    fn pay_through(&mut self, client: &NodeClient, me: &KeyEntry, wish: Wish) -> Result<()> {
-        resubmit::look_after_outbox(self.context, client)?;
+    fn pay_through(&mut self, client: &NodeClient, me: &KeyEntry, order: &Order) -> Result<()> {
+        let content = outbox::content(&me.public.address(), &order.outputs, order.all, &order.memo);
+        let looked = resubmit::look_after_outbox(self.context, client)?;
+        match self.was_begun_before(&content, &looked)? {
+            Before::Nothing => {}
+            Before::Same(looked) => return self.go_on(client, &looked),
+            Before::Neither => {
+                self.context.output.note("Nothing was sent.");
+                return Ok(());
+            }
+        }
         let network = std::sync::Arc::clone(self.context.settings.network());
-        let plan = Plan::make(client, &network, &me.public, wish.clone())?;
+        let draw = |bounds| Plan::draw(client, &network, &me.public, order, bounds);
+        let plan = draw(self.bounds)?;
         send::describe(self.context, me, &plan)?;
-        if !self.context.ask_yes_no("Send it?", false)? {
-            self.context.output.note("Nothing was sent.");
+        if !self.agrees("Send it?")? {
             return Ok(());
         }
         let signer = self.quietly(|context| context.unlock(&me.name))?;
         let shown = plan.transaction().clone();
         let sending = self.context.lock_sending()?;
         // While the person was thinking, a block may have come: plan anew, and ask again if it would cost more.
-        let plan = Plan::make(client, &network, &me.public, wish)?;
+        let plan = draw(self.bounds)?;
         if plan.transaction().total() > shown.total() {
             send::describe(self.context, me, &plan)?;
-            if !self.context.ask_yes_no("The fee has changed. Send it?", false)? {
-                self.context.output.note("Nothing was sent.");
+            if !self.agrees("The fee has changed. Send it?")? {
                 return Ok(());
             }
         }
         let signed = plan.sign(&*signer, &network)?;
+        let marks = Marks { content: Some(content), ..Marks::now(Kind::Payment) };
         let id = signed.transaction().id(network.genesis_id());
-        self.live.iter().for_each(|live| live.await_transfer(id.into(), true));
-        let outcome = send::hand_in(self.context, client, &signed).and_then(|_| {
-            drop(sending);
-            self.wait_for(client, &signed)
-        });
+        self.await_transfer(&id, true);
+        let handed_in = send::hand_in_as(self.context, client, &signed, marks);
+        self.await_transfer(&id, handed_in.is_ok());
+        drop(sending);
+        handed_in?;
+        self.see_through(client, &signed)
+    }
+
+    /// Whether the person agrees to a payment: they have to say so after they were asked.
+    fn agrees(&mut self, question: &str) -> Result<bool> {
+        self.context.drop_typed();
+        let agrees = self.context.ask_yes_no(question, false)?;
+        if !agrees {
+            self.context.output.note("Nothing was sent.");
+        }
+        Ok(agrees)
+    }
+
+    /// Waits until a transfer is mined, and notes that the person was told.
+    fn see_through(&mut self, client: &NodeClient, signed: &farthing::SignedTransaction) -> Result<()> {
+        let id = signed.transaction().id(self.context.wallet.network().genesis_id());
+        let outbox = self.context.wallet.outbox();
+        // While this session waits, the same words elsewhere are another payment.
+        let _held = outbox.hold(&id)?;
+        self.await_transfer(&id, true);
+        let outcome = self.wait_for(client, signed);
         if outcome.is_err() {
             // From here on it is news.
-            self.live.iter().for_each(|live| live.await_transfer(id.into(), false));
+            self.await_transfer(&id, false);
         }
-        outcome
+        outcome?;
+        Ok(outbox.mark_payment_told(&id)?)
+    }
+
+    /// Tells of this transfer itself, or leaves it to the news.
+    fn await_transfer(&self, id: &farthing::TxId, is_awaited: bool) {
+        self.live.iter().for_each(|live| live.await_transfer((*id).into(), is_awaited));
     }
 
     /// Waits until a transfer is mined; Ctrl-C gives that up.

@@ -195,6 +195,22 @@ fn a_new_passphrase_is_typed_twice_and_a_known_one_may_be_mistyped() {
 }
 
 #[test]
+fn the_session_has_the_fee_bounds_of_send() {
+    let pay = ["alice", "bob", "1", "y", "quit"];
+    let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+    let (outcome, text) = with_person(&wallet, &node.url, &["shell", "--max-fee", "0.0001"], &pay, &[]);
+    outcome.unwrap();
+    assert!(text.contains("error[FEE_TOO_HIGH]") && text.contains("--max-fee"), "{text}");
+    wallet.ok(&["config", "set", "max_fee", "0.0001"]);
+    let (outcome, text) = with_person(&wallet, &node.url, &["shell"], &pay, &[]);
+    outcome.unwrap();
+    assert!(text.contains("error[FEE_TOO_HIGH]") && text.contains("max_fee in config.toml"), "{text}");
+    let (outcome, _) = with_person(&wallet, &node.url, &["shell", "--max-fee", "much"], &pay, &[]);
+    assert_eq!(outcome.unwrap_err().code(), "BAD_AMOUNT");
+    assert_eq!(node.state().submissions, 0);
+}
+
+#[test]
 fn a_mere_enter_sends_nothing() {
     let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
     // As a pasted block with an empty line behind the amount.

@@ -17,7 +17,7 @@ use crate::{
 const DEADLINE: u64 = 60_000;
 
 /// A wallet with alice and bob, and a node that knows alice.
-fn alice_and_bob() -> (Wallet, FakeNode) {
+pub(crate) fn alice_and_bob() -> (Wallet, FakeNode) {
     let wallet = Wallet::new();
     let address = wallet.json(&["key", "import", "--dev", "alice"])["address"].as_str().unwrap().to_owned();
     wallet.ok(&["key", "import", "--dev", "bob"]);
@@ -26,20 +26,25 @@ fn alice_and_bob() -> (Wallet, FakeNode) {
 }
 
 /// Starts the wallet on a terminal that echoes what is typed, as terminals do.
-fn on_a_terminal(wallet: &Wallet, variables: &[(&str, &str)], arguments: &[&str]) -> PtySession {
+pub(crate) fn on_a_terminal(wallet: &Wallet, variables: &[(&str, &str)], arguments: &[&str]) -> PtySession {
     let inner = wallet.command(arguments);
     let mut command = Command::new("sh");
-    command.args(["-c", "stty echo && exec \"$0\" \"$@\""]).arg(inner.get_program()).args(inner.get_args());
+    // The wallet takes the place of the shell, and its number.
+    command
+        .args(["-c", "stty echo && echo $$ >\"$PID_FILE\" && exec \"$0\" \"$@\""])
+        .arg(inner.get_program())
+        .args(inner.get_args());
     command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.env("PATH", std::env::var_os("PATH").unwrap()).env("TERM", "xterm-256color");
+    command.env("PID_FILE", wallet.path("pid"));
     command.envs(variables.iter().copied());
     spawn_with_options(command, Options::new().timeout_ms(Some(DEADLINE)).strip_ansi_escape_codes(false)).unwrap()
 }
 
-const PLAIN: &[(&str, &str)] = &[("NO_COLOR", "1")];
+pub(crate) const PLAIN: &[(&str, &str)] = &[("NO_COLOR", "1")];
 
 /// A session of alice, at the recipient's question.
-fn as_alice(wallet: &Wallet) -> PtySession {
+pub(crate) fn as_alice(wallet: &Wallet) -> PtySession {
     let mut screen = on_a_terminal(wallet, PLAIN, &["shell"]);
     screen.exp_string("Your name: ").unwrap();
     screen.send_line("alice").unwrap();
@@ -49,13 +54,13 @@ fn as_alice(wallet: &Wallet) -> PtySession {
     screen
 }
 
-fn press(screen: &mut PtySession, keys: &str) {
+pub(crate) fn press(screen: &mut PtySession, keys: &str) {
     screen.send(keys).unwrap();
     screen.flush().unwrap();
 }
 
 /// The exit code. Its type is another crate's: it is read from what it shows, `Exited(Pid(7), 130)`.
-fn code(screen: &PtySession) -> i32 {
+pub(crate) fn code(screen: &PtySession) -> i32 {
     let status = format!("{:?}", screen.process().wait().unwrap());
     let (_, code) = status.strip_prefix("Exited(").and_then(|rest| rest.split_once(", ")).expect(&status);
     code.trim_end_matches(')').parse().unwrap()

@@ -123,7 +123,7 @@ fn under_id(context: &Context, key: &Key, marks: &Marks, looked: &[Looked]) -> R
 
 /// Of a payment, what replaces it and what cancels it, the one that counts: that which was mined; else the cancellation, if
 /// nodes would keep it; else that which waits; else that which nodes would keep.
-fn counting<'a>(group: &[&'a Looked], one: &'a Looked) -> &'a Looked {
+pub fn counting<'a>(group: &[&'a Looked], one: &'a Looked) -> &'a Looked {
     let entries: Vec<Entry> = group.iter().map(|one| one.entry.clone()).collect();
     let kept = outbox::current(&entries, one.entry.place()).map(|entry| entry.id);
     let is_kept = |one: &&&Looked| Some(one.entry.id) == kept;
@@ -169,13 +169,19 @@ fn interrupted(context: &mut Context, marks: &Marks, looked: &[Looked], again: b
 }
 
 /// The same words mean another payment from now on.
-fn tell_all(context: &Context, group: &[&Looked]) -> Result<()> {
+///
+/// # Errors
+/// Those of the outbox.
+pub fn tell_all(context: &Context, group: &[&Looked]) -> Result<()> {
     let outbox = context.wallet.outbox();
     Ok(group.iter().try_for_each(|one| outbox.mark_told(&one.entry.id))?)
 }
 
 /// Whether a command that still runs looks after it: then this one is another payment.
-fn is_looked_after(context: &Context, id: &TxId) -> Result<bool> {
+///
+/// # Errors
+/// Those of the outbox.
+pub fn is_looked_after(context: &Context, id: &TxId) -> Result<bool> {
     match context.wallet.outbox().hold(id) {
         Err(outbox::OutboxError::Disk(error)) if error.is_missing() => Ok(false),
         other => Ok(other?.is_none()),

@@ -1,0 +1,165 @@
+//! Payments that were begun and whose end nobody was told, because the wallet was killed, the answer was lost or the wait was
+//! given up: the same answers do not pay them again without asking.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use farthing::TxId;
+
+use super::Session;
+use crate::{
+    client::NodeClient,
+    commands::{resubmit, send},
+    context::{AskError, Context},
+    error::Result,
+    fate::{Fate, Looked},
+    keystore::KeyEntry,
+    outbox::{self, Entry, Kind},
+};
+
+/// What to do about a payment that may have been made before.
+pub(super) enum Before {
+    /// It was not.
+    Nothing,
+    /// Go on with this one instead of making another.
+    Same(Box<Looked>),
+    /// Make none.
+    Neither,
+}
+
+impl Session<'_> {
+    /// Says which payments of the account were begun and not finished, and what became of them.
+    pub(super) fn recall(&mut self, me: &KeyEntry) -> Result<()> {
+        let address = me.public.address();
+        let entries = self.context.wallet.outbox().entries()?;
+        let mut found = false;
+        for entry in entries.iter().filter(|entry| entry.place().0 == address) {
+            found |= is_untold(self.context, entry)?;
+        }
+        if !found {
+            return Ok(());
+        }
+        self.context.output.note("\nThe end of this was not told yet:");
+        let Some(client) = &self.client else {
+            for entry in entries.iter().filter(|entry| entry.place().0 == address && !entry.marks.told) {
+                let what = words(self.context, entry)?;
+                self.context.output.note(format_args!("  {what}\n  no node answers that could say what became of it"));
+            }
+            self.context.output.note("The same answers will not pay it again without asking you.");
+            return Ok(());
+        };
+        let looked = resubmit::look_after(self.context, client)?;
+        for one in looked.iter().filter(|one| one.entry.place().0 == address) {
+            // What stands in for another one is told in its place.
+            if matches!(one.fate, Fate::Superseded { .. }) || !is_untold(self.context, &one.entry)? {
+                continue;
+            }
+            let what = words(self.context, &one.entry)?;
+            self.context.output.note(format_args!("  {what}\n  {}", fate(one)));
+            if one.is_final && !self.context.ask_yes_no("Ask you before the same is paid once more?", true)? {
+                let same: Vec<&Looked> =
+                    looked.iter().filter(|other| other.entry.place() == one.entry.place()).collect();
+                send::tell_all(self.context, &same)?;
+            }
+        }
+        self.context.output.note("The same answers will not pay it again without asking you.");
+        Ok(())
+    }
+
+    /// Finds a payment of the same content whose end nobody was told, and asks whether it is meant.
+    pub(super) fn was_begun_before(&mut self, content: &str, looked: &[Looked]) -> Result<Before> {
+        let is_same =
+            |one: &&Looked| one.entry.marks.content.as_deref() == Some(content) && one.entry.marks.key.is_none();
+        let mut told: Vec<TxId> = Vec::new();
+        for one in looked.iter().filter(is_same) {
+            if told.contains(&one.entry.id) || !is_untold(self.context, &one.entry)? {
+                continue;
+            }
+            let group: Vec<&Looked> =
+                looked.iter().filter(is_same).filter(|other| other.entry.place() == one.entry.place()).collect();
+            let counts = send::counting(&group, one);
+            let what = words(self.context, &counts.entry)?;
+            self.context.output.screen(format_args!("The same was begun before:\n  {what}\n  {}", fate(counts)));
+            if is_lost(counts) {
+                if !self.context.ask_yes_no("Pay it now, with a new transfer?", false)? {
+                    return Ok(Before::Neither);
+                }
+            } else if self.is_the_same()? {
+                return Ok(Before::Same(Box::new(counts.clone())));
+            }
+            send::tell_all(self.context, &group)?;
+            told.extend(group.iter().map(|one| one.entry.id));
+        }
+        Ok(Before::Nothing)
+    }
+
+    /// Whether the person means the payment that was begun; a mere Enter says so.
+    fn is_the_same(&mut self) -> Result<bool, AskError> {
+        self.context.drop_typed();
+        loop {
+            let question = "Is this the same payment, or another one? [SAME/another] ";
+            let answer = self.context.ask(question)?.ok_or(AskError::Ended)?;
+            match answer.to_lowercase().as_str() {
+                "" | "same" => return Ok(true),
+                "another" | "another one" => return Ok(false),
+                _ => self
+                    .context
+                    .output
+                    .note("please answer same (nothing is paid again) or another (it is paid once more)"),
+            }
+        }
+    }
+
+    /// Goes on with a payment that was begun before.
+    pub(super) fn go_on(&mut self, client: &NodeClient, looked: &Looked) -> Result<()> {
+        let is_mined = send::revive(self.context, client, looked)?;
+        if !is_mined {
+            return self.see_through(client, &looked.entry.transfer);
+        }
+        self.context.output.note("It is paid: your proven history has it. Nothing was paid a second time.");
+        Ok(self.context.wallet.outbox().mark_payment_told(&looked.entry.id)?)
+    }
+}
+
+/// Whether nobody was told the end of it, and no other command is about to.
+fn is_untold(context: &Context, entry: &Entry) -> Result<bool> {
+    Ok(!entry.marks.told && entry.marks.key.is_none() && !send::is_looked_after(context, &entry.id)?)
+}
+
+/// Whether it was not paid.
+fn is_lost(one: &Looked) -> bool {
+    matches!(one.fate, Fate::Replaced { .. }) || one.entry.marks.kind == Kind::Cancel
+}
+
+/// What it is, in words.
+fn words(context: &Context, entry: &Entry) -> Result<String> {
+    let made = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(entry.marks.made));
+    let amount = outbox::paid(&entry.transfer);
+    let outputs = entry.transfer.transaction().outputs();
+    let to = match outputs {
+        [only] => match context.wallet.name_of(&only.to)? {
+            Some(name) => name.to_string(),
+            None => context.wallet.show(&only.to),
+        },
+        several => format!("{} recipients", several.len()),
+    };
+    Ok(format!("{amount} far to {to}, signed {made}, transfer {}", entry.id))
+}
+
+/// What became of it, in words.
+fn fate(one: &Looked) -> String {
+    if one.entry.marks.kind == Kind::Cancel {
+        return "cancelled; it is not paid unless the cancellation fails".to_owned();
+    }
+    match &one.fate {
+        Fate::Mined { .. } | Fate::Settled => "mined: it is paid, your proven history has it".to_owned(),
+        Fate::Waiting(_) => "submitted; it waits to be mined".to_owned(),
+        Fate::Resubmitted => "the node did not have it and was given it again; it waits to be mined".to_owned(),
+        Fate::Superseded { by } => format!("{by} stands in its place"),
+        Fate::Replaced { .. } if one.is_final => {
+            "not paid, for good: another transfer of the account took its nonce".to_owned()
+        }
+        Fate::Replaced { .. } => "not paid as it looks now: another transfer of the account took its nonce".to_owned(),
+        Fate::Dropped(reason) => format!("open: this node dropped it ({reason}); another one may still mine it"),
+        Fate::Refused(reason) => format!("open: this node does not take it ({reason}); another one may have it"),
+    }
+}

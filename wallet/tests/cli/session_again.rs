@@ -1,0 +1,209 @@
+//! A session that is killed in the middle of a payment: the same answers pay a second time only if the person says that they
+//! mean another payment. And what else must not send money by accident.
+
+use std::{fs, sync::mpsc, time::Duration};
+
+use rexpect::{ReadUntil, session::PtySession};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    fake_node::{Behaviour, FakeNode},
+    harness::Wallet,
+    terminal::{PLAIN, alice_and_bob, as_alice, code, on_a_terminal},
+};
+
+const FAR: u64 = farthing::amount::MITES_PER_FAR;
+
+/// Ends a wallet's program as nothing else can be ended.
+fn kill(wallet: &Wallet, screen: &PtySession) {
+    let pid: i32 = fs::read_to_string(wallet.path("pid")).unwrap().trim().parse().unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    let status = format!("{:?}", screen.process().wait().unwrap());
+    assert!(status.contains("SIGKILL"), "{status}");
+}
+
+/// Answers up to the confirmation, and confirms.
+fn pay_bob(screen: &mut PtySession, amount: &str) {
+    screen.send_line("bob").unwrap();
+    screen.exp_string("Amount in far: ").unwrap();
+    screen.send_line(amount).unwrap();
+}
+
+fn confirm(screen: &mut PtySession) {
+    screen.exp_string("Send it? [y/N]").unwrap();
+    screen.send_line("y").unwrap();
+}
+
+/// How often the node's blocks pay so much.
+fn times_paid(node: &FakeNode, mites: u64) -> usize {
+    node.state().paid().iter().filter(|paid| **paid == mites).count()
+}
+
+#[test]
+fn a_killed_session_asks_before_the_same_answers_pay_again() {
+    let (wallet, node) = alice_and_bob();
+    node.state().mines = false;
+    let mut screen = as_alice(&wallet);
+    pay_bob(&mut screen, "2");
+    confirm(&mut screen);
+    screen.exp_string("waiting for 1 confirmation").unwrap();
+    kill(&wallet, &screen);
+
+    // The next one says it by itself, and asks.
+    let mut screen = on_a_terminal(&wallet, PLAIN, &["shell"]);
+    screen.exp_string("Your name: ").unwrap();
+    screen.send_line("alice").unwrap();
+    screen.exp_string("The end of this was not told yet:").unwrap();
+    screen.exp_string("2 far to bob, signed 2").unwrap();
+    screen.exp_string("submitted; it waits to be mined").unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
+    pay_bob(&mut screen, "2");
+    screen.exp_string("The same was begun before:").unwrap();
+    screen.exp_string("2 far to bob, signed 2").unwrap();
+    screen.exp_string("the same payment, or another one? [SAME/another] ").unwrap();
+    screen.send_line("perhaps").unwrap();
+    screen.exp_string("please answer same").unwrap();
+    // An empty line pays nothing.
+    screen.send_line("").unwrap();
+    screen.exp_string("waiting for 1 confirmation").unwrap();
+    node.state().mine();
+    screen.exp_string("Mined in block 2 (verified").unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
+    assert_eq!((times_paid(&node, 2 * FAR), node.state().submissions), (1, 1));
+
+    // It was told: the same answers are another payment, and are confirmed as any.
+    node.state().mines = true;
+    pay_bob(&mut screen, "2");
+    confirm(&mut screen);
+    screen.exp_string("Mined in block 3 (verified").unwrap();
+    assert_eq!(times_paid(&node, 2 * FAR), 2);
+}
+
+#[test]
+fn only_another_one_pays_the_same_once_more() {
+    let (wallet, node) = alice_and_bob();
+    node.state().behaviour = Behaviour::LosesAnswers;
+    let mut screen = as_alice(&wallet);
+    pay_bob(&mut screen, "3");
+    confirm(&mut screen);
+    screen.exp_string("error[ANSWER_LOST]").unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
+    kill(&wallet, &screen);
+    node.state().behaviour = Behaviour::Honest;
+    node.state().mine_many(8);
+    assert_eq!(times_paid(&node, 3 * FAR), 1);
+
+    // What is settled for good is asked about at once; an empty line leaves everything as it is.
+    let mut screen = on_a_terminal(&wallet, PLAIN, &["shell"]);
+    screen.exp_string("Your name: ").unwrap();
+    screen.send_line("alice").unwrap();
+    screen.exp_string("mined: it is paid").unwrap();
+    screen.exp_string("Ask you before the same is paid once more? [Y/n]").unwrap();
+    screen.send_line("").unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
+    pay_bob(&mut screen, "3");
+    screen.exp_string("[SAME/another] ").unwrap();
+    screen.send_line("another").unwrap();
+    confirm(&mut screen);
+    screen.exp_string("Mined in block").unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
+    assert_eq!(times_paid(&node, 3 * FAR), 2);
+}
+
+#[test]
+fn a_wait_that_was_given_up_leaves_the_payment_known() {
+    let (wallet, node) = alice_and_bob();
+    node.state().mines = false;
+    let mut screen = as_alice(&wallet);
+    pay_bob(&mut screen, "2");
+    confirm(&mut screen);
+    screen.exp_string("waiting for 1 confirmation").unwrap();
+    screen.send_control('c').unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
+    pay_bob(&mut screen, "2");
+    screen.exp_string("[SAME/another] ").unwrap();
+    screen.send_control('c').unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
+    // The news tell its end.
+    node.state().mine();
+    screen.exp_string("sent: 2 far to bob, in block 2, verified").unwrap();
+    pay_bob(&mut screen, "2");
+    screen.exp_string("Send it? [y/N]").unwrap();
+    screen.send_control('d').unwrap();
+    screen.exp_string("bye").unwrap();
+    screen.exp_eof().unwrap();
+    assert_eq!((code(&screen), node.state().submissions), (0, 1));
+}
+
+/// Makes one payment in sessions that are killed at some moment after they were asked for it; the last one is not.
+fn pay_until_done(wallet: &Wallet, node: &FakeNode, mites: u64, moments: &[u64]) {
+    let amount = farthing::Mites::new(mites).to_string();
+    let mut kills = moments.iter();
+    loop {
+        let mut screen = on_a_terminal(wallet, PLAIN, &["shell"]);
+        screen.exp_string("Your name: ").unwrap();
+        screen.send_line("alice").unwrap();
+        let name = || ReadUntil::String("Recipient's name or address: ".into());
+        let asks = || ReadUntil::String("Ask you before the same is paid once more? [Y/n]".into());
+        if screen.exp_any(vec![name(), asks()]).unwrap().1.starts_with("Ask") {
+            screen.send_line("").unwrap();
+            screen.exp_any(vec![name()]).unwrap();
+        }
+        pay_bob(&mut screen, &amount);
+        let question = |text: &str| ReadUntil::String(text.into());
+        let asked = screen.exp_any(vec![question("Send it? [y/N] "), question("[SAME/another] ")]).unwrap().1;
+        screen.send_line(if asked.starts_with("Send") { "y" } else { "same" }).unwrap();
+        let Some(moment) = kills.next() else {
+            screen.exp_any(vec![question("Mined in block"), question("It is paid")]).unwrap();
+            return;
+        };
+        // Nothing comes through this channel: what is waited for is the moment of the kill.
+        let (_open, never) = mpsc::channel::<()>();
+        let _ = never.recv_timeout(Duration::from_millis(*moment));
+        kill(wallet, &screen);
+        let last_words = screen.exp_eof().unwrap();
+        if ["Mined in block", "It is paid"].iter().any(|told| last_words.contains(told)) {
+            return;
+        }
+        // Now and then so deep that nothing can change it.
+        node.state().mine_many(usize::try_from(moment % 8).unwrap());
+    }
+}
+
+#[test]
+fn at_whatever_moment_a_session_is_killed_its_repetition_pays_once() {
+    let (wallet, node) = alice_and_bob();
+    let rounds: [&[u64]; 4] = [&[0, 3], &[7, 40], &[20, 90], &[160, 33]];
+    for (round, moments) in rounds.iter().enumerate() {
+        let mites = 1_000 + round as u64;
+        pay_until_done(&wallet, &node, mites, moments);
+        assert_eq!(times_paid(&node, mites), 1, "{moments:?}");
+    }
+    assert_eq!(node.state().paid().len(), rounds.len());
+}
+
+#[test]
+fn what_was_typed_before_the_question_does_not_confirm_a_payment() {
+    let (wallet, node) = alice_and_bob();
+    // Lines are read as they come: as if a whole conversation was pasted.
+    let mut screen = on_a_terminal(&wallet, &[("TERM", "dumb")], &["shell"]);
+    screen.exp_string("Your name: ").unwrap();
+    screen.send_line("alice").unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
+    screen.send("bob\n1\ny\ny\n").unwrap();
+    screen.flush().unwrap();
+    screen.exp_string("Send it? [y/N] ").unwrap();
+    screen.send_line("").unwrap();
+    screen.exp_string("Nothing was sent.").unwrap();
+    screen.send_line("quit").unwrap();
+    screen.exp_string("bye").unwrap();
+    assert_eq!(node.state().submissions, 0);
+    // So it is with a command.
+    let mut screen = on_a_terminal(&wallet, PLAIN, &["send", "bob", "1", "--account", "alice"]);
+    screen.send("y\ny\n").unwrap();
+    screen.flush().unwrap();
+    screen.exp_string("Send it? [y/N] ").unwrap();
+    screen.send_line("n").unwrap();
+    screen.exp_string("you said no").unwrap();
+    assert_eq!(node.state().submissions, 0);
+}
