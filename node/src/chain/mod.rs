@@ -44,7 +44,7 @@ pub use headers::{HeadersAccepted, PutOff};
 pub use missing::MissingBodies;
 pub use reads::MinedAt;
 pub use rejection::{BlockRejection, ChainError, HeaderRejection};
-pub use touches::{AccountBlock, Before, Touch, TransactionBlock};
+pub use touches::{Before, Sighting, Touch};
 pub use verified::VerifiedCache;
 
 pub use crate::{ledger::ChainView, store::checkpoint::Offer as CheckpointOffer};

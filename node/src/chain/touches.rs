@@ -15,13 +15,13 @@ pub struct Touch {
     pub after: Account,
 }
 
-/// A block of the best chain as one account sees it.
-#[derive(Debug, Clone)]
-pub struct AccountBlock {
+/// A block of the best chain, and what it is to whoever asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting<T> {
     /// The block.
     pub context: HeaderContext,
-    /// What it did to the account, if it touched it.
-    pub touch: Option<Touch>,
+    /// What was asked of it.
+    pub seen: T,
 }
 
 /// What an account was before a block.
@@ -35,22 +35,17 @@ pub enum Before {
     Unknown,
 }
 
-/// A block of the best chain as one transaction sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TransactionBlock {
-    /// The block.
-    pub context: HeaderContext,
-    /// Position in the block, 1 for the first transaction behind the coinbase; none if it is not there.
-    pub index: Option<u32>,
-}
-
 impl Chain {
-    /// What a block of the best chain did to an account; none if the block is not on the best chain, or has left it while
-    /// this was found out.
+    /// What a block of the best chain did to an account, if it touched it; none if the block is not on the best chain, or
+    /// has left it while this was found out.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn account_in(&self, address: Address, id: BlockId) -> Result<Option<AccountBlock>, ChainError> {
+    pub async fn account_in(
+        &self,
+        address: Address,
+        id: BlockId,
+    ) -> Result<Option<Sighting<Option<Touch>>>, ChainError> {
         self.read(move |shared| shared.while_best(id, |context| shared.account_in(address, context))).await
     }
 
@@ -95,12 +90,12 @@ impl Chain {
         .await
     }
 
-    /// Whether a block of the best chain holds a transaction; none if the block is not on the best chain, or has left it
-    /// while this was found out.
+    /// Position of a transaction in a block of the best chain, 1 for the first behind the coinbase, if it is there; none if
+    /// the block is not on the best chain, or has left it while this was found out.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn transaction_in(&self, tx: TxId, id: BlockId) -> Result<Option<TransactionBlock>, ChainError> {
+    pub async fn transaction_in(&self, tx: TxId, id: BlockId) -> Result<Option<Sighting<Option<u32>>>, ChainError> {
         self.read(move |shared| {
             shared.while_best(id, |context| {
                 let index = if shared.store.indexes_transactions() {
@@ -109,7 +104,7 @@ impl Chain {
                 } else {
                     shared.index_in(&tx, &id)?
                 };
-                Ok(TransactionBlock { context: *context, index })
+                Ok(Sighting { context: *context, seen: index })
             })
         })
         .await
@@ -143,16 +138,16 @@ impl Shared {
         if is_best()? { answer.map(Some) } else { Ok(None) }
     }
 
-    fn account_in(&self, address: Address, context: &HeaderContext) -> Result<AccountBlock, ChainError> {
+    fn account_in(&self, address: Address, context: &HeaderContext) -> Result<Sighting<Option<Touch>>, ChainError> {
         if context.height() == Height::GENESIS {
             let after = ChainView::genesis(&self.params).account(&address);
-            let touch = after.map(|after| Touch { entries: Vec::new(), after });
-            return Ok(AccountBlock { context: *context, touch });
+            let seen = after.map(|after| Touch { entries: Vec::new(), after });
+            return Ok(Sighting { context: *context, seen });
         }
         let lost = || ChainError::Inconsistent(format!("no effects of block {}", context.id()));
         let effects = self.store.effects(&context.id())?.ok_or_else(lost)?;
-        let touch = effects.of(&address).map(|effect| self.touch(effect, context)).transpose()?;
-        Ok(AccountBlock { context: *context, touch })
+        let seen = effects.of(&address).map(|effect| self.touch(effect, context)).transpose()?;
+        Ok(Sighting { context: *context, seen })
     }
 
     fn touch(&self, effect: &AccountEffect, context: &HeaderContext) -> Result<Touch, ChainError> {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use farthing::{
-    Account, Address, BlockId, Height,
+    Account, Address, BlockId,
     wire::{AddressLookup, ChainPoint, v1, v1::watch_account_response::Event},
 };
 use farthing_consensus::HeaderContext;
@@ -13,12 +13,13 @@ use tokio::time::sleep;
 use tonic::{Request, Status};
 
 use super::{
-    follow::{BestChain, Follower, Lineage, Link, Move, Position},
+    follow::{Follower, Move, Position},
+    onlooker::{Onlooker, SeenChain},
     run::{Next, Source, Terms, Told, run},
     walk::Walk,
 };
 use crate::{
-    chain::{AccountBlock, AccountEntry, Before, Chain, ChainError, Touch},
+    chain::{AccountEntry, Before, Chain, ChainError, Sighting, Touch},
     env::Compute,
     rpc::{ApiError, Deps, Reason, accounts, blocks},
     server::CallMeter,
@@ -39,7 +40,7 @@ pub(in crate::rpc) async fn watch(
     let meter = request.extensions().get::<CallMeter>().cloned();
     let request = request.into_inner();
     let address = AddressLookup::try_from(&request)?.resolve(&deps.chain.params().prefix)?;
-    let on = AccountChain { chain: deps.chain.clone(), address };
+    let on = SeenChain { chain: deps.chain.clone(), by: address };
     let (walk, first) = if request.cursor.is_empty() {
         let view = deps.chain.view();
         let position = Position::Behind { height: view.tip.height(), id: view.tip.id() };
@@ -53,49 +54,11 @@ pub(in crate::rpc) async fn watch(
     Ok(run(Watched { walk, compute, first, undone: None, told }, terms))
 }
 
-/// The chain as far as it concerns one account.
-#[derive(Debug)]
-struct AccountChain {
-    chain: Chain,
-    address: Address,
-}
+impl Onlooker for Address {
+    type Sees = Option<Touch>;
 
-impl Link for AccountBlock {
-    fn height(&self) -> Height {
-        self.context.height()
-    }
-
-    fn parent(&self) -> BlockId {
-        self.context.header().previous
-    }
-
-    fn point(&self) -> ChainPoint {
-        blocks::point(&self.context)
-    }
-}
-
-impl BestChain for AccountChain {
-    type Error = ChainError;
-    type Block = AccountBlock;
-
-    async fn best_at(&self, height: Height) -> Result<Option<BlockId>, ChainError> {
-        self.chain.best_at(height).await
-    }
-
-    async fn parent(&self, id: BlockId) -> Result<Option<Lineage>, ChainError> {
-        BestChain::parent(&self.chain, id).await
-    }
-
-    async fn block(&self, id: BlockId) -> Result<Option<AccountBlock>, ChainError> {
-        self.chain.account_in(self.address, id).await
-    }
-
-    fn tip(&self) -> (Height, BlockId) {
-        BestChain::tip(&self.chain)
-    }
-
-    fn lowest(&self) -> Height {
-        self.chain.lowest_body()
+    async fn look(&self, chain: &Chain, id: BlockId) -> Result<Option<Sighting<Option<Touch>>>, ChainError> {
+        chain.account_in(*self, id).await
     }
 }
 
@@ -131,7 +94,7 @@ pub(in crate::rpc) enum Change {
 /// What makes the frames of one subscription.
 #[derive(Debug)]
 struct Watched {
-    walk: Walk<AccountChain>,
+    walk: Walk<SeenChain<Address>>,
     compute: Compute,
     /// What is told before all else.
     first: Option<State>,
@@ -145,7 +108,7 @@ impl Watched {
     /// What it means for the account that a block has left; none if nothing. Cancel safe.
     async fn undo(&mut self, id: BlockId) -> Result<Option<Change>, ApiError> {
         let chain = self.walk.chain().clone();
-        let address = self.walk.on.address;
+        let address = self.walk.on.by;
         let (context, before) = chain.account_before(address, id).await?;
         let block = blocks::point(&context);
         match before {
@@ -186,9 +149,9 @@ impl Source for Watched {
                 }
             }
             match self.walk.step().await? {
-                Move::Apply(AccountBlock { context, touch }) => {
+                Move::Apply(Sighting { context, seen }) => {
                     self.told = self.walk.position();
-                    if let Some(Touch { entries, after }) = touch {
+                    if let Some(Touch { entries, after }) = seen {
                         return Ok(Next::Tell(Change::Apply(State::new(&context, Some(after)), entries)));
                     }
                 }

@@ -9,6 +9,7 @@ mod cursor;
 mod follow;
 mod frames;
 mod mempool;
+mod onlooker;
 mod run;
 mod subscriber;
 mod transaction;

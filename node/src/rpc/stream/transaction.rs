@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farthing::{
-    BlockId, Height, TxId,
+    BlockId, TxId,
     wire::{ChainPoint, v1, v1::watch_transaction_response::Event},
 };
 use futures_util::stream::BoxStream;
@@ -19,12 +19,13 @@ use tonic::{Request, Status};
 
 use super::{
     StartError,
-    follow::{BestChain, Lineage, Link, Move, Position},
+    follow::{Move, Position},
+    onlooker::{Onlooker, SeenChain},
     run::{Next, Source, Terms, Told, run},
     walk::Walk,
 };
 use crate::{
-    chain::{Chain, ChainError, TransactionBlock},
+    chain::{Chain, ChainError, Sighting},
     mempool::{DropReason, Mempool, PoolHead, PoolStatus},
     rpc::{ApiError, Deps, blocks, transactions::confirmations_wanted},
     server::CallMeter,
@@ -43,7 +44,7 @@ pub(in crate::rpc) async fn watch(
     let request = request.into_inner();
     let id = TxId::try_from(&request)?;
     let depth = confirmations_wanted(request.confirmations)?;
-    let chain = TransactionChain { chain: deps.chain.clone(), id };
+    let chain = SeenChain { chain: deps.chain.clone(), by: id };
     let walk = Walk::resume(chain, &deps.chain, request.cursor).await?;
     let mined = mined_as_of(&walk.on, walk.position(), meter.as_ref()).await?;
     let walk = walk.paid_by(meter);
@@ -51,49 +52,12 @@ pub(in crate::rpc) async fn watch(
     Ok(run(Watched { walk, mempool, head, asked: Instant::now(), depth, mined, told: None }, terms))
 }
 
-/// The chain as far as it concerns one transaction.
-#[derive(Debug)]
-struct TransactionChain {
-    chain: Chain,
-    id: TxId,
-}
+impl Onlooker for TxId {
+    /// Its position in the block.
+    type Sees = Option<u32>;
 
-impl Link for TransactionBlock {
-    fn height(&self) -> Height {
-        self.context.height()
-    }
-
-    fn parent(&self) -> BlockId {
-        self.context.header().previous
-    }
-
-    fn point(&self) -> ChainPoint {
-        blocks::point(&self.context)
-    }
-}
-
-impl BestChain for TransactionChain {
-    type Error = ChainError;
-    type Block = TransactionBlock;
-
-    async fn best_at(&self, height: Height) -> Result<Option<BlockId>, ChainError> {
-        self.chain.best_at(height).await
-    }
-
-    async fn parent(&self, id: BlockId) -> Result<Option<Lineage>, ChainError> {
-        BestChain::parent(&self.chain, id).await
-    }
-
-    async fn block(&self, id: BlockId) -> Result<Option<TransactionBlock>, ChainError> {
-        self.chain.transaction_in(self.id, id).await
-    }
-
-    fn tip(&self) -> (Height, BlockId) {
-        BestChain::tip(&self.chain)
-    }
-
-    fn lowest(&self) -> Height {
-        self.chain.lowest_body()
+    async fn look(&self, chain: &Chain, id: BlockId) -> Result<Option<Sighting<Option<u32>>>, ChainError> {
+        chain.transaction_in(*self, id).await
     }
 }
 
@@ -118,7 +82,7 @@ pub(in crate::rpc) enum Standing {
 /// What makes the frames of one subscription.
 #[derive(Debug)]
 struct Watched {
-    walk: Walk<TransactionChain>,
+    walk: Walk<SeenChain<TxId>>,
     mempool: Mempool,
     head: watch::Receiver<PoolHead>,
     /// When the mempool was asked last.
@@ -162,7 +126,7 @@ impl Watched {
     fn pooled(&mut self) -> Option<Standing> {
         self.asked = Instant::now();
         self.head.borrow_and_update();
-        let (status, tip) = self.mempool.status_and_tip(&self.walk.on.id);
+        let (status, tip) = self.mempool.status_and_tip(&self.walk.on.by);
         let is_here = matches!(self.walk.position(), Position::Behind { id, .. } if id == tip);
         is_here.then_some(match status {
             None => Standing::Awaited,
@@ -202,7 +166,7 @@ impl Source for Watched {
         }
         loop {
             let told = match self.walk.step().await? {
-                Move::Apply(TransactionBlock { context, index }) => {
+                Move::Apply(Sighting { context, seen: index }) => {
                     if let Some(index) = index {
                         self.mined = Some(Mined { at: blocks::point(&context), index });
                     }
@@ -232,7 +196,7 @@ impl Source for Watched {
     async fn frame(&mut self, told: Told<Standing>) -> Result<v1::WatchTransactionResponse, ApiError> {
         let tip = self.walk.tip();
         let event = match told {
-            Told::Event(standing) => Event::Status(message(self.walk.on.id, standing)),
+            Told::Event(standing) => Event::Status(message(self.walk.on.by, standing)),
             Told::Progress => Event::Progress(v1::Progress {}),
             Told::Draining => Event::Draining(v1::Draining {}),
         };
@@ -282,11 +246,11 @@ fn message(id: TxId, standing: Standing) -> v1::WatchedTransaction {
 
 /// Where the transaction was mined at or below a position, on the position's own branch.
 async fn mined_as_of(
-    on: &TransactionChain,
+    on: &SeenChain<TxId>,
     position: Position,
     meter: Option<&CallMeter>,
 ) -> Result<Option<Mined>, ApiError> {
-    let (chain, tx) = (&on.chain, on.id);
+    let (chain, tx) = (&on.chain, on.by);
     let Position::Behind { mut id, .. } = position else { return Ok(None) };
     loop {
         let lost = || ApiError::from(StartError::<ChainError>::CursorUnknown { id });
