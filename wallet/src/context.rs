@@ -18,7 +18,7 @@ use crate::{
     keystore::KeyEntry,
     light::cache::Cache,
     name::Name,
-    output::Output,
+    output::{Output, style::fit},
     terminal::{Reply, Terminal},
     verify::Evidence,
     wallet::Wallet,
@@ -271,7 +271,7 @@ impl Context {
     /// [`AskError::Io`], and [`AskError::GivenUp`] with an editor.
     pub fn ask_for(&mut self, question: &str, words: &[String]) -> Result<Option<String>, AskError> {
         self.output.asking();
-        let edited = self.terminal.edit(question, words);
+        let edited = self.terminal.edit(&fit(question.to_owned(), false), words);
         self.output.answered();
         match edited.transpose().map_err(AskError::Io)? {
             Some(Reply::Line(line)) => return Ok(Some(line.trim().to_owned())),

@@ -204,7 +204,8 @@ impl Output {
     /// [`OutputError`], for example when the reader went away.
     pub fn data<T: Serialize + Display>(&mut self, data: &T) -> Result<(), OutputError> {
         let text = if self.json {
-            serde_json::to_string(&Envelope { schema: SCHEMA, data }).map_err(|error| OutputError(error.into()))?
+            let text = serde_json::to_string(&Envelope { schema: SCHEMA, data });
+            style::fit_json(text.map_err(|error| OutputError(error.into()))?)
         } else {
             style::fit(data.to_string(), self.styled.data)
         };
@@ -316,7 +317,7 @@ fn styled_report(report: &Report) -> String {
 }
 
 fn json<T: Serialize>(data: &T) -> String {
-    serde_json::to_string(&Envelope { schema: SCHEMA, data }).expect("texts are valid JSON")
+    style::fit_json(serde_json::to_string(&Envelope { schema: SCHEMA, data }).expect("texts are valid JSON"))
 }
 
 #[cfg(test)]

@@ -254,3 +254,33 @@ fn colours_are_for_terminals_that_want_them() {
         assert_eq!(code(&screen), 0);
     }
 }
+
+#[test]
+fn a_confirmation_is_in_colours_and_a_pipe_gets_none() {
+    let (wallet, _node) = alice_and_bob();
+    let bob = crate::transcripts::BOB;
+    let (first, second) = (&bob[5..11], &bob[11..17]);
+    let mut screen = on_a_terminal(&wallet, &[], &["send", bob, "1", "--account", "alice"]);
+    let shown = screen.exp_string("Send it? [y/N] ").unwrap();
+    // The address in parts, to be compared one by one.
+    assert!(shown.contains(&format!("dfar1\u{1b}[1m{first}\u{1b}[0m{second}\u{1b}[1m")), "{shown:?}");
+    assert!(shown.contains("amount  \u{1b}[1m1 far\u{1b}[0m"), "{shown:?}");
+    screen.send_line("n").unwrap();
+    screen.exp_string("\u{1b}[1m\u{1b}[38;5;160merror[DECLINED]").unwrap();
+    for arguments in [
+        &["send", bob, "1", "--account", "alice", "--yes"][..],
+        &["send", "alice", "1", "--account", "alice", "--yes"],
+        &["send", "bbo", "1", "--account", "alice", "--yes"],
+        &["receive", "alice", "--qr", "--amount", "2"],
+        &["receive", "alice", "--watch", "--timeout", "1s"],
+        &["balance", "--all"],
+        &["history", "alice"],
+        &["status"],
+        &["--help"],
+        &["sned"],
+    ] {
+        let run = wallet.run(arguments);
+        let printed = run.stdout + &run.stderr;
+        assert!(!printed.is_empty() && !printed.contains('\u{1b}'), "{arguments:?}: {printed:?}");
+    }
+}

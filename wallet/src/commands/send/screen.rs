@@ -5,7 +5,13 @@ use std::time::Duration;
 use farthing::{Address, Output};
 
 use crate::{
-    context::Context, error::Result, keystore::KeyEntry, outbox::Outbox, recipients::look_alike, transfer::Plan,
+    context::Context,
+    error::Result,
+    keystore::KeyEntry,
+    outbox::Outbox,
+    output::style::{AMOUNT, WARNING, in_parts, paint},
+    recipients::look_alike,
+    transfer::Plan,
 };
 
 /// Says what a plan will do: on the screen of whoever is asked, else as a note.
@@ -19,16 +25,16 @@ pub fn describe(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<
         vec![format!("  network {}", context.wallet.network().name), format!("  from    {}, {from}", payer.name)];
     for Output { to, amount } in transaction.outputs() {
         let name = context.wallet.name_of(to)?.map(|name| format!("{name}, ")).unwrap_or_default();
-        lines.push(format!("  to      {name}{}", context.wallet.show(to)));
+        lines.push(format!("  to      {name}{}", in_parts(&context.wallet.show(to))));
         lines.push(format!("          {}", acquaintance(context, payer, to)?));
-        lines.push(format!("  amount  {amount} far"));
+        lines.push(format!("  amount  {AMOUNT}{amount} far{AMOUNT:#}"));
     }
     let opening = if plan.opening.is_zero() {
         String::new()
     } else {
         format!(" (of it {} far to open the recipient's new account)", plan.opening)
     };
-    lines.push(format!("  fee     {} far{opening}", transaction.fee()));
+    lines.push(format!("  fee     {AMOUNT}{} far{AMOUNT:#}{opening}", transaction.fee()));
     if let Some(blocks) = plan.within_blocks {
         lines.push(format!("  mined   {}", expectation(context, blocks)));
     }
@@ -40,7 +46,7 @@ pub fn describe(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<
         lines.push(format!("  until   block {height}"));
     }
     if let Some(left) = plan.left {
-        lines.push(format!("  left    {left} far"));
+        lines.push(format!("  left    {AMOUNT}{left} far{AMOUNT:#}"));
     }
     context.show(&lines.join("\n"));
     warn_of_recipients(context, payer, transaction.outputs())?;
@@ -56,15 +62,15 @@ pub fn expectation(context: &Context, blocks: u32) -> String {
     format!("expected within {blocks}, about {} (the node's word)", humantime::format_duration(time))
 }
 
-fn acquaintance(context: &Context, payer: &KeyEntry, to: &Address) -> Result<&'static str> {
+fn acquaintance(context: &Context, payer: &KeyEntry, to: &Address) -> Result<String> {
     Ok(if *to == payer.public.address() {
-        "the paying account itself"
+        "the paying account itself".into()
     } else if context.wallet.keys().list()?.iter().any(|key| key.public.address() == *to) {
-        "a key of this wallet"
+        "a key of this wallet".into()
     } else if context.wallet.recipients()?.contains(to) {
-        "paid before by this wallet"
+        "paid before by this wallet".into()
     } else {
-        "first payment of this wallet to this address"
+        paint(WARNING, "first payment of this wallet to this address")
     })
 }
 
@@ -94,7 +100,9 @@ pub fn warn_of_recipients(context: &mut Context, payer: &KeyEntry, outputs: &[Ou
         for ((who, _), other) in known.iter().zip(&texts) {
             if look_alike(&shown, other) {
                 context.output.warn(format_args!(
-                    "{shown} begins and ends like the address of {who}, but is another one: {other}; compare all of it"
+                    "{} begins and ends like the address of {who}, but is another one: {}; compare all of it",
+                    in_parts(&shown),
+                    in_parts(other)
                 ));
             }
         }
