@@ -131,7 +131,9 @@ fn keystore() -> Vec<KeystoreError> {
         KeystoreError::NotFound { name: name(), known: Vec::new() },
         KeystoreError::NotFound { name: name(), known: vec![name()] },
         KeystoreError::NameTaken { name: name() },
-        KeystoreError::KeyTaken { name: name() },
+        KeystoreError::KeyTaken { name: name(), holder: Holder::File },
+        KeystoreError::KeyTaken { name: name(), holder: Holder::Nobody },
+        KeystoreError::Changed { name: name() },
         KeystoreError::Unencrypted { name: name(), path: path() },
         KeystoreError::Tampered { path: path() },
         KeystoreError::Public { path: path(), source: key_error() },
@@ -155,6 +157,7 @@ fn agents() -> Vec<AgentError> {
         AgentError::Refused("x".into()),
         AgentError::Answer("x"),
         AgentError::NoKeys,
+        AgentError::TooLong,
         AgentError::SeveralKeys { fingerprints: vec!["x".into()] },
         AgentError::NotThere("x".into()),
     ]
@@ -170,6 +173,7 @@ fn tokens() -> Vec<TokenError> {
         TokenError::Keys { uri: uri(), found: 2 },
         TokenError::OtherKey(uri()),
         TokenError::WrongPin(source()),
+        TokenError::Locked,
         TokenError::Token { action: "sign", source: source() },
     ];
     let rules = secrets().into_iter().map(TokenError::Rules);
@@ -274,6 +278,7 @@ fn others() -> Vec<Box<dyn Explain>> {
         Box::new(BackupError::TooCostly(40)),
         Box::new(BackupError::Foreign("x".into())),
         Box::new(BackupError::Differs { paths: vec![path()] }),
+        Box::new(MessageError::Transfer),
         Box::new(MessageError::MeansSomething("x")),
         Box::new(MessageError::Unreadable("x")),
         Box::new(MessageError::KeyNeeded),

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use sha2::{Digest as _, Sha256};
 
 /// Characters of base64 a line, as in PEM.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 /// Bytes of the checksum.
 const CHECKSUM: usize = 32;
 
@@ -53,6 +53,18 @@ pub enum ArmorError {
     Form,
 }
 
+/// Adds base64 to a text, in lines as PEM has them. Whoever adds a secret has reserved the room: `base64.len()` and a
+/// [`LINE`]th of it.
+pub(crate) fn push_lines(text: &mut String, base64: &str) {
+    let mut rest = base64;
+    while !rest.is_empty() {
+        let (line, behind) = rest.split_at(rest.len().min(LINE));
+        text.push_str(line);
+        text.push('\n');
+        rest = behind;
+    }
+}
+
 impl Kind {
     fn line(self, word: &str) -> String {
         format!("-----{word} FARTHING {} {}-----\n", self.label, self.version)
@@ -71,13 +83,7 @@ impl Kind {
         let inner = BASE64.encode([bytes, &self.checksum(bytes)].concat());
         let mut text = self.line("BEGIN");
         text.reserve(inner.len() + inner.len() / LINE + 64);
-        let mut rest = inner.as_str();
-        while !rest.is_empty() {
-            let (line, behind) = rest.split_at(rest.len().min(LINE));
-            text.push_str(line);
-            text.push('\n');
-            rest = behind;
-        }
+        push_lines(&mut text, &inner);
         text.push_str(&self.line("END"));
         text
     }

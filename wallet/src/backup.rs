@@ -26,12 +26,22 @@ use crate::{
 const FOLDER: &str = "farthing-wallet";
 /// The name of the settings file in it.
 const CONFIG: &str = "config.toml";
+/// The folder in it with the files of private networks that were added: without them, settings that name one are of no use.
+const NETWORKS: &str = "networks";
+/// A network's files, beside those in its folders.
+const FILES: [&str; 3] = ["wallet.toml", "contacts.toml", RECIPIENTS];
+/// Whom the wallet has paid before, so that lookalikes are noticed.
+const RECIPIENTS: &str = "recipients";
 /// log2 of scrypt's N: what the program `age` takes, 256 MiB and about a second.
 const WORK_FACTOR: u8 = 18;
 /// The most that a foreign file may ask for: 1 GiB.
 const MAX_WORK_FACTOR: u8 = 20;
 /// Longest archive.
 pub const MAX_BYTES: u64 = 64 << 20;
+/// Most bytes of an archive before it is encrypted, which adds a few.
+const MAX_PLAIN_BYTES: u64 = MAX_BYTES - (1 << 20);
+/// What tar puts around a file.
+const TAR_BYTES: u64 = 1024;
 /// Longest file in it.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Most files in it.
@@ -44,7 +54,10 @@ pub enum BackupError {
     #[error("there is nothing to back up yet")]
     Empty,
     /// More than an archive takes.
-    #[error("the wallet has more than {MAX_FILES} files, or files longer than {MAX_FILE_BYTES} bytes")]
+    #[error(
+        "the wallet has more than {MAX_FILES} files, files longer than {MAX_FILE_BYTES} bytes, or {MAX_PLAIN_BYTES} bytes \
+         altogether"
+    )]
     TooLarge,
     /// The archive could not be put together.
     #[error("cannot put the archive together")]
@@ -122,6 +135,8 @@ impl Explain for BackupError {
 #[derive(Default)]
 pub struct Archive {
     files: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    /// How long they are together.
+    bytes: u64,
 }
 
 /// What is in a backup.
@@ -144,12 +159,15 @@ impl Archive {
         let mut archive = Self::default();
         let root = settings.root();
         archive.add(CONFIG.to_owned(), settings.config())?;
+        for file in names(&root.join(NETWORKS), is_added)? {
+            archive.add(format!("{NETWORKS}/{file}"), &root.join(NETWORKS).join(&file))?;
+        }
         for network in names(root, is_network)? {
             let home = root.join(&network);
             if !home.is_dir() {
                 continue;
             }
-            for file in ["wallet.toml", "contacts.toml"] {
+            for file in FILES {
                 archive.add(format!("{network}/{file}"), &home.join(file))?;
             }
             for (folder, fits) in FOLDERS {
@@ -162,12 +180,16 @@ impl Archive {
     }
 
     fn add(&mut self, place: String, path: &Path) -> Result<(), BackupError> {
-        let bytes = match disk::read_private(path, MAX_FILE_BYTES) {
-            Err(error) if error.is_missing() => return Ok(()),
-            Err(DiskError::TooLong { .. }) => return Err(BackupError::TooLarge),
-            other => other?,
-        };
-        if self.files.len() >= MAX_FILES {
+        match read(&place, path) {
+            Err(error) if error.is_missing() => Ok(()),
+            Err(DiskError::TooLong { .. }) => Err(BackupError::TooLarge),
+            other => self.put(place, other?),
+        }
+    }
+
+    fn put(&mut self, place: String, bytes: Zeroizing<Vec<u8>>) -> Result<(), BackupError> {
+        self.bytes += bytes.len() as u64 + TAR_BYTES;
+        if self.files.len() >= MAX_FILES || self.bytes > MAX_PLAIN_BYTES {
             return Err(BackupError::TooLarge);
         }
         self.files.insert(place, bytes);
@@ -178,7 +200,8 @@ impl Archive {
     #[must_use]
     pub fn contents(&self) -> Contents {
         let count = |part: &str| self.files.keys().filter(|place| place.contains(part)).count();
-        let networks: BTreeSet<&str> = self.files.keys().filter_map(|place| Some(place.split_once('/')?.0)).collect();
+        let folders = self.files.keys().filter_map(|place| Some(place.split_once('/')?.0));
+        let networks: BTreeSet<&str> = folders.filter(|folder| *folder != NETWORKS).collect();
         Contents { keys: count("/keys/"), networks: networks.len(), transfers: count("/outbox/") }
     }
 
@@ -242,7 +265,8 @@ impl Archive {
     }
 
     /// Writes what is not there yet; gives how many files that were, and whether other settings than the archive's were
-    /// left as they are. Nothing is written if a file is there with another content.
+    /// left as they are, as another list of earlier payees is. Nothing is written if any other file is there with another
+    /// content.
     ///
     /// # Errors
     /// [`BackupError::Differs`], [`BackupError::Disk`].
@@ -250,11 +274,12 @@ impl Archive {
         let (mut missing, mut differing, mut kept) = (Vec::new(), Vec::new(), false);
         for (place, bytes) in &self.files {
             let path = if place == CONFIG { settings.config().to_owned() } else { settings.root().join(place) };
-            match disk::read_private(&path, MAX_FILE_BYTES) {
+            match read(place, &path) {
                 Err(error) if error.is_missing() => missing.push((path, bytes)),
                 Err(error) => return Err(error.into()),
                 Ok(found) if found == *bytes => {}
                 Ok(_) if place == CONFIG => kept = true,
+                Ok(_) if place.ends_with(RECIPIENTS) => {}
                 Ok(_) => differing.push(path),
             }
         }
@@ -271,6 +296,12 @@ impl Archive {
     }
 }
 
+/// Reads a file of a wallet. Settings and networks hold no secret: they may be linked from elsewhere, and anybody's to read.
+fn read(place: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, DiskError> {
+    let is_open = place == CONFIG || place.starts_with(NETWORKS);
+    if is_open { disk::read_any(path, MAX_FILE_BYTES) } else { disk::read_private(path, MAX_FILE_BYTES) }
+}
+
 impl PartialEq for Archive {
     fn eq(&self, other: &Self) -> bool {
         self.files == other.files
@@ -285,6 +316,10 @@ const FOLDERS: [(&str, Fits); 3] = [("keys", is_key), ("outbox", is_transfer), (
 
 fn is_key(file: &str) -> bool {
     file.strip_suffix(".pem").is_some_and(|name| name.parse::<Name>().is_ok())
+}
+
+fn is_added(file: &str) -> bool {
+    file.strip_suffix(".toml").is_some_and(is_network)
 }
 
 fn is_transfer(file: &str) -> bool {
@@ -308,7 +343,8 @@ fn place(path: &Path) -> Option<String> {
         .collect();
     let fits = match parts?.as_slice() {
         [FOLDER, CONFIG] => return Some(CONFIG.to_owned()),
-        [FOLDER, network, "wallet.toml" | "contacts.toml"] => is_network(network),
+        [FOLDER, NETWORKS, file] if is_added(file) => true,
+        [FOLDER, network, file] => is_network(network) && FILES.contains(file),
         [FOLDER, network, folder, file] => {
             is_network(network) && FOLDERS.iter().any(|(known, fits)| known == folder && fits(file))
         }
@@ -357,8 +393,10 @@ mod tests {
         let file = tar::EntryType::Regular;
         for good in [
             "config.toml",
+            "networks/ours.toml",
             "main/wallet.toml",
             "dev/contacts.toml",
+            "main/recipients",
             "main/keys/a.pem",
             "main/outbox/0af.toml",
             "main/sent/0af.toml",
@@ -375,6 +413,9 @@ mod tests {
             "farthing-wallet/main/keys/.a.pem",
             "farthing-wallet/main/keys/a.sh",
             "farthing-wallet/main/lock",
+            "farthing-wallet/networks/.toml",
+            "farthing-wallet/networks/ours.sh",
+            "farthing-wallet/main/keys/recipients",
             "farthing-wallet/main",
             "other/config.toml",
         ] {
@@ -382,9 +423,19 @@ mod tests {
             assert!(matches!(error, BackupError::Foreign(_)), "{bad}: {error}");
         }
         let place = format!("{FOLDER}/main/keys/a.pem");
+        assert_eq!(Archive::parse(&tar_of(&[(&place, file)])).unwrap().contents().networks, 1);
         for kind in [tar::EntryType::Symlink, tar::EntryType::Link, tar::EntryType::Fifo] {
             assert!(Archive::parse(&tar_of(&[(&place, kind)])).is_err(), "{kind:?}");
         }
         assert!(Archive::parse(&tar_of(&[(&place, file), (&place, file)])).is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_restored_is_not_written() {
+        let mut archive = Archive::default();
+        let file = || Zeroizing::new(vec![0; MAX_FILE_BYTES as usize]);
+        let mut put = |number: u32| archive.put(format!("main/sent/{number}.toml"), file());
+        let taken = (0..64).take_while(|number| put(*number).is_ok()).count();
+        assert_eq!(taken, 62);
     }
 }

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 use ssh_key::{Algorithm, HashAlg, LineEnding, SshSig};
 
 use crate::{
+    armor,
     error::{Exit, Explain},
     keystore::{self, Signer},
 };
@@ -35,7 +36,6 @@ const END: &str = "-----END FARTHING SIGNATURE-----";
 const BEGIN_SSH: &str = "-----BEGIN SSH SIGNATURE-----";
 /// First byte of the form `farthing`.
 const VERSION: u8 = 1;
-const LINE: usize = 64;
 
 /// A form of signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -63,6 +63,9 @@ impl Format {
 /// Why a message was not signed, or a signature does not hold.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
+    /// The bytes are what a transfer signs.
+    #[error("these bytes are those of a transfer: a raw signature of them moves money, and is never made here")]
+    Transfer,
     /// The bytes mean something to someone.
     #[error("these bytes are {0}; a raw signature of them could be used as one")]
     MeansSomething(&'static str),
@@ -102,7 +105,7 @@ pub enum MessageError {
 impl Explain for MessageError {
     fn code(&self) -> &'static str {
         match self {
-            Self::MeansSomething(_) => "MESSAGE_HAS_MEANING",
+            Self::Transfer | Self::MeansSomething(_) => "MESSAGE_HAS_MEANING",
             Self::Unreadable(_) | Self::Key(_) => "SIGNATURE_UNREADABLE",
             Self::KeyNeeded => "SIGNER_NEEDED",
             Self::Namespace { .. } => "SIGNATURE_NAMESPACE",
@@ -121,13 +124,18 @@ impl Explain for MessageError {
 
     fn tries(&self) -> Vec<String> {
         match self {
+            Self::Transfer => vec![
+                "farthing-wallet tx sign, which shows what the transfer does before it signs".into(),
+                "--format farthing, whose signatures can never move money".into(),
+            ],
             Self::MeansSomething(_) => vec![
                 "--format farthing, whose signatures can never move money".into(),
                 "--force, if you made these bytes yourself and know what they do".into(),
             ],
             Self::Unreadable(_) => vec!["the signature file as it was made, and --format if it is a raw one".into()],
             Self::KeyNeeded => vec!["--public-key FILE".into(), "--by NAME, a key of this wallet".into()],
-            Self::Namespace { found, .. } => vec![format!("--namespace {found}, if that is what you mean")],
+            // A stranger's word, which may hold what moves the cursor.
+            Self::Namespace { found, .. } => vec![format!("--namespace {found:?}, if that is what you mean")],
             Self::BadNamespace(_) => vec!["--namespace file, which is what most people use".into()],
             Self::Bad => {
                 vec!["the message and the signature again, as they were sent; believe neither until then".into()]
@@ -147,11 +155,12 @@ pub fn farthing_bytes(message: &[u8]) -> Vec<u8> {
 /// Refuses bytes whose bare signature would mean something to someone.
 ///
 /// # Errors
-/// [`MessageError::MeansSomething`].
+/// [`MessageError::Transfer`] and [`MessageError::MeansSomething`].
 pub fn check_harmless(message: &[u8]) -> Result<(), MessageError> {
-    let meaning = if message.starts_with(TRANSACTION) {
-        "a transfer that moves money"
-    } else if message.starts_with(DOMAIN) {
+    if message.starts_with(TRANSACTION) {
+        return Err(MessageError::Transfer);
+    }
+    let meaning = if message.starts_with(DOMAIN) {
         "a message in the form farthing"
     } else if message.starts_with(PROTOCOL) {
         "a message of the Farthing protocol"
@@ -167,15 +176,8 @@ pub fn check_harmless(message: &[u8]) -> Result<(), MessageError> {
 #[must_use]
 pub fn write_farthing(public: &PublicKey, signature: &Signature) -> String {
     let bytes = [&[VERSION][..], public.as_spki(), signature.as_bytes()].concat();
-    let base64 = BASE64.encode(bytes);
     let mut text = format!("{BEGIN}\n");
-    let mut rest = base64.as_str();
-    while !rest.is_empty() {
-        let (line, next) = rest.split_at(rest.len().min(LINE));
-        text.push_str(line);
-        text.push('\n');
-        rest = next;
-    }
+    armor::push_lines(&mut text, &BASE64.encode(bytes));
     text.push_str(END);
     text.push('\n');
     text
@@ -204,7 +206,8 @@ pub fn write_ssh(public: &PublicKey, signature: &Signature, namespace: &str) -> 
     Ok(text)
 }
 
-/// Signs a message in one of the forms; gives the bare signature and the text that carries it.
+/// Signs a message in one of the forms; gives the bare signature and the text that carries it. No form gives a signature
+/// that a transfer could carry.
 ///
 /// # Errors
 /// [`MessageError`], and [`keystore::SignError`].
@@ -221,6 +224,7 @@ pub fn sign(
             let text = write_farthing(public, &signature);
             Ok((signature, text))
         }
+        Format::Raw if message.starts_with(TRANSACTION) => Err(MessageError::Transfer.into()),
         Format::Raw => {
             let signature = signer.sign_bytes(message)?;
             let text = BASE64.encode(signature.as_bytes());
@@ -369,9 +373,14 @@ mod tests {
 
     #[test]
     fn a_message_is_never_a_transaction() {
+        let transfer = [TRANSACTION, b"and more"].concat();
+        assert!(matches!(check_harmless(&transfer), Err(MessageError::Transfer)));
+        let signed = sign(&alice(), &transfer, Format::Raw, "file");
+        assert_eq!(signed.unwrap_err().code(), "MESSAGE_HAS_MEANING");
         assert!(!farthing_bytes(b"x").starts_with(TRANSACTION));
+        assert!(!ssh_bytes(&transfer, "farthing transaction").unwrap().starts_with(PROTOCOL));
         assert_eq!(farthing_bytes(b"x").len(), DOMAIN.len() + 32);
-        for bytes in [TRANSACTION, DOMAIN, b"farthing checkpoint\0", SSHSIG] {
+        for bytes in [DOMAIN, b"farthing checkpoint\0", SSHSIG] {
             assert_eq!(check_harmless(&[bytes, b"and more"].concat()).unwrap_err().code(), "MESSAGE_HAS_MEANING");
         }
         check_harmless(b"farthings are small coins").unwrap();

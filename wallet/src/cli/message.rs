@@ -25,7 +25,7 @@ pub enum MessageCommand {
         /// Write it to this new file instead of stdout; a raw one as bytes, not as base64.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Sign in the form raw what could be a transfer or a message in another form.
+        /// Sign in the form raw what could be a message in another form. What could be a transfer is never signed so.
         #[arg(long)]
         force: bool,
     },

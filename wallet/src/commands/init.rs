@@ -74,12 +74,16 @@ fn advice(context: &Context, entry: &KeyEntry, made: &Made, global: &Global) -> 
         format!("made      {name} on the network {}: {}, {guard}", made.network, made.key_file.display()),
         format!("          settings in {}", made.settings.display()),
     ];
-    let file = made.key_file.display();
+    lines.push(
+        "back up   farthing-wallet key backup FILE     keys, contacts and settings in one encrypted file".to_owned(),
+    );
     if entry.encrypted {
-        lines.push(format!("back up   {file} and, apart from it, the passphrase:"));
-        lines.push("          whoever loses one of the two loses the money, and nobody can bring it back".to_owned());
+        lines.push(
+            "          keep it elsewhere, and the passphrases apart from it: whoever loses the key or its".to_owned(),
+        );
+        lines.push("          passphrase loses the money, and nobody can bring it back".to_owned());
     } else {
-        lines.push(format!("back up   {file}: whoever loses it loses the money, whoever finds it has it"));
+        lines.push("          whoever loses the key file loses the money, whoever finds it has it".to_owned());
     }
     if let Some(folder) = global.wallet_dir.as_ref().filter(|folder| !folder.as_os_str().is_empty()) {
         lines.push(format!(

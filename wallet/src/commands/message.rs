@@ -81,7 +81,7 @@ pub fn sign(context: &mut Context, request: &Sign<'_>) -> Result<()> {
     let bytes = read(request.file, request.text)?;
     if request.format == Format::Raw {
         match message::check_harmless(&bytes) {
-            Err(error) if !request.force => return Err(error.into()),
+            Err(error) if !request.force || matches!(error, MessageError::Transfer) => return Err(error.into()),
             Err(error) => context.output.warn(error),
             Ok(()) => {}
         }

@@ -11,6 +11,7 @@ use std::{
 use farthing::{PublicKey, Signature};
 
 use super::{
+    import::guarded,
     public,
     signer::{SignError, Signer, checked},
 };
@@ -23,8 +24,8 @@ const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
 /// Asks for rsa-sha2-256 instead of SHA-1.
 const RSA_SHA2_256: u32 = 2;
-/// Longest answer, as in OpenSSH.
-const MAX_ANSWER_BYTES: u32 = 256 * 1024;
+/// Longest answer and longest request, as in OpenSSH.
+const MAX_BYTES: usize = 256 * 1024;
 /// An agent may ask its person first (`ssh-add -c`).
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -58,6 +59,9 @@ pub enum AgentError {
         /// Their fingerprints and comments.
         fingerprints: Vec<String>,
     },
+    /// What shall be signed is longer than an agent takes.
+    #[error("an ssh-agent takes {MAX_BYTES} bytes at most")]
+    TooLong,
     /// It does not have the key that was asked for.
     #[error("the ssh-agent does not have the key {0}")]
     NotThere(String),
@@ -69,6 +73,7 @@ impl Explain for AgentError {
             Self::NoSocket | Self::Line { .. } => "AGENT_UNREACHABLE",
             Self::Refused(_) => "AGENT_REFUSED",
             Self::Answer(_) => "AGENT_ANSWER",
+            Self::TooLong => "AGENT_TOO_LONG",
             Self::NoKeys | Self::NotThere(_) => "AGENT_HAS_NOT",
             Self::SeveralKeys { .. } => "WHICH_KEY",
         }
@@ -76,7 +81,7 @@ impl Explain for AgentError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::SeveralKeys { .. } => Exit::Usage,
+            Self::SeveralKeys { .. } | Self::TooLong => Exit::Usage,
             _ => Exit::Other,
         }
     }
@@ -88,6 +93,7 @@ impl Explain for AgentError {
                 vec!["ssh-add KEYFILE, with that key".into(), "ssh-add -l, which lists what the agent has".into()]
             }
             Self::Answer(_) => vec!["another agent: SSH_AUTH_SOCK names the one that is asked".into()],
+            Self::TooLong => vec!["--format farthing or --format sshsig, which sign a hash of the message".into()],
             Self::NoKeys => vec!["ssh-keygen -t rsa -b 2048 -f KEYFILE, then ssh-add KEYFILE".into()],
             Self::SeveralKeys { fingerprints } => {
                 let mut tries = vec!["farthing-wallet key import KEYFILE.pub --signer ssh-agent".to_owned()];
@@ -113,7 +119,11 @@ impl Agent {
     pub fn connect(socket: Option<&Path>) -> Result<Self, AgentError> {
         let path = socket.ok_or(AgentError::NoSocket)?.to_owned();
         let connected = UnixStream::connect(&path)
-            .and_then(|stream| stream.set_read_timeout(Some(PATIENCE)).map(|()| stream))
+            .and_then(|stream| {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                Ok(stream)
+            })
             .map_err(|source| AgentError::Line { path: path.clone(), source });
         Ok(Self { stream: connected?, path })
     }
@@ -121,7 +131,7 @@ impl Agent {
     /// The keys that would do, with their comments.
     ///
     /// # Errors
-    /// [`AgentError::Line`], [`AgentError::Answer`], [`AgentError::Refused`].
+    /// [`AgentError::Line`], [`AgentError::Answer`], [`AgentError::Refused`], [`AgentError::TooLong`].
     pub fn keys(&self) -> Result<Vec<(PublicKey, String)>, AgentError> {
         let answer = self.ask(&[REQUEST_IDENTITIES], IDENTITIES_ANSWER, "list")?;
         let mut rest = answer.as_slice();
@@ -130,8 +140,8 @@ impl Agent {
         for _ in 0..count {
             let (blob, comment) = (string(&mut rest)?, string(&mut rest)?);
             // Others may be of kinds that nobody here knows.
-            if let Some(Ok(key)) = ssh_key::PublicKey::from_bytes(blob).ok().map(|key| public::from_ssh(key.key_data()))
-            {
+            let read = || public::from_ssh(ssh_key::PublicKey::from_bytes(blob).ok()?.key_data()).ok();
+            if let Some(key) = guarded(read).flatten() {
                 keys.push((key, String::from_utf8_lossy(comment).chars().filter(|c| !c.is_control()).collect()));
             }
         }
@@ -182,6 +192,9 @@ impl Agent {
 
     fn ask(&self, request: &[u8], expected: u8, about: &str) -> Result<Vec<u8>, AgentError> {
         let line = |source| AgentError::Line { path: self.path.clone(), source };
+        if request.len() > MAX_BYTES {
+            return Err(AgentError::TooLong);
+        }
         let mut stream = &self.stream;
         let mut framed = Vec::with_capacity(request.len() + 4);
         put(&mut framed, request);
@@ -189,10 +202,11 @@ impl Agent {
         let mut length = [0; 4];
         stream.read_exact(&mut length).map_err(line)?;
         let length = u32::from_be_bytes(length);
-        if length == 0 || length > MAX_ANSWER_BYTES {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length == 0 || length > MAX_BYTES {
             return Err(AgentError::Answer("a length that no answer has"));
         }
-        let mut answer = vec![0; length as usize];
+        let mut answer = vec![0; length];
         stream.read_exact(&mut answer).map_err(line)?;
         match answer.split_first() {
             Some((kind, rest)) if *kind == expected => Ok(rest.to_vec()),

@@ -33,6 +33,14 @@ pub enum KeystoreError {
     KeyTaken {
         /// The other name.
         name: Name,
+        /// Who has its private half.
+        holder: Holder,
+    },
+    /// Another command changed it.
+    #[error("the key {name:?} became another one while this command waited for an answer; nothing was changed")]
+    Changed {
+        /// The name.
+        name: Name,
     },
     /// An unencrypted key where that is not allowed.
     #[error("the key {name:?} lies unencrypted in {}; that is allowed on a development network only", path.display())]
@@ -107,6 +115,7 @@ impl Explain for KeystoreError {
             Self::NotFound { .. } => "KEY_NOT_FOUND",
             Self::NameTaken { .. } => "KEY_NAME_TAKEN",
             Self::KeyTaken { .. } => "KEY_TAKEN",
+            Self::Changed { .. } => "KEY_CHANGED",
             Self::Unencrypted { .. } => "KEY_UNENCRYPTED",
             Self::Tampered { .. } => "KEY_TAMPERED",
             Self::Public { .. } => "KEY_UNUSABLE",
@@ -148,9 +157,13 @@ impl Explain for KeystoreError {
                 )]
             }
             Self::Open { source, .. } => source.tries(),
-            Self::KeyTaken { name } => {
+            Self::KeyTaken { name, holder: Holder::Nobody } => {
+                vec![format!("farthing-wallet key remove {name}, which is watched only, and then the import again")]
+            }
+            Self::KeyTaken { name, .. } => {
                 vec![format!("use it as it is: --account {name}"), "farthing-wallet key list".into()]
             }
+            Self::Changed { name } => vec![format!("farthing-wallet key show {name}, and then the command again")],
             Self::Tampered { path } | Self::Public { path, .. } => {
                 vec![format!(
                     "put your copy of '{0}' back; do not pay to the address that it shows now",

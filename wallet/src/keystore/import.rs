@@ -88,7 +88,12 @@ impl Explain for ImportError {
 
     fn tries(&self) -> Vec<String> {
         match self {
-            Self::Unlock(UnlockError::WrongPassphrase) => vec!["the passphrase again".into()],
+            Self::Unlock(UnlockError::WrongPassphrase) => {
+                vec![
+                    "the passphrase again; if it is surely right, another copy of the file: damage looks the same"
+                        .into(),
+                ]
+            }
             Self::Unlock(UnlockError::Unsupported(_)) => {
                 vec!["openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem, then import NEW.pem".into()]
             }
@@ -219,7 +224,7 @@ impl KeyFile {
             key = key.decrypt(passphrase.as_bytes()).map_err(|_| UnlockError::WrongPassphrase)?;
         }
         let KeypairData::Rsa(pair) = key.key_data() else {
-            return Err(ImportError::NotRsa(format!("one of algorithm {}", key.algorithm())));
+            return Err(ImportError::NotRsa(format!("one of algorithm {:?}", key.algorithm().as_str())));
         };
         let number = |mpint: &ssh_key::Mpint| {
             let bytes = mpint.as_positive_bytes().map(|bytes| Zeroizing::new(bytes.to_vec()));

@@ -35,7 +35,7 @@ pub(super) fn decrypt(
         "AES-192-CBC" => run::<cbc::Decryptor<aes::Aes192>>(&key[..24], &iv, data),
         "AES-128-CBC" => run::<cbc::Decryptor<aes::Aes128>>(&key[..16], &iv, data),
         "DES-EDE3-CBC" => run::<cbc::Decryptor<des::TdesEde3>>(&key[..24], &iv, data),
-        other => Err(UnlockError::Unsupported(other.chars().take(40).collect())),
+        other => Err(UnlockError::Unsupported(other.chars().filter(char::is_ascii_graphic).take(40).collect())),
     }
 }
 

@@ -110,14 +110,25 @@ impl Keystore {
         Ok(KeyEntry { name: name.clone(), public: public.clone(), encrypted: false, holder })
     }
 
-    /// Writes a key again, under another passphrase.
+    /// Writes a key again, under another passphrase. The caller holds the wallet's lock.
     ///
     /// # Errors
-    /// [`KeystoreError::Unencrypted`], [`KeystoreError::Disk`], [`KeystoreError::Secret`].
+    /// [`KeystoreError::Changed`] if the file is of another key by now, [`KeystoreError::Unencrypted`],
+    /// [`KeystoreError::Disk`], [`KeystoreError::Secret`], and as [`Keystore::entry`].
     pub fn reseal(&self, name: &Name, key: &SecretKey, seal: Seal<'_>) -> Result<KeyEntry, KeystoreError> {
         let (text, encrypted) = self.sealed_text(name, key, seal)?;
+        let entry = KeyEntry { name: name.clone(), public: key.public().clone(), encrypted, holder: Holder::File };
+        // It may be the only copy that is replaced: what takes its place must open.
+        let again = import::read_key(text.as_bytes(), &mut || match seal {
+            Seal::Passphrase(passphrase) => Ok(passphrase.clone()),
+            Seal::Plain => Err(PassphraseError::NoTerminal),
+        });
+        if !again.is_ok_and(|again| again.public() == key.public()) {
+            return Err(SecretKeyError::Inconsistent.into());
+        }
+        self.check_same(&entry)?;
         disk::replace_private(&self.path(name), text.as_bytes())?;
-        Ok(KeyEntry { name: name.clone(), public: key.public().clone(), encrypted, holder: Holder::File })
+        Ok(entry)
     }
 
     /// Gives a key another name.
@@ -130,18 +141,26 @@ impl Keystore {
         Ok(KeyEntry { name: new.clone(), ..entry })
     }
 
-    /// Removes a key's file for good.
+    /// Removes a key's file for good, if it is still the one that was looked at. The caller holds the wallet's lock.
     ///
     /// # Errors
-    /// [`KeystoreError::NotFound`], [`KeystoreError::Disk`].
-    pub fn remove(&self, name: &Name) -> Result<(), KeystoreError> {
-        disk::remove(&self.path(name)).map_err(|error| self.missing(name, error))
+    /// [`KeystoreError::Changed`], [`KeystoreError::Disk`], and as [`Keystore::entry`].
+    pub fn remove(&self, entry: &KeyEntry) -> Result<(), KeystoreError> {
+        self.check_same(entry)?;
+        disk::remove(&self.path(&entry.name)).map_err(|error| self.missing(&entry.name, error))
+    }
+
+    /// A person may have been asked meanwhile, and another command may have come first.
+    fn check_same(&self, entry: &KeyEntry) -> Result<(), KeystoreError> {
+        let now = self.entry(&entry.name)?;
+        let is_same = now.public == entry.public && now.holder == entry.holder;
+        if is_same { Ok(()) } else { Err(KeystoreError::Changed { name: entry.name.clone() }) }
     }
 
     fn check_new(&self, public: &PublicKey) -> Result<(), KeystoreError> {
         disk::make_folder(&self.folder)?;
         match self.list()?.into_iter().find(|entry| entry.public == *public) {
-            Some(entry) => Err(KeystoreError::KeyTaken { name: entry.name }),
+            Some(entry) => Err(KeystoreError::KeyTaken { name: entry.name, holder: entry.holder }),
             None => Ok(()),
         }
     }

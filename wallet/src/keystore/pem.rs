@@ -3,8 +3,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-/// Base64 characters a line.
-const LINE: usize = 64;
+use crate::armor::{LINE, push_lines};
+
+/// Longest label: the longest that anybody uses has 21 characters.
+const MAX_LABEL: usize = 40;
 
 /// Label of PKCS#8 private keys.
 pub(super) const PRIVATE: &str = "PRIVATE KEY";
@@ -52,10 +54,13 @@ pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, PemError> {
     let mut lines = text.lines().map(str::trim);
     let mut found = Vec::new();
     while let Some(line) = lines.next() {
-        let Some(label) = line.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----")) else {
-            continue;
+        // A label is shown to people: nothing in it may move the cursor.
+        let fits = |label: &&str| {
+            label.len() <= MAX_LABEL && label.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
         };
-        let shown = || label.chars().take(40).collect::<String>();
+        let label = line.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----")).filter(fits);
+        let Some(label) = label else { continue };
+        let shown = || label.to_owned();
         let end = format!("-----END {label}-----");
         let mut base64 = Zeroizing::new(String::with_capacity(text.len()));
         let mut headers = Vec::new();
@@ -85,13 +90,7 @@ pub(super) fn write(label: &str, der: &[u8]) -> Zeroizing<String> {
     STANDARD.encode_string(der, &mut base64);
     let mut text = Zeroizing::new(String::with_capacity(capacity + capacity / LINE + 2 * label.len() + 40));
     text.push_str(&format!("-----BEGIN {label}-----\n"));
-    let mut rest = base64.as_str();
-    while !rest.is_empty() {
-        let (line, next) = rest.split_at(rest.len().min(LINE));
-        text.push_str(line);
-        text.push('\n');
-        rest = next;
-    }
+    push_lines(&mut text, &base64);
     text.push_str(&format!("-----END {label}-----\n"));
     text
 }
@@ -117,6 +116,14 @@ mod tests {
         let read = blocks(text.as_bytes()).unwrap();
         assert_eq!((read.len(), read[0].der.as_slice(), read[1].label.as_str()), (2, &[0, 1, 2, 3, 4][..], "B"));
         assert_eq!(read[0].headers.len(), 0);
+    }
+
+    #[test]
+    fn a_label_holds_nothing_that_a_terminal_obeys() {
+        for label in ["\u{1b}[2J PRIVATE KEY", "\u{9b}2J PRIVATE KEY", &"A".repeat(41)] {
+            let text = format!("-----BEGIN {label}-----\nAAEC\n-----END {label}-----\n");
+            assert_eq!(blocks(text.as_bytes()).err(), Some(PemError::NoBlock), "{label:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ const SCRYPT_P: u32 = 5;
 
 /// What a foreign file may make us spend: 512 MiB, or a hundred times the usual number of rounds.
 const MAX_SCRYPT_BYTES: u64 = 512 << 20;
+const MAX_SCRYPT_BESIDE: u64 = 64 << 20;
 const MAX_SCRYPT_WORK: u64 = 4 << 30;
 const MAX_PBKDF2_ROUNDS: u32 = 20_000_000;
 
@@ -64,6 +65,9 @@ pub(super) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<SecretDocum
         pkcs8::Error::EncryptedPrivateKey(pkcs8::pkcs5::Error::UnsupportedAlgorithm { oid }) => {
             UnlockError::Unsupported(oid.to_string())
         }
+        pkcs8::Error::EncryptedPrivateKey(error @ pkcs8::pkcs5::Error::AlgorithmParametersInvalid { .. }) => {
+            UnlockError::Damaged(error.to_string())
+        }
         _ => UnlockError::WrongPassphrase,
     })?;
     // One wrong passphrase in 256 passes the padding; what comes out then is not a key.
@@ -91,7 +95,10 @@ pub(super) fn parse(der: &[u8]) -> Result<EncryptedPrivateKeyInfo<'_>, UnlockErr
             if n < 2 || !n.is_power_of_two() || r == 0 || p == 0 {
                 return Err(UnlockError::Damaged(format!("scrypt with N={n} r={r} p={p}")));
             }
-            if memory > MAX_SCRYPT_BYTES || memory.saturating_mul(p) > MAX_SCRYPT_WORK {
+            // Beside the table of N blocks there is one of p.
+            let beside = p.saturating_mul(r).saturating_mul(128);
+            let work = memory.saturating_mul(p);
+            if memory > MAX_SCRYPT_BYTES || beside > MAX_SCRYPT_BESIDE || work > MAX_SCRYPT_WORK {
                 return Err(UnlockError::TooCostly(format!("scrypt with N={n} r={r} p={p}")));
             }
             Ok(info)
@@ -132,7 +139,9 @@ mod tests {
 
     #[test]
     fn settings_that_would_exhaust_the_machine_are_refused_before_they_run() {
-        for (n, r, p) in [(0, 8, 1), (3, 8, 1), (1 << 40, 8, 1), (1 << 14, 60_000, 1), (1 << 14, 8, 60_000)] {
+        for (n, r, p) in
+            [(0, 8, 1), (3, 8, 1), (1 << 40, 8, 1), (1 << 14, 60_000, 1), (1 << 14, 8, 60_000), (2, 60_000, 200)]
+        {
             let kdf = Kdf::Scrypt(pkcs8::pkcs5::pbes2::ScryptParams {
                 salt: &[1; 16],
                 cost_parameter: n,
@@ -146,7 +155,7 @@ mod tests {
                 encrypted_data: &[0; 32],
             };
             let der = info.to_der().unwrap();
-            let error = decrypt(&der, &passphrase("x")).err().unwrap();
+            let error = parse(&der).err().unwrap();
             assert!(matches!(error, UnlockError::TooCostly(_) | UnlockError::Damaged(_)), "{n} {r} {p}: {error}");
         }
     }

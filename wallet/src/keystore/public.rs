@@ -68,7 +68,7 @@ fn from_pkcs1(der: &[u8]) -> Result<PublicKey, ImportError> {
 /// The key inside an OpenSSH public key.
 pub(crate) fn from_ssh(key: &KeyData) -> Result<PublicKey, ImportError> {
     let KeyData::Rsa(key) = key else {
-        return Err(ImportError::NotRsa(format!("one of algorithm {}", key.algorithm())));
+        return Err(ImportError::NotRsa(format!("one of algorithm {:?}", key.algorithm().as_str())));
     };
     let number = |mpint: &ssh_key::Mpint| mpint.as_positive_bytes().map(<[u8]>::to_vec);
     let (n, e) = (number(&key.n).unwrap_or_default(), number(&key.e).unwrap_or_default());

@@ -16,6 +16,7 @@ use rsa::{
     traits::PublicKeyParts as _,
 };
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use crate::error::{Exit, Explain};
 
@@ -126,8 +127,8 @@ impl SecretKey {
                 vec![number(p), number(q)],
             )
             .map_err(|_| SecretKeyError::Inconsistent)?;
-            let (p, q) = (number(p), number(q));
-            let apart = if p > q { &p - &q } else { &q - &p };
+            let (p, q) = (Zeroizing::new(number(p)), Zeroizing::new(number(q)));
+            let apart = Zeroizing::new(if *p > *q { &*p - &*q } else { &*q - &*p });
             if apart.bits() + CLOSE_BITS <= size.bits() / 2 {
                 return Err(SecretKeyError::ClosePrimes(CLOSE_BITS));
             }

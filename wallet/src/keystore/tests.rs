@@ -74,6 +74,26 @@ fn a_key_is_never_overwritten() {
     assert_eq!(fs::read(path(&fixture)).unwrap(), before);
 }
 
+/// What another command may do while this one waits for an answer: `alice` is another key, or none, by then.
+#[test]
+fn a_key_that_took_the_name_meanwhile_is_neither_replaced_nor_removed() {
+    let fixture = sealed();
+    let secret = passphrase("correct horse");
+    let looked_at = fixture.store.entry(&name("alice")).unwrap();
+    fixture.store.rename(&name("alice"), &name("old")).unwrap();
+    let gone = fixture.store.reseal(&name("alice"), &alice(), Seal::Passphrase(&secret)).unwrap_err();
+    assert_eq!(gone.code(), "KEY_NOT_FOUND");
+    let bob = dev::key(&name("bob")).unwrap();
+    fixture.store.create(&name("alice"), &bob, Seal::Passphrase(&secret)).unwrap();
+    let before = fs::read(path(&fixture)).unwrap();
+    let replaced = fixture.store.reseal(&name("alice"), &alice(), Seal::Passphrase(&secret)).unwrap_err();
+    assert_eq!(replaced.code(), "KEY_CHANGED");
+    assert_eq!(fixture.store.remove(&looked_at).unwrap_err().code(), "KEY_CHANGED");
+    assert_eq!(fs::read(path(&fixture)).unwrap(), before);
+    fixture.store.remove(&fixture.store.entry(&name("alice")).unwrap()).unwrap();
+    assert!(!path(&fixture).exists());
+}
+
 #[test]
 fn loose_modes_are_refused_with_the_command_that_mends_them() {
     let fixture = sealed();

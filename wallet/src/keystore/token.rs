@@ -41,7 +41,7 @@ pub enum TokenError {
         source: Pkcs11Error,
     },
     /// No such token, or several.
-    #[error("{found} tokens fit {uri}, expected one; there are: {}", labels.join(", "))]
+    #[error("{found} tokens fit {uri}, expected one; there are: {labels:?}")]
     Tokens {
         /// What was looked for.
         uri: TokenUri,
@@ -70,6 +70,9 @@ pub enum TokenError {
     /// The PIN is wrong.
     #[error("the token refuses the PIN")]
     WrongPin(#[source] Pkcs11Error),
+    /// No PIN opens it any more.
+    #[error("the token is locked: too many wrong PINs")]
+    Locked,
     /// Anything else that the token said.
     #[error("the token does not {action}")]
     Token {
@@ -97,6 +100,7 @@ impl Explain for TokenError {
             Self::Rules(error) => error.code(),
             Self::Pin(error) => error.code(),
             Self::WrongPin(_) => "WRONG_PIN",
+            Self::Locked => "PIN_LOCKED",
             Self::Token { .. } => "TOKEN",
         }
     }
@@ -107,7 +111,7 @@ impl Explain for TokenError {
             Self::Rules(error) => error.exit(),
             Self::Pin(error) => error.exit(),
             Self::WrongPin(_) => Exit::WrongPassphrase,
-            Self::Module { .. } | Self::OtherKey(_) | Self::Token { .. } => Exit::Other,
+            Self::Module { .. } | Self::OtherKey(_) | Self::Locked | Self::Token { .. } => Exit::Other,
         }
     }
 
@@ -127,6 +131,10 @@ impl Explain for TokenError {
             Self::Rules(error) => error.tries(),
             Self::Pin(error) => error.tries(),
             Self::WrongPin(_) => vec!["the PIN again; most tokens lock themselves after a few wrong ones".into()],
+            Self::Locked => vec![
+                "the token's own program, which sets a new PIN with the security officer's PIN or PUK; no other try helps"
+                    .into(),
+            ],
             Self::Token { .. } => vec!["the token's own program, which says in what state it is".into()],
         }
     }
@@ -137,6 +145,7 @@ pub struct Token {
     session: Session,
     uri: TokenUri,
     needs_login: bool,
+    is_locked: bool,
     is_logged_in: bool,
 }
 
@@ -157,24 +166,23 @@ impl Token {
         let (slot, info) = find(&module, uri)?;
         let session = if writes { module.open_rw_session(slot) } else { module.open_ro_session(slot) };
         let session = session.map_err(TokenError::token("open a session"))?;
-        Ok(Self { session, uri: uri.clone(), needs_login: info.login_required(), is_logged_in: false })
+        let (needs_login, is_locked) = (info.login_required(), info.user_pin_locked());
+        Ok(Self { session, uri: uri.clone(), needs_login, is_locked, is_logged_in: false })
     }
 
     fn login(&mut self, ask: &mut dyn FnMut() -> Result<Passphrase, PassphraseError>) -> Result<(), TokenError> {
         if self.is_logged_in || !self.needs_login {
             return Ok(());
         }
+        // Said before a PIN is asked for, which would be of no use.
+        if self.is_locked {
+            return Err(TokenError::Locked);
+        }
         let pin = ask().map_err(TokenError::Pin)?;
         let pin = AuthPin::new(String::from_utf8_lossy(pin.as_bytes()).into());
         match self.session.login(UserType::User, Some(&pin)) {
             Ok(()) | Err(Pkcs11Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
-            Err(
-                error @ Pkcs11Error::Pkcs11(
-                    RvError::PinIncorrect | RvError::PinLenRange | RvError::PinInvalid | RvError::PinLocked,
-                    _,
-                ),
-            ) => return Err(TokenError::WrongPin(error)),
-            Err(error) => return Err(TokenError::token("let one log in")(error)),
+            Err(error) => return Err(refusal(error)),
         }
         self.is_logged_in = true;
         Ok(())
@@ -278,6 +286,17 @@ impl Token {
     }
 }
 
+/// Why nobody was let in.
+fn refusal(error: Pkcs11Error) -> TokenError {
+    match error {
+        Pkcs11Error::Pkcs11(RvError::PinLocked, _) => TokenError::Locked,
+        Pkcs11Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange | RvError::PinInvalid, _) => {
+            TokenError::WrongPin(error)
+        }
+        other => TokenError::token("let one log in")(other),
+    }
+}
+
 fn find(module: &Pkcs11, uri: &TokenUri) -> Result<(Slot, TokenInfo), TokenError> {
     let slots = module.get_slots_with_initialized_token().map_err(TokenError::token("show itself"))?;
     let tokens = slots.into_iter().filter_map(|slot| Some((slot, module.get_token_info(slot).ok()?)));
@@ -318,5 +337,23 @@ impl Signer for TokenSigner {
         let signature = self.session.sign(&Mechanism::Sha256RsaPkcs, self.key, message);
         let signature = signature.map_err(|error| SignError::Token(TokenError::token("sign")(error)))?;
         checked(&self.public, message, &signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cryptoki::context::Function;
+
+    use super::*;
+
+    #[test]
+    fn a_locked_token_is_told_from_a_wrong_pin() {
+        let said = |reason| refusal(Pkcs11Error::Pkcs11(reason, Function::Login));
+        assert_eq!(
+            (said(RvError::PinIncorrect).code(), said(RvError::PinIncorrect).exit()),
+            ("WRONG_PIN", Exit::WrongPassphrase)
+        );
+        assert_eq!((said(RvError::PinLocked).code(), said(RvError::PinLocked).exit()), ("PIN_LOCKED", Exit::Other));
+        assert_eq!(said(RvError::DeviceError).code(), "TOKEN");
     }
 }

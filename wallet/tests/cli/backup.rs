@@ -75,6 +75,25 @@ fn a_restoration_overwrites_nothing_and_does_all_or_nothing() {
 }
 
 #[test]
+fn a_private_network_and_its_settings_are_in_a_backup_however_they_are_kept() {
+    let wallet = Wallet::on("");
+    let (key, secret) = (wallet.file("key", "correct horse\n"), wallet.file("backup-pass", "battery staple\n"));
+    let text = "name = \"ours\"\nprefix = \"our\"\ngenesis_time_ms = 1793491200000\n";
+    wallet.ok(&["network", "add", &wallet.file("ours.toml", text)]);
+    // Settings of one's own making, kept elsewhere and linked.
+    let settings = wallet.file("settings.toml", "network = \"ours\"\n");
+    fs::set_permissions(&settings, fs::Permissions::from_mode(0o644)).unwrap();
+    std::os::unix::fs::symlink(&settings, wallet.path("wallet/config.toml")).unwrap();
+    wallet.ok(&["key", "new", "me", "--passphrase-file", &key]);
+    let file = wallet.path("wallet.age").display().to_string();
+    let made = wallet.json(&["key", "backup", &file, "--passphrase-file", &secret]);
+    assert_eq!((&made["keys"], &made["networks"]), (&1.into(), &1.into()), "{made}");
+    let other = Wallet::on("");
+    other.ok(&["key", "restore", &file, "--passphrase-file", &secret]);
+    assert_eq!(other.json(&["key", "list"]), wallet.json(&["key", "list"]));
+}
+
+#[test]
 fn an_id_that_was_settled_stays_taken_in_the_wallet_that_is_restored() {
     let wallet = Wallet::new();
     let address = wallet.json(&["key", "import", "--dev", "alice"])["address"].as_str().unwrap().to_owned();
@@ -83,12 +102,17 @@ fn an_id_that_was_settled_stays_taken_in_the_wallet_that_is_restored() {
     let words = ["send", "alice", "1", "--id", "invoice-7", "--yes"];
     wallet.ok(&words);
     node.state().mine_many(6);
+    let paid = |wallet: &Wallet| fs::read_to_string(wallet.path("wallet/dev/recipients")).unwrap();
     assert_eq!(wallet.json(&["resubmit"])["transfers"][0]["fate"], "settled");
     let (file, secret) = (wallet.path("wallet.age").display().to_string(), wallet.file("pass", "battery staple\n"));
     wallet.ok(&["key", "backup", &file, "--passphrase-file", &secret]);
     let other = Wallet::new().with_node(&node.url);
     other.ok(&["key", "restore", &file, "--passphrase-file", &secret]);
     assert_eq!(other.json(&words)["state"], "settled");
+    assert_eq!(paid(&other), paid(&wallet));
+    fs::write(other.path("wallet/dev/recipients"), "").unwrap();
+    assert_eq!(other.json(&["key", "restore", &file, "--passphrase-file", &secret])["written"], 0);
+    assert_eq!(paid(&other), "");
     other.fails(&["send", "alice", "2", "--id", "invoice-7", "--yes"], 2, "ID_REUSED");
     assert_eq!(node.state().submissions, 1);
 }

@@ -50,6 +50,15 @@ fn a_key_gets_another_name_but_never_one_that_is_taken() {
     assert_eq!(wallet.json(&["key", "list"])["keys"].as_array().unwrap().len(), 2);
 }
 
+#[test]
+fn settings_that_choose_a_renamed_key_are_remarked_on() {
+    let (wallet, _) = with_key("main");
+    assert!(!wallet.run(&["key", "rename", "a", "b"]).stderr.contains("warning"));
+    wallet.ok(&["config", "set", "account", "b"]);
+    let renamed = wallet.run(&["key", "rename", "b", "c"]);
+    assert!(renamed.stderr.contains("try: farthing-wallet config set account c"), "{}", renamed.stderr);
+}
+
 fn passwd<'a>(old: &'a str, words: &[&'a str]) -> Vec<&'a str> {
     [&["key", "passwd", "a", "--passphrase-file", old], words].concat()
 }

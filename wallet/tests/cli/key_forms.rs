@@ -78,6 +78,15 @@ fn a_key_that_is_only_watched_shows_its_address_and_signs_nothing() {
     }
     let said = wallet.fails(&["key", "import", &fixture("public_2048.pem")], 2, "KEY_UNREADABLE");
     assert!(said.contains("--watch-only"), "{said}");
+    // The private half of it, under another name or its own.
+    let import = |file: &str, name: &str| {
+        ["key", "import", file, "--name", name, "--passphrase-file", &passphrase].map(str::to_owned)
+    };
+    wallet.ok(&["key", "import", &fixture("public_2048.pem"), "--name", "w", "--watch-only"]);
+    let words = import(&fixture("pkcs1_2048.pem"), "x");
+    let said = wallet.fails(&words.each_ref().map(String::as_str), 2, "KEY_TAKEN");
+    assert!(said.contains("key remove w, which is watched only"), "{said}");
+    wallet.ok(&["key", "remove", "w", "--yes"]);
     // A list with one is still a list, and a file that says nonsense is named.
     wallet.ok(&["key", "import", &fixture("public_2048.pem"), "--name", "a", "--watch-only"]);
     assert!(wallet.ok(&["key", "list"]).contains("watch only"));

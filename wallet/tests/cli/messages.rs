@@ -59,7 +59,12 @@ fn a_signature_says_whose_it_is() {
 fn a_bare_signature_that_could_move_money_is_refused() {
     let (wallet, passphrase) = desk();
     let secret = ["--passphrase-file", &passphrase];
-    for text in ["farthing transaction\0and so on", "farthing message\0x", "SSHSIG\0x"] {
+    let transfer = wallet.file("transfer", "farthing transaction\0and so on");
+    let words = ["message", "sign", &transfer, "--account", "a", "--format", "raw", "--force"];
+    let said = wallet.fails(&[&words[..], &secret].concat(), 2, "MESSAGE_HAS_MEANING");
+    assert!(said.contains("moves money") && said.contains("tx sign"), "{said}");
+    wallet.ok(&[&["message", "sign", &transfer, "--account", "a"][..], &secret].concat());
+    for text in ["farthing message\0x", "farthing checkpoint\0x", "SSHSIG\0x"] {
         let file = wallet.file("bytes", text);
         let words = ["message", "sign", &file, "--account", "a", "--format", "raw"];
         let said = wallet.fails(&[&words[..], &secret].concat(), 2, "MESSAGE_HAS_MEANING");

@@ -41,6 +41,7 @@ fn an_ssh_agent_signs_as_the_key_itself_would() {
     let entry = with(&agent.socket, &import);
     assert_eq!(entry.code, 0, "{}", entry.stderr);
     assert!(entry.stdout.contains("ssh-agent"), "{}", entry.stdout);
+    assert!(entry.stderr.contains("do not forward it"), "{}", entry.stderr);
     let kept = fs::read_to_string(wallet.path("wallet/main/keys/a.pem")).unwrap();
     assert!(kept.starts_with("signer: ssh-agent\n") && !kept.contains("PRIVATE"), "{kept}");
 
@@ -48,6 +49,11 @@ fn an_ssh_agent_signs_as_the_key_itself_would() {
     let sign = ["message", "sign", &message, "--format", "raw", "--out", &out];
     assert_eq!(with(&agent.socket, &sign).code, 0);
     assert_eq!(fs::read(&out).unwrap(), run("openssl", &["dgst", "-sha256", "-sign", &key, &message]));
+
+    // More than an agent takes is said before it is asked.
+    let long = wallet.file("long", &"x".repeat(300_000));
+    expect(with(&agent.socket, &["message", "sign", &long, "--format", "raw"]), 2, "AGENT_TOO_LONG");
+    assert_eq!(with(&agent.socket, &["message", "sign", &long]).code, 0);
 
     // The same transfer by the same key in a file, in a wallet of its own.
     let file = Wallet::on("main");
@@ -69,6 +75,21 @@ fn an_ssh_agent_signs_as_the_key_itself_would() {
     agent.add(&["-D"]);
     expect(with(&agent.socket, &send("b", to.trim(), &[])), 1, "AGENT_HAS_NOT");
     expect(with(&agent.socket, &["key", "new", "c", "--signer", "ssh-agent"]), 2, "KEY_SIGNER");
+}
+
+#[test]
+fn a_development_key_in_an_agent_is_refused_elsewhere() {
+    if !have(&["ssh-agent", "ssh-add"]) {
+        return;
+    }
+    let wallet = Wallet::on("main");
+    let dev = fs::read_to_string(format!("{}/dev-keys/alice.pem", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let agent = Agent::start(&wallet.path("agent"));
+    agent.add(&[&wallet.file("key", &dev)]);
+    let import = ["key", "import", "--name", "a", "--signer", "ssh-agent"];
+    let run = Run::from(wallet.command(&import).env("SSH_AUTH_SOCK", &agent.socket).output().unwrap());
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("error[DEV_KEY_ELSEWHERE]"), "{}", run.stderr);
 }
 
 /// A SoftHSM of one's own, with one token.

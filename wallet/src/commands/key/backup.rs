@@ -61,7 +61,8 @@ pub fn backup(context: &mut Context, file: &Path) -> Result<()> {
     let _progress = context.output.progress("encrypting the backup, and opening it again as a check");
     let sealed = archive.seal(&passphrase)?;
     disk::create_private(file, &sealed)?;
-    let again = disk::read_private(file, MAX_BYTES)?;
+    // Not as a private file: on a stick, modes may be what they are, and it is encrypted.
+    let again = disk::read_any(file, MAX_BYTES)?;
     if Archive::open(&again, &passphrase)? != archive {
         return Err(BackupError::Damaged("what was written does not read back".into()).into());
     }

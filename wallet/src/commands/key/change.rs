@@ -33,6 +33,11 @@ pub fn rename(context: &mut Context, old: &Name, new: &Name) -> Result<()> {
         let _lock = context.wallet.lock()?;
         context.wallet.keys().rename(old, new)?
     };
+    if context.settings.account() == Some(old) {
+        context.output.warn(format_args!(
+            "the settings choose the account {old}, which no key has now; try: farthing-wallet config set account {new}"
+        ));
+    }
     print(context, &entry)
 }
 
@@ -83,7 +88,7 @@ pub fn remove(context: &mut Context, name: &Name, confirm_name: Option<&str>) ->
     }
     {
         let _lock = context.wallet.lock()?;
-        context.wallet.keys().remove(name)?;
+        context.wallet.keys().remove(&entry)?;
     }
     Ok(context.output.data(&Removed { removed: name.clone(), address })?)
 }

@@ -93,10 +93,14 @@ fn held_elsewhere(context: &mut Context, holder: &Holder, file: Option<&Path>) -
     match holder {
         Holder::Agent => {
             let agent = context.agent()?;
-            match wanted {
-                Some((_, public)) => Ok(agent.check(&public).map(|()| public)?),
-                None => Ok(agent.only_key()?),
-            }
+            let public = match wanted {
+                Some((_, public)) => agent.check(&public).map(|()| public)?,
+                None => agent.only_key()?,
+            };
+            context.output.note(
+                "note: whoever reaches that agent can pay with the key: do not forward it (ssh -A); ssh-add -c makes it ask",
+            );
+            Ok(public)
         }
         Holder::Token(uri) => {
             let mut token = context.token(uri, false)?;
@@ -136,6 +140,11 @@ fn watched(context: &mut Context, file: &Path, bytes: &[u8], passphrase: Option<
 }
 
 pub(super) fn store_public(context: &Context, name: &Name, public: &PublicKey, holder: Holder) -> Result<KeyEntry> {
+    let network = context.wallet.network();
+    // To watch one is no danger; to be paid to it is.
+    if holder != Holder::Nobody && !network.is_dev() && dev::is_well_known(public) {
+        return Err(KeyCommandError::DevKeyElsewhere(network.name.clone()).into());
+    }
     let _lock = context.wallet.lock()?;
     Ok(context.wallet.keys().create_public(name, public, holder)?)
 }
