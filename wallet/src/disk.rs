@@ -300,6 +300,18 @@ pub fn try_lock(path: &Path) -> Result<Option<File>, DiskError> {
     }
 }
 
+/// Whether another process has locked an existing file for itself alone. Asking does not look like that to others who ask.
+///
+/// # Errors
+/// As [`try_lock`].
+pub fn is_locked(path: &Path) -> Result<bool, DiskError> {
+    match open_plain(path)?.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(DiskError::io("lock", path)(source)),
+    }
+}
+
 /// The mode of a plain file that others may read or write; none for pipes, which only this process reads.
 #[must_use]
 pub fn loose_mode(path: &Path) -> Option<u32> {

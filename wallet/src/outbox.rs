@@ -128,6 +128,16 @@ impl Entry {
         let transaction = self.transfer.transaction();
         (transaction.sender_address(), transaction.nonce())
     }
+
+    /// Whether two with the same account and nonce are for the same payment: they pay the same, or one cancels the other.
+    #[must_use]
+    pub fn is_kin(&self, other: &Self) -> bool {
+        let (a, b) = (self.transfer.transaction(), other.transfer.transaction());
+        let pays_the_same = a.outputs() == b.outputs() && a.memo() == b.memo();
+        let cancels = self.marks.kind == Kind::Cancel || other.marks.kind == Kind::Cancel;
+        let is_same_wish = self.marks.key == other.marks.key && self.marks.content == other.marks.content;
+        self.place() == other.place() && is_same_wish && (pays_the_same || cancels)
+    }
 }
 
 /// Of the entries with this account and nonce, the one that nodes keep: a cancellation, which is made last and burns nothing
@@ -167,11 +177,32 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Disk`].
     pub fn write(&self, transfer: &SignedTransaction, marks: Marks) -> Result<(TxId, bool), OutboxError> {
-        disk::make_folder(&self.folder)?;
         let id = transfer.transaction().id(&self.genesis);
-        match disk::create_private(&self.path(&id), text(&id, transfer, marks, None).as_bytes()) {
+        let path = self.path(&id);
+        // What is there needs no room on the disk.
+        if path.symlink_metadata().is_ok() {
+            return Ok((id, false));
+        }
+        disk::make_folder(&self.folder)?;
+        match disk::create_private(&path, text(&id, transfer, marks, None).as_bytes()) {
             Err(error) if error.is_exists() => Ok((id, false)),
-            other => Ok(other.map(|()| (id, true))?),
+            Err(error) => {
+                // In place but perhaps not on the disk: whoever is told that nothing was sent must not find it sent later.
+                let _ = disk::remove(&path);
+                Err(error.into())
+            }
+            Ok(()) => Ok((id, true)),
+        }
+    }
+
+    /// Whether somebody was told how a transfer ended, as the disk has it now. What is not there any more was told.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub fn is_told(&self, id: &TxId) -> Result<bool, OutboxError> {
+        match self.read(&self.path(id)) {
+            Err(OutboxError::Disk(error)) if error.is_missing() => Ok(true),
+            other => Ok(other?.marks.told),
         }
     }
 
@@ -209,12 +240,34 @@ impl Outbox {
         entries.iter().filter(is_same).try_for_each(|other| self.mark_told(&other.id))
     }
 
+    /// The same for all that has this id of a person's or is this part of a payroll, whether settled or not.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub fn mark_key_told(&self, key: &Key) -> Result<(), OutboxError> {
+        let entries = self.entries()?;
+        let has_it = |entry: &&Entry| entry.marks.key.as_ref() == Some(key);
+        entries.iter().filter(has_it).try_for_each(|entry| self.mark_told(&entry.id))?;
+        self.mark_sent_told(key)
+    }
+
     /// Says that this process looks after a transfer until the file is dropped; none if another one does.
     ///
     /// # Errors
     /// [`OutboxError::Disk`].
     pub fn hold(&self, id: &TxId) -> Result<Option<OpenFile>, OutboxError> {
         Ok(disk::try_lock(&self.path(id))?)
+    }
+
+    /// Whether another process looks after a transfer. One that is not there any more needs nobody.
+    ///
+    /// # Errors
+    /// [`OutboxError::Disk`].
+    pub fn is_held(&self, id: &TxId) -> Result<bool, OutboxError> {
+        match disk::is_locked(&self.path(id)) {
+            Err(error) if error.is_missing() => Ok(false),
+            other => Ok(other?),
+        }
     }
 
     /// Takes out a transfer whose fate is known for good. With an id that a person gave it is kept among those sent.
@@ -409,10 +462,11 @@ mod tests {
         let (id, _) = outbox.write(&transfer(5), marks).unwrap();
         assert!(!outbox.entries().unwrap()[0].marks.told);
         let held = outbox.hold(&id).unwrap().unwrap();
-        assert!(outbox.hold(&id).unwrap().is_none());
+        assert!(outbox.hold(&id).unwrap().is_none() && outbox.is_held(&id).unwrap());
         outbox.mark_told(&id).unwrap();
         assert!(outbox.entries().unwrap()[0].marks.told);
         drop(held);
+        assert!(!outbox.is_held(&id).unwrap() && !outbox.is_held(&TxId::from_bytes([9; 32])).unwrap());
         outbox.mark_told(&TxId::from_bytes([9; 32])).unwrap();
     }
 

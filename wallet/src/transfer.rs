@@ -35,8 +35,8 @@ const MAX_DOUBTS: usize = 3;
 /// the outbox unless it was certainly never taken. What is there already keeps its marks.
 ///
 /// # Errors
-/// [`TransferError::Rejected`], [`TransferError::NodeFunds`], [`TransferError::Uncertain`], [`TransferError::Dropped`],
-/// [`NodeError::Syncing`], and those of the outbox.
+/// [`TransferError::Rejected`], [`TransferError::NodeFunds`], [`TransferError::Uncertain`], [`TransferError::NotTaken`],
+/// [`TransferError::Dropped`], [`NodeError::Syncing`], and those of the outbox.
 pub fn submit(
     client: &NodeClient,
     outbox: &Outbox,
@@ -51,9 +51,12 @@ pub fn submit(
         Ok(status) => return Ok(status),
         Err(error) => error,
     };
-    // What was handed in earlier with an answer that got lost may still be mined, whatever this node says now.
-    if !is_new || !source.is_definite() {
+    if !source.is_definite() {
         return Err(TransferError::Uncertain { id, source }.into());
+    }
+    // What was handed in earlier may still be mined, whatever this node says now.
+    if !is_new {
+        return Err(TransferError::NotTaken { id, source }.into());
     }
     outbox.forget(&id)?;
     Err(match source {

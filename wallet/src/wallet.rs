@@ -148,6 +148,10 @@ impl Wallet {
     /// [`ConfigError`].
     pub fn prepare(&self) -> Result<(), ConfigError> {
         disk::make_folder(&self.home)?;
+        // What is there needs no room on the disk.
+        if self.identity_path().symlink_metadata().is_ok() {
+            return self.check();
+        }
         let text = toml::to_string(&Identity::of(&self.network)).expect("two texts are always valid TOML");
         match disk::create_private(&self.identity_path(), text.as_bytes()) {
             Err(error) if error.is_exists() => self.check(),

@@ -26,8 +26,8 @@ pub struct Send {
     /// Do not wait: end once the node has taken the transfer.
     #[arg(long, conflicts_with = "wait")]
     pub no_wait: bool,
-    /// Ask the node what would happen; sign and send nothing.
-    #[arg(long, conflicts_with_all = ["wait", "no_wait", "sign_only", "id"])]
+    /// Say what the command would do, and ask the node what would happen; sign and send nothing.
+    #[arg(long, conflicts_with_all = ["wait", "no_wait", "sign_only"])]
     pub dry_run: bool,
     /// Your id for this payment: it is made once, however often the command comes.
     #[arg(long, value_name = "KEY", conflicts_with = "sign_only")]

@@ -12,15 +12,17 @@ use farthing::{Mites, SignedTransaction, TxId, wire::TransactionStatus};
 
 pub use self::error::PayError;
 use self::{
-    round::{Payroll, Round},
+    round::{Made, Payroll, Round},
     view::{PartView, PayView},
 };
 use crate::{
     cli,
     client::{NodeClient, NodeError},
     commands::{
-        resubmit::look_after_outbox,
-        send::{self, CONFIRMATION_TIME, Earlier, bounds, hand_in_as, parse_amount, parse_fee, read_memo},
+        resubmit::{look_after_outbox, look_at_outbox},
+        send::{
+            self, Asks, CONFIRMATION_TIME, Earlier, bounds, hand_in_as, note_told, parse_amount, parse_fee, read_memo,
+        },
     },
     context::Context,
     error::{Error, Result},
@@ -84,19 +86,21 @@ pub fn run(context: &mut Context, arguments: &cli::Pay) -> Result<()> {
     let payer = context.own_key()?;
     let payroll = Payroll::new(&payer.public.address(), rows, &order);
     let client = context.connect()?;
-    let outbox = context.wallet.outbox();
-    let find = || round::find(&payroll, &payer.public.address(), &outbox, &outbox.entries()?, arguments);
+    let find = |context: &Context, looked: &[Looked]| {
+        round::find(&payroll, &payer.public.address(), &context.wallet.outbox(), looked, arguments)
+    };
     if arguments.dry_run {
-        let round = find()?;
+        let looked = look_at_outbox(context, &client)?;
+        let round = find(context, &looked)?;
         return dry_run(context, &Job { client: &client, payer: &payer, payroll: &payroll, round, fees, most });
     }
     let sending = context.lock_sending()?;
     let looked = look_after_outbox(context, &client)?;
-    // What is settled has left the outbox by now, and is among those sent.
-    let round = find()?;
+    let round = find(context, &looked)?;
     if round.resumed {
         context.output.warn("an earlier command began to pay this; going on with it, nothing is paid a second time");
     }
+    let beside = round.beside.clone();
     let job = Job { client: &client, payer: &payer, payroll: &payroll, round, fees, most };
     let mut parts = Vec::new();
     let mut ended = make(context, &job, &looked, &mut parts);
@@ -104,6 +108,9 @@ pub fn run(context: &mut Context, arguments: &cli::Pay) -> Result<()> {
     if parts.iter().all(|part| matches!(part, Part::Missing)) {
         return ended;
     }
+    // Given up for this one: it holds up no other payroll from now on.
+    let outbox = context.wallet.outbox();
+    note_told(context, beside.iter().try_for_each(|key| outbox.mark_key_told(key)));
     let wanted = if arguments.no_wait { 0 } else { arguments.wait };
     if ended.is_ok() && wanted > 0 {
         ended = wait(context, &client, &mut parts, wanted);
@@ -161,8 +168,8 @@ fn make(context: &mut Context, job: &Job<'_>, looked: &[Looked], parts: &mut Vec
 
 /// What an earlier command made of a transaction.
 fn earlier(context: &mut Context, job: &Job<'_>, number: usize, looked: &[Looked]) -> Result<Part> {
-    Ok(match send::find(context, &job.marks(number), looked, false) {
-        Ok(Earlier::Nothing) => Part::Missing,
+    Ok(match send::find(context, &job.marks(number), looked, false, Asks::Person) {
+        Ok(Earlier::Nothing(_)) => Part::Missing,
         Ok(Earlier::Settled(entry)) => Part::Over(entry.transfer, entry.id),
         Ok(Earlier::Open(one)) => Part::Open(one.entry.transfer, one.entry.id, None),
         Err(error) if ["NOT_PAID", "CANCELLED"].contains(&error.code()) => Part::NotPaid,
@@ -231,13 +238,10 @@ fn conclude(context: &mut Context, job: &Job<'_>, parts: &[Part], ended: Result<
     context.output.data(&view)?;
     ended?;
     let outbox = context.wallet.outbox();
-    for (number, part) in parts.iter().enumerate() {
-        if let Part::Open(_, id, _) | Part::Mined(_, id, _) = part {
-            outbox.mark_told(id)?;
-        }
-        // Another command may have settled it meanwhile.
-        outbox.mark_sent_told(&payroll.key(round.number, number))?;
-    }
+    note_told(
+        context,
+        (0..parts.len()).try_for_each(|number| outbox.mark_key_told(&payroll.key(round.number, number))),
+    );
     context.output.parting().set(None);
     let is_lost = |number: &usize| matches!(parts[*number], Part::NotPaid);
     match (0..parts.len()).filter(is_lost).map(|number| payroll.part(number).len()).sum() {
@@ -264,7 +268,7 @@ fn whole(context: &Context, job: &Job<'_>, transactions: Vec<PartView>) -> Resul
 /// Says what would be paid. The node is asked about the first transaction; the others wait for their nonces.
 fn dry_run(context: &mut Context, job: &Job<'_>) -> Result<()> {
     let Job { client, payer, payroll, round, .. } = job;
-    let missing: Vec<usize> = (0..payroll.orders.len()).filter(|at| !round.made[*at]).collect();
+    let missing: Vec<usize> = (0..payroll.orders.len()).filter(|at| round.made[*at] == Made::No).collect();
     let plans = plan(context, job, &missing)?;
     check_total(Some(screen::describe(context, payer, payroll, &missing, &plans)?), job.most)?;
     let refusal = match plans.first() {
@@ -273,11 +277,13 @@ fn dry_run(context: &mut Context, job: &Job<'_>) -> Result<()> {
     };
     let genesis = *context.wallet.network().genesis_id();
     let mut plans = plans.iter();
-    let shown = round.made.iter().enumerate().map(|(number, is_made)| {
+    let shown = round.made.iter().enumerate().map(|(number, made)| {
         let rows = payroll.part(number);
         let view = |state| PartView::new(context, rows, state);
-        if *is_made {
-            return view("made_earlier");
+        match made {
+            Made::Earlier { is_lost: true, .. } => return view("not_paid"),
+            Made::Earlier { .. } => return view("made_earlier"),
+            Made::No => {}
         }
         let planned = plans.next().map(Plan::transaction);
         planned.map_or_else(|| view("not_made"), |one| view("would_be_made").planned(one, one.id(&genesis)))

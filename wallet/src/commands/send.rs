@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use farthing::{SignedTransaction, TxId, wire::TransactionStatus};
 
 pub use self::{
-    again::{AgainError, Earlier, counting, find, is_looked_after, revive, tell_all},
+    again::{AgainError, Asks, Earlier, counting, find, is_another, note_told, revive, tell_all},
     screen::{describe, expectation, warn_of_nonces, warn_of_recipients},
     view::{SentView, state},
     words::{WordsError, parse_amount, parse_fee, parse_payment, read_memo},
@@ -21,7 +21,7 @@ use crate::{
     client::NodeClient,
     commands::{resubmit::look_after_outbox, sign_only},
     context::Context,
-    error::{Error, Result},
+    error::{Error, Exit, Result},
     keystore::Signer,
     outbox::{self, Key, Kind, Marks},
     transfer::{self, Confirmed, FeeBounds, Plan, Wish},
@@ -43,15 +43,16 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
         return sign_only::run(context, &payer, &order, bounds, arguments);
     }
     let client = context.connect()?;
-    if arguments.dry_run {
-        return dry_run::run(context, &client, &payer, &order, bounds);
-    }
-    let wanted = if arguments.no_wait { 0 } else { arguments.wait };
     let content = outbox::content(&payer.public.address(), &order.outputs, order.all, &order.memo);
     let marks = Marks { key, content: Some(content), ..Marks::now(Kind::Payment) };
+    if arguments.dry_run {
+        let wish = dry_run::Wished { payer: &payer, order: &order, bounds, marks: &marks, again: arguments.again };
+        return dry_run::run(context, &client, &wish);
+    }
+    let wanted = if arguments.no_wait { 0 } else { arguments.wait };
     let sending = context.lock_sending()?;
     let looked = look_after_outbox(context, &client)?;
-    let (transfer, status, is_mined, resumed) = match find(context, &marks, &looked, arguments.again)? {
+    let (transfer, status, is_mined, resumed) = match find(context, &marks, &looked, arguments.again, Asks::Person)? {
         Earlier::Settled(entry) => {
             let view = SentView::settled(context, &entry.transfer, entry.id).under(marks.key.as_ref(), true);
             return Ok(context.output.data(&view)?);
@@ -60,15 +61,19 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
             let is_mined = revive(context, &client, &looked)?;
             (looked.entry.transfer, None, is_mined, true)
         }
-        Earlier::Nothing => {
+        Earlier::Nothing(over) => {
             let network = Arc::clone(context.settings.network());
             let plan = Plan::draw(&client, &network, &payer.public, &order, bounds)?;
             describe(context, &payer, &plan)?;
             context.confirm("nothing was sent", "Send it?")?;
             let signer = context.unlock(&payer.name)?;
             let transfer = plan.sign(&*signer, &network)?;
-            let status = hand_in_as(context, &client, &transfer, marks.clone())?;
-            (transfer, Some(status), false, false)
+            let submitted = hand_in_as(context, &client, &transfer, marks.clone());
+            if submitted.as_ref().err().is_none_or(|error| error.exit() == Exit::Unconfirmed) {
+                let outbox = context.wallet.outbox();
+                note_told(context, over.iter().try_for_each(|id| outbox.mark_told(id)));
+            }
+            (transfer, Some(submitted?), false, false)
         }
     };
     let id = transfer.transaction().id(context.wallet.network().genesis_id());
@@ -80,7 +85,7 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
     let wanted = if is_mined { wanted.max(1) } else { wanted };
     let view = conclude(context, &client, &transfer, status, wanted)?.under(marks.key.as_ref(), resumed);
     context.output.data(&view)?;
-    outbox.mark_payment_told(&id)?;
+    note_told(context, outbox.mark_payment_told(&id));
     if let Some(proof) = &view.proof {
         context.tell(proof);
     }
@@ -160,7 +165,7 @@ pub fn hand_in_as(
 
 /// What an interruption should still say after such an end: nothing, if the error itself settled the matter.
 fn open_after(error: &Error, id: &TxId) -> Option<String> {
-    matches!(error.code(), "ANSWER_LOST" | "UNCONFIRMED" | "VERIFICATION_FAILED" | "NODE_UNREACHABLE")
+    matches!(error.code(), "ANSWER_LOST" | "NOT_TAKEN" | "UNCONFIRMED" | "VERIFICATION_FAILED" | "NODE_UNREACHABLE")
         .then(|| format!("the transfer {id} may still be mined; farthing-wallet resubmit makes sure"))
 }
 

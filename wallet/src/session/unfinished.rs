@@ -122,12 +122,13 @@ impl Session<'_> {
 
 /// Whether nobody was told the end of it, and no other command is about to.
 fn is_untold(context: &Context, entry: &Entry) -> Result<bool> {
-    Ok(!entry.marks.told && entry.marks.key.is_none() && !send::is_looked_after(context, &entry.id)?)
+    Ok(!entry.marks.told && entry.marks.key.is_none() && !send::is_another(context, &entry.id)?)
 }
 
 /// Whether it was not paid.
 fn is_lost(one: &Looked) -> bool {
-    matches!(one.fate, Fate::Replaced { .. }) || one.entry.marks.kind == Kind::Cancel
+    let is_over = one.is_final && matches!(one.fate, Fate::Displaced { .. } | Fate::Expired { .. });
+    is_over || matches!(one.fate, Fate::Replaced { .. }) || one.entry.marks.kind == Kind::Cancel
 }
 
 /// What it is, in words.
@@ -159,6 +160,15 @@ fn fate(one: &Looked) -> String {
             "not paid, for good: another transfer of the account took its nonce".to_owned()
         }
         Fate::Replaced { .. } => "not paid as it looks now: another transfer of the account took its nonce".to_owned(),
+        Fate::Displaced { by, is_mined: true } if one.is_final => {
+            format!("not paid, for good: your transfer {by} took its nonce")
+        }
+        Fate::Displaced { by, is_mined: true } => {
+            format!("not paid as it looks now: your transfer {by} took its nonce")
+        }
+        Fate::Displaced { by, .. } => format!("open: your transfer {by} has its nonce; of the two one can be mined"),
+        Fate::Expired { .. } => "not paid: the last block that might have included it has passed".to_owned(),
+        Fate::Unknown => "open: this node does not know it; another one may still mine it".to_owned(),
         Fate::Dropped(reason) => format!("open: this node dropped it ({reason}); another one may still mine it"),
         Fate::Refused(reason) => format!("open: this node does not take it ({reason}); another one may have it"),
     }

@@ -93,6 +93,17 @@ pub enum TransferError {
         #[source]
         source: NodeError,
     },
+    /// It was handed in earlier, and is not taken now.
+    #[error(
+        "the transfer {id} of an earlier command is open: it may still be mined, but the node does not take it now"
+    )]
+    NotTaken {
+        /// Its id.
+        id: TxId,
+        /// What it said.
+        #[source]
+        source: NodeError,
+    },
     /// Some of the outbox is neither mined nor on its way at this node.
     #[error("not on their way at this node: {count} of the transfers above; another node may still mine them")]
     NotWaiting {
@@ -100,7 +111,7 @@ pub enum TransferError {
         count: usize,
     },
     /// Some of the outbox will not be mined.
-    #[error("not paid: {count} of the transfers above; other transfers of their accounts took their nonces")]
+    #[error("not paid: {count} of the transfers above; they cannot be mined any more")]
     Replaced {
         /// How many.
         count: usize,
@@ -144,6 +155,7 @@ impl Explain for TransferError {
             Self::Replaced { .. } | Self::Overtaken { .. } => "REPLACED",
             Self::Unknown(_) => "UNKNOWN_TRANSFER",
             Self::Uncertain { .. } => "ANSWER_LOST",
+            Self::NotTaken { .. } => "NOT_TAKEN",
             Self::Unconfirmed { .. } => "UNCONFIRMED",
         }
     }
@@ -159,9 +171,11 @@ impl Explain for TransferError {
             Self::Funds { .. } | Self::NodeFunds { .. } => Exit::Funds,
             Self::Rejected { .. } | Self::Replaced { .. } | Self::Overtaken { .. } => Exit::Rejected,
             Self::Unknown(_) => Exit::Other,
-            Self::Uncertain { .. } | Self::Dropped { .. } | Self::NotWaiting { .. } | Self::Unconfirmed { .. } => {
-                Exit::Unconfirmed
-            }
+            Self::Uncertain { .. }
+            | Self::NotTaken { .. }
+            | Self::Dropped { .. }
+            | Self::NotWaiting { .. }
+            | Self::Unconfirmed { .. } => Exit::Unconfirmed,
         }
     }
 
@@ -193,13 +207,19 @@ impl Explain for TransferError {
             Self::Unknown(_) => vec!["copy the id again, all of it".into(), "--node URL with another node".into()],
             Self::Overtaken { by, .. } => {
                 vec![
-                    format!("farthing-wallet tx show {by}"),
+                    format!("farthing-wallet tx show {by}, which may pay the same"),
                     "farthing-wallet history, then send what is still owed".into(),
                 ]
             }
+            Self::NotTaken { id, .. } => vec![
+                format!("farthing-wallet tx bump {id}, which pays the same with a higher fee"),
+                format!("farthing-wallet tx cancel {id}, so that it is never paid"),
+                "farthing-wallet resubmit --node URL with another node".into(),
+            ],
             Self::Dropped { .. } | Self::NotWaiting { .. } => vec![
                 "farthing-wallet resubmit: hands it in again, or says that it was mined after all".into(),
                 "farthing-wallet resubmit --node URL with another node".into(),
+                "farthing-wallet tx bump ID, if its fee is too low; tx cancel ID, if it shall not be paid".into(),
             ],
             Self::FeeBelowReplacement { required: fee, .. } | Self::Rejected { required_fee: Some(fee), .. } => {
                 vec![format!("--fee {fee}, which would do")]

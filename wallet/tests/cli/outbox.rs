@@ -141,8 +141,15 @@ fn the_same_transfer_refused_later_is_still_open() {
     node.state().forget();
     node.state().behaviour = Behaviour::Refuses(Code::ResourceExhausted, "POOL_FULL");
     // The same words give the same nonce, the same bytes and the same id.
-    wallet.fails(&["send", "alice", "1", "--yes"], 8, "ANSWER_LOST");
-    is_fate(&wallet, 8, "refused");
+    let stderr = wallet.fails(&["send", "alice", "1", "--yes"], 8, "NOT_TAKEN");
+    let refused = is_fate(&wallet, 8, "refused");
+    let id = refused["transaction_id"].as_str().unwrap();
+    assert!(stderr.contains("POOL_FULL") && stderr.contains(&format!("try: farthing-wallet tx bump {id}")), "{stderr}");
+    node.state().behaviour = Behaviour::Honest;
+    node.state().mines = false;
+    wallet.ok(&["tx", "bump", id, "--no-wait", "--yes"]);
+    node.state().mine();
+    assert_eq!(wallet.json(&["history"])["entries_total"], 1);
 }
 
 #[test]
@@ -221,4 +228,134 @@ fn a_second_send_says_that_it_waits_for_the_first() {
     lock.unlock().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(node.state().submissions, 2);
+}
+
+/// What `resubmit` says of each transfer in the outbox, by its amount, and its exit code.
+fn fates(wallet: &Wallet) -> (i32, Vec<(String, String)>) {
+    let run = wallet.run(&["resubmit", "--json"]);
+    let list: Value = serde_json::from_str(&run.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut fates: Vec<_> =
+        list["transfers"].as_array().unwrap().iter().map(|one| (text(&one["amount"]), text(&one["fate"]))).collect();
+    fates.sort();
+    (run.code, fates)
+}
+
+/// An interrupted payment of 1 far that the node dropped, with these words more, and one of 2 far that has its nonce.
+fn displaced(more: &[&str], mines: bool) -> (Wallet, FakeNode) {
+    let (wallet, node) = alice();
+    node.state().behaviour = Behaviour::Drops("EVICTED");
+    wallet.fails(&[&["send", "alice", "1", "--fee", "0.01", "--yes"], more].concat(), 8, "DROPPED");
+    node.state().behaviour = Behaviour::Honest;
+    node.state().mines = mines;
+    assert_eq!(wallet.json(&["send", "alice", "2", "--no-wait", "--yes"])["nonce"], 0);
+    (wallet, node)
+}
+
+#[test]
+fn a_payment_whose_nonce_another_one_of_this_wallet_took_is_not_paid_and_is_paid_once_that_is_deep() {
+    for more in [&[][..], &["--id", "rent"]] {
+        let (wallet, node) = displaced(more, true);
+        let again = [&["send", "alice", "1", "--yes"], more].concat();
+        assert_eq!(fates(&wallet), (7, vec![("1".into(), "displaced".into()), ("2".into(), "mined".into())]));
+        let stderr = wallet.fails(&again, 8, "NONCE_TAKEN");
+        assert!(stderr.contains("took its nonce a moment ago") && stderr.contains("--confirmations 6"), "{stderr}");
+        assert!(stderr.contains("was not paid: another payment of this wallet"), "{stderr}");
+        assert_eq!(stderr.contains("try: --again"), more.is_empty(), "{stderr}");
+        node.state().mine_many(5);
+        let paid = wallet.json(&again);
+        assert_eq!((&paid["nonce"], &paid["resumed"], &paid["state"]), (&1.into(), &false.into(), &"mined".into()));
+        assert_eq!(node.state().paid(), [200_000_000, 100_000_000]);
+    }
+}
+
+#[test]
+fn what_waits_is_never_pushed_out_by_another_payment_of_the_same_nonce() {
+    let (wallet, node) = displaced(&[], false);
+    assert_eq!(node.state().submissions, 2);
+    // Its fee would do for that.
+    assert_eq!(fates(&wallet), (8, vec![("1".into(), "displaced".into()), ("2".into(), "pending".into())]));
+    let stderr = wallet.fails(&["send", "alice", "1", "--yes"], 8, "NONCE_TAKEN");
+    assert!(stderr.contains("waits with its nonce: of the two one can be mined"), "{stderr}");
+    assert_eq!(node.state().submissions, 2);
+    let both = wallet.json(&["send", "alice", "1", "--again", "--no-wait", "--yes"]);
+    assert_eq!((&both["nonce"], &both["resumed"]), (&1.into(), &false.into()));
+}
+
+#[test]
+fn a_transfer_whose_last_block_has_passed_was_not_paid() {
+    let (wallet, node) = alice();
+    let path = wallet.path("transfer").display().to_string();
+    let signed = wallet.path("signed").display().to_string();
+    wallet.ok(&["tx", "build", "alice", "1", "--valid-until", "3", "--out", &path]);
+    wallet.ok(&["tx", "sign", &path, "--out", &signed, "--yes"]);
+    node.state().behaviour = Behaviour::Drops("EXPIRED");
+    wallet.run(&["tx", "broadcast", &signed, "--yes"]);
+    let id = is_fate(&wallet, 8, "dropped")["transaction_id"].as_str().unwrap().to_owned();
+    node.state().mine_many(2);
+    let expired = is_fate(&wallet, 7, "expired");
+    assert!(expired["reason"].as_str().unwrap().contains("block 3"), "{expired}");
+    wallet.fails(&["tx", "bump", &id, "--yes"], 7, "EXPIRED");
+    node.state().mine_many(6);
+    is_fate(&wallet, 7, "expired");
+    is_fate(&wallet, 0, "none");
+}
+
+/// Runs the wallet where nothing can be written to a disk: every file may have 0 bytes, and no signal says so.
+fn without_space(wallet: &Wallet, arguments: &[&str]) -> Run {
+    let inner = wallet.command(arguments);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]).arg(inner.get_program());
+    command.args(inner.get_args()).stdin(Stdio::null());
+    command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Run::from(command.env("PATH", std::env::var_os("PATH").unwrap()).output().unwrap())
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_handed_in_and_what_was_handed_in_is_told() {
+    let (wallet, node) = alice();
+    let run = without_space(&wallet, &["send", "alice", "1", "--yes"]);
+    assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{}", run.stderr);
+    assert!(run.stderr.contains("cannot write"), "{}", run.stderr);
+    is_fate(&wallet, 0, "none");
+    assert_eq!(node.state().submissions, 0);
+    node.state().behaviour = Behaviour::LosesAnswers;
+    wallet.fails(&["send", "alice", "1", "--yes"], 8, "ANSWER_LOST");
+    node.state().behaviour = Behaviour::Honest;
+    node.state().mine();
+    for _ in 0..2 {
+        let run = without_space(&wallet, &["send", "alice", "1", "--yes"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(
+            run.stdout.contains("mined in block 2") && run.stdout.contains("of an earlier command"),
+            "{}",
+            run.stdout
+        );
+        assert!(run.stderr.contains("it could not be noted that you were told of this"), "{}", run.stderr);
+    }
+    assert_eq!(wallet.json(&["send", "alice", "1", "--yes"])["resumed"], true);
+    assert_eq!(wallet.json(&["history"])["entries_total"], 1);
+}
+
+#[test]
+fn two_that_send_at_once_pay_once_each() {
+    let (wallet, node) = alice();
+    let send = |amount: &str| {
+        let mut command = wallet.command(&["send", "alice", amount, "--yes", "--json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let children = ["1", "2", "3", "2"].map(send);
+    let mut nonces = Vec::new();
+    for child in children {
+        let run = Run::from(child.wait_with_output().unwrap());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let sent: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!((&sent["state"], &sent["resumed"]), (&"mined".into(), &false.into()), "{sent}");
+        nonces.push(sent["nonce"].as_u64().unwrap());
+    }
+    nonces.sort_unstable();
+    assert_eq!(nonces, [0, 1, 2, 3]);
+    let mut paid = node.state().paid();
+    paid.sort_unstable();
+    assert_eq!(paid, [100_000_000, 200_000_000, 200_000_000, 300_000_000]);
 }

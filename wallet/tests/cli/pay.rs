@@ -165,9 +165,37 @@ fn what_nobody_was_told_is_told_by_the_next_command_even_when_it_is_settled() {
     node.state().mine_many(7);
     wallet.ok(&["resubmit"]);
     let result = wallet.json(&["pay", &file, "--yes"]);
-    assert_eq!((states(&result), &result["resumed"]), (vec!["settled"], &true.into()));
+    assert_eq!((states(&result), &result["resumed"]), (vec!["mined"], &true.into()));
     wallet.fails(&["pay", &file, "--yes"], 2, "ALREADY_PAID");
     assert_eq!(paid(&node), each_once(3));
+}
+
+#[test]
+fn a_mended_file_is_held_up_however_deep_the_interrupted_one_lies() {
+    let (wallet, node) = alice();
+    let file = payroll(&wallet, 130);
+    node.state().behaviour = Behaviour::LosesAnswers;
+    wallet.run(&["pay", &file, "--yes"]);
+    node.state().behaviour = Behaviour::Honest;
+    node.state().mine_many(8);
+    // Whatever command comes along settles what it can.
+    wallet.ok(&["send", "alice", "5", "--yes"]);
+    let kept = wallet.json(&["resubmit"]);
+    assert!(kept["transfers"][0]["reason"].as_str().unwrap().contains("a part of a payroll"), "{kept}");
+    let mended = wallet.file("mended.csv", "recipient,amount\nbob,0.00000001\nbob,5\n");
+    for more in [&["--yes"][..], &["--dry-run"]] {
+        wallet.fails(&[&["pay", &mended], more].concat(), 2, "OTHER_PAYROLL_OPEN");
+    }
+    wallet.fails(&["pay", &mended, "--again"], 3, "CONFIRMATION_NEEDED");
+    wallet.fails(&["pay", &mended, "--yes"], 2, "OTHER_PAYROLL_OPEN");
+    // Paid beside it, it holds up nothing any more, and is gone on with by its own file only.
+    wallet.ok(&["pay", &mended, "--again", "--yes"]);
+    let third = wallet.file("third.csv", "recipient,amount\nbob,7\n");
+    wallet.ok(&["pay", &third, "--yes"]);
+    let result = wallet.json(&["pay", &file, "--yes"]);
+    assert_eq!(result["resumed"], true);
+    let paid = paid(&node);
+    assert!((2..=130).all(|amount| paid[&amount] == 1) && paid[&1] == 2, "{paid:?}");
 }
 
 #[test]
@@ -186,6 +214,14 @@ fn rows_whose_nonce_was_taken_elsewhere_are_named_and_not_paid_again() {
     assert_eq!(run.code, 7, "{}", run.stderr);
     assert!(run.stderr.contains("NOT_PAID") && run.stderr.contains("64 rows"), "{}", run.stderr);
     assert_eq!(states(&serde_json::from_str(&run.stdout).unwrap()), ["not_paid", "mined"]);
+    // It stays so, before and after it is settled: nobody is told that these rows were paid.
+    for _ in 0..2 {
+        let run = wallet.run(&["pay", &file, "--yes", "--json"]);
+        assert!(run.code == 7 && run.stderr.contains("NOT_PAID"), "{}", run.stderr);
+        node.state().mine_many(6);
+        wallet.run(&["resubmit"]);
+    }
+    assert_eq!(states(&wallet.json(&["pay", &file, "--dry-run"])), ["not_paid", "made_earlier"]);
     assert_eq!(paid(&node), BTreeMap::from([(65, 1), (66, 1), (900_000_000, 1)]));
 }
 

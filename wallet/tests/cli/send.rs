@@ -120,6 +120,35 @@ fn a_dry_run_asks_the_node_and_signs_nothing() {
 }
 
 #[test]
+fn a_dry_run_says_that_the_command_would_go_on_refuse_or_pay() {
+    let (wallet, node) = alice();
+    interrupted(&wallet, &node, &["alice", "1"]);
+    let submissions = node.state().submissions;
+    for _ in 0..2 {
+        let run = wallet.run(&["send", "alice", "1", "--dry-run", "--json"]);
+        let dry: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!((&dry["state"], &dry["nonce"], &dry["resumed"]), (&"would_go_on".into(), &0.into(), &true.into()));
+        assert!(run.stderr.contains("it is mined, and this one would only say so"), "{}", run.stderr);
+    }
+    assert_eq!(wallet.json(&["send", "alice", "1", "--dry-run", "--again"])["state"], "would_be_taken");
+    assert_eq!(wallet.json(&["send", "alice", "2", "--dry-run"])["nonce"], 1);
+    assert_eq!(wallet.json(&["send", "alice", "1", "--yes"])["resumed"], true);
+    let words = ["send", "alice", "3", "--id", "rent"];
+    assert_eq!(wallet.json(&[&words[..], &["--dry-run"]].concat())["state"], "would_be_taken");
+    wallet.ok(&[&words[..], &["--yes"]].concat());
+    assert_eq!(wallet.json(&[&words[..], &["--dry-run"]].concat())["id"], "rent");
+    wallet.fails(&["send", "alice", "4", "--id", "rent", "--dry-run"], 2, "ID_REUSED");
+    // What it finds lost it hands in no more than anything else.
+    node.state().behaviour = Behaviour::LosesAnswers;
+    wallet.fails(&["send", "alice", "5", "--yes"], 8, "ANSWER_LOST");
+    node.state().behaviour = Behaviour::Honest;
+    node.state().forget();
+    let run = wallet.run(&["send", "alice", "5", "--dry-run"]);
+    assert!(run.stderr.contains("this one would hand it in again"), "{}", run.stderr);
+    assert_eq!(node.state().submissions, submissions + 2);
+}
+
+#[test]
 fn the_screen_says_who_is_paid_for_the_first_time() {
     let (wallet, _node) = alice();
     let erin = wallet.json(&["key", "new", "erin", "--no-passphrase"])["address"].as_str().unwrap().to_owned();

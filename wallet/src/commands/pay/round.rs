@@ -7,7 +7,8 @@ use super::{PayError, payees::Row};
 use crate::{
     cli,
     error::Result,
-    outbox::{self, Entry, Key, Outbox},
+    fate::{Fate, Looked},
+    outbox::{self, Key, Kind, Outbox, Outcome},
     transfer::Order,
 };
 
@@ -42,17 +43,43 @@ impl Payroll {
         Key::of_part(&format!("{}.{round}", self.digest), number)
     }
 
-    /// Of one time that it was begun, which transactions were made, and whether somebody was told how they ended.
-    fn told(&self, outbox: &Outbox, entries: &[Entry], round: u32) -> Result<Vec<Option<bool>>> {
-        let told = |number| {
+    /// Of one time that it was begun, what was made.
+    fn made(&self, outbox: &Outbox, looked: &[Looked], round: u32) -> Result<Vec<Made>> {
+        let made = |number| {
             let key = self.key(round, number);
             if let Some(sent) = outbox.sent(&key)? {
-                return Ok(Some(sent.marks.told));
+                return Ok(Made::Earlier { told: sent.marks.told, is_lost: sent.outcome != Some(Outcome::Paid) });
             }
-            Ok(entries.iter().find(|entry| entry.marks.key.as_ref() == Some(&key)).map(|entry| entry.marks.told))
+            let is_it = |one: &&Looked| one.entry.marks.key.as_ref() == Some(&key) && !is_free(one);
+            let found: Vec<&Looked> = looked.iter().filter(is_it).collect();
+            let Some(first) = found.first() else { return Ok(Made::No) };
+            let is_lost = |one: &&Looked| {
+                let is_cancelled = one.entry.marks.kind == Kind::Cancel && one.is_final;
+                is_cancelled || matches!(one.fate, Fate::Replaced { .. } | Fate::Expired { .. })
+            };
+            Ok(Made::Earlier { told: first.entry.marks.told, is_lost: found.iter().any(is_lost) })
         };
-        (0..self.orders.len()).map(told).collect()
+        (0..self.orders.len()).map(made).collect()
     }
+}
+
+/// Whether another payment of this wallet took its nonce for good, so that it can be made anew.
+fn is_free(one: &Looked) -> bool {
+    one.is_final && matches!(one.fate, Fate::Displaced { .. })
+}
+
+/// What became of a transaction by earlier commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// It was not made.
+    No,
+    /// It was.
+    Earlier {
+        /// Whether somebody was told how it ended.
+        told: bool,
+        /// Whether that is that it was not paid.
+        is_lost: bool,
+    },
 }
 
 /// Which time this is, and whether an earlier command began it.
@@ -60,7 +87,9 @@ pub(super) struct Round {
     pub(super) number: u32,
     pub(super) resumed: bool,
     /// Which transactions there are already.
-    pub(super) made: Vec<bool>,
+    pub(super) made: Vec<Made>,
+    /// Parts of other payrolls that were interrupted, and that the person gives up for this one.
+    pub(super) beside: Vec<Key>,
 }
 
 /// Finds out what a command means: to begin, to go on, or nothing that can be done.
@@ -71,41 +100,44 @@ pub(super) fn find(
     payroll: &Payroll,
     from: &Address,
     outbox: &Outbox,
-    entries: &[Entry],
+    looked: &[Looked],
     arguments: &cli::Pay,
 ) -> Result<Round> {
     let mut latest = None;
     for number in 1.. {
-        let told = payroll.told(outbox, entries, number)?;
-        if told.iter().all(Option::is_none) {
+        let made = payroll.made(outbox, looked, number)?;
+        if made.iter().all(|made| *made == Made::No) {
             break;
         }
-        latest = Some((number, told));
+        latest = Some((number, made));
     }
-    let begin = |number| Round { number, resumed: false, made: vec![false; payroll.orders.len()] };
-    let Some((number, told)) = latest else {
-        if let Some(other) = other_that_is_open(payroll, from, entries).filter(|_| !arguments.again) {
-            return Err(PayError::OtherIsOpen(other).into());
-        }
-        return if arguments.resume {
-            Err(PayError::NothingToResume(payroll.digest.clone()).into())
-        } else {
-            Ok(begin(1))
+    let begin = |number, beside| Round { number, resumed: false, made: vec![Made::No; payroll.orders.len()], beside };
+    let Some((number, made)) = latest else {
+        let beside = open_beside(payroll, from, looked);
+        return match beside.first().and_then(Key::payroll).and_then(|plan| plan.split_once('.')) {
+            Some((digest, _)) if !arguments.again => Err(PayError::OtherIsOpen(digest.to_owned()).into()),
+            _ if arguments.resume => Err(PayError::NothingToResume(payroll.digest.clone()).into()),
+            _ => Ok(begin(1, beside)),
         };
     };
-    let is_over = told.iter().all(|told| *told == Some(true));
+    let is_over = made.iter().all(|made| matches!(made, Made::Earlier { told: true, .. }));
     if is_over && arguments.again {
-        return Ok(begin(number + 1));
+        return Ok(begin(number + 1, Vec::new()));
     }
-    if is_over && !arguments.resume {
+    let is_lost = made.iter().any(|made| matches!(made, Made::Earlier { is_lost: true, .. }));
+    if is_over && !is_lost && !arguments.resume {
         return Err(PayError::AlreadyPaid(payroll.digest.clone()).into());
     }
-    Ok(Round { number, resumed: true, made: told.iter().map(Option::is_some).collect() })
+    Ok(Round { number, resumed: true, made, beside: Vec::new() })
 }
 
-/// Another payroll of the account whose command ended without telling anybody how.
-fn other_that_is_open(payroll: &Payroll, from: &Address, entries: &[Entry]) -> Option<String> {
-    let open = entries.iter().filter(|entry| entry.place().0 == *from && !entry.marks.told);
-    let mut plans = open.filter_map(|entry| entry.marks.key.as_ref()?.payroll()?.split_once('.'));
-    plans.find(|(digest, _)| *digest != payroll.digest).map(|(digest, _)| digest.to_owned())
+/// Parts of other payrolls of the account whose command ended without telling anybody how.
+fn open_beside(payroll: &Payroll, from: &Address, looked: &[Looked]) -> Vec<Key> {
+    let open = looked.iter().filter(|one| one.entry.place().0 == *from && !one.entry.marks.told && !is_free(one));
+    let keys = open.filter_map(|one| one.entry.marks.key.clone());
+    let is_other = |key: &Key| {
+        let plan = key.payroll().and_then(|plan| plan.split_once('.'));
+        plan.is_some_and(|(digest, _)| digest != payroll.digest)
+    };
+    keys.filter(is_other).collect()
 }

@@ -32,6 +32,21 @@ pub enum AgainError {
         /// Whether a person gave it an id.
         has_key: bool,
     },
+    /// Another payment has its nonce, for now.
+    #[error(
+        "an earlier command made this payment as {id}, but another payment of this wallet, {by}, {}; nothing was sent",
+        if *is_mined { "took its nonce a moment ago" } else { "waits with its nonce: of the two one can be mined" }
+    )]
+    Displaced {
+        /// The transfer.
+        id: TxId,
+        /// The other one.
+        by: TxId,
+        /// Whether the other one is in the proven history.
+        is_mined: bool,
+        /// Whether a person gave it an id.
+        has_key: bool,
+    },
     /// The person cancelled it.
     #[error("this payment was cancelled by {id}; nothing was sent")]
     Cancelled {
@@ -47,6 +62,7 @@ impl Explain for AgainError {
         match self {
             Self::IdReused { .. } => "ID_REUSED",
             Self::NotPaid { .. } => "NOT_PAID",
+            Self::Displaced { .. } => "NONCE_TAKEN",
             Self::Cancelled { .. } => "CANCELLED",
         }
     }
@@ -55,6 +71,7 @@ impl Explain for AgainError {
         match self {
             Self::IdReused { .. } => Exit::Usage,
             Self::NotPaid { .. } | Self::Cancelled { .. } => Exit::Rejected,
+            Self::Displaced { .. } => Exit::Unconfirmed,
         }
     }
 
@@ -65,6 +82,11 @@ impl Explain for AgainError {
             }
             Self::NotPaid { has_key: true, .. } => vec!["another --id, if it is still owed".into()],
             Self::NotPaid { .. } => vec!["the same words with --again, if it is still owed".into()],
+            Self::Displaced { by, has_key, .. } => {
+                let wait = format!("farthing-wallet tx wait {by} --confirmations 6, and then this command, which pays");
+                let again = "--again, which pays at once; twice, if the earlier one should be mined all the same";
+                if *has_key { vec![wait] } else { vec![wait, again.into()] }
+            }
             Self::Cancelled { has_key: false, .. } => {
                 vec!["the same words with --again, if it shall be paid after all".into()]
             }
@@ -75,22 +97,31 @@ impl Explain for AgainError {
 
 /// What an earlier command left.
 pub enum Earlier {
-    /// Nothing that this one means.
-    Nothing,
+    /// Nothing that this one means. Once it has made its payment, these are not what the same words mean any more.
+    Nothing(Vec<TxId>),
     /// A payment under the same id, settled for good.
     Settled(Box<Entry>),
     /// A payment on its way.
     Open(Box<Looked>),
 }
 
+/// How a command is found to come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// It is to pay: a person is asked what they mean.
+    Person,
+    /// It is to say what it would do.
+    Nobody,
+}
+
 /// Finds the payment that a command means, if an earlier one made it.
 ///
 /// # Errors
 /// [`AgainError`], [`AskError`] and those of the outbox.
-pub fn find(context: &mut Context, marks: &Marks, looked: &[Looked], again: bool) -> Result<Earlier> {
+pub fn find(context: &mut Context, marks: &Marks, looked: &[Looked], again: bool, asks: Asks) -> Result<Earlier> {
     match &marks.key {
         Some(key) => under_id(context, key, marks, looked),
-        None => interrupted(context, marks, looked, again),
+        None => interrupted(context, marks, looked, again, asks),
     }
 }
 
@@ -109,13 +140,18 @@ fn under_id(context: &Context, key: &Key, marks: &Marks, looked: &[Looked]) -> R
     }
     let group: Vec<&Looked> = looked.iter().filter(|one| one.entry.marks.key.as_ref() == Some(key)).collect();
     let Some(first) = group.first() else {
-        return Ok(Earlier::Nothing);
+        return Ok(Earlier::Nothing(Vec::new()));
     };
     same(&first.entry)?;
     let counts = counting(&group, first);
     let id = counts.entry.id;
     match (&counts.fate, counts.entry.marks.kind) {
-        (Fate::Replaced { .. }, _) => Err(AgainError::NotPaid { id, has_key: true }.into()),
+        (Fate::Replaced { .. } | Fate::Expired { .. }, _) => Err(AgainError::NotPaid { id, has_key: true }.into()),
+        // It cannot be mined any more, and was forgotten.
+        (Fate::Displaced { .. }, _) if counts.is_final => Ok(Earlier::Nothing(Vec::new())),
+        (Fate::Displaced { by, is_mined }, _) => {
+            Err(AgainError::Displaced { id, by: *by, is_mined: *is_mined, has_key: true }.into())
+        }
         (_, Kind::Cancel) => Err(AgainError::Cancelled { id, has_key: true }.into()),
         _ => Ok(Earlier::Open(Box::new(counts.clone()))),
     }
@@ -136,36 +172,45 @@ pub fn counting<'a>(group: &[&'a Looked], one: &'a Looked) -> &'a Looked {
 }
 
 /// A transfer of the same words whose command ended without telling anybody how.
-fn interrupted(context: &mut Context, marks: &Marks, looked: &[Looked], again: bool) -> Result<Earlier> {
+fn interrupted(context: &mut Context, marks: &Marks, looked: &[Looked], again: bool, asks: Asks) -> Result<Earlier> {
     let is_same = |one: &&Looked| one.entry.marks.content == marks.content && one.entry.marks.key.is_none();
+    let mut over: Vec<TxId> = Vec::new();
     for one in looked.iter().filter(is_same) {
-        if one.entry.marks.told || is_looked_after(context, &one.entry.id)? {
+        let id = &one.entry.id;
+        if one.entry.marks.told || over.contains(id) || is_another(context, id)? {
             continue;
         }
         let group: Vec<&Looked> =
             looked.iter().filter(is_same).filter(|other| other.entry.place() == one.entry.place()).collect();
-        if again {
-            tell_all(context, &group)?;
+        let Looked { entry, fate, is_final } = counting(&group, one);
+        let id = entry.id;
+        // What was displaced for good was not paid: it is paid now.
+        if again || matches!(fate, Fate::Displaced { .. } if *is_final) {
+            over.extend(group.iter().map(|one| one.entry.id));
             continue;
         }
-        let counts = counting(&group, one);
-        let Looked { entry, fate, is_final } = counts;
-        if matches!(fate, Fate::Replaced { .. }) {
-            if *is_final {
-                tell_all(context, &group)?;
+        match fate {
+            Fate::Replaced { .. } | Fate::Expired { .. } => {
+                if *is_final && asks == Asks::Person {
+                    tell_all(context, &group)?;
+                }
+                return Err(AgainError::NotPaid { id, has_key: false }.into());
             }
-            return Err(AgainError::NotPaid { id: entry.id, has_key: false }.into());
+            Fate::Displaced { by, is_mined } => {
+                return Err(AgainError::Displaced { id, by: *by, is_mined: *is_mined, has_key: false }.into());
+            }
+            _ if entry.marks.kind == Kind::Cancel => {
+                return Err(AgainError::Cancelled { id, has_key: false }.into());
+            }
+            _ => {}
         }
-        if entry.marks.kind == Kind::Cancel {
-            return Err(AgainError::Cancelled { id: entry.id, has_key: false }.into());
-        }
-        if !goes_on(context, entry)? {
-            tell_all(context, &group)?;
+        if asks == Asks::Person && !goes_on(context, entry)? {
+            over.extend(group.iter().map(|one| one.entry.id));
             continue;
         }
-        return Ok(Earlier::Open(Box::new(counts.clone())));
+        return Ok(Earlier::Open(Box::new(counting(&group, one).clone())));
     }
-    Ok(Earlier::Nothing)
+    Ok(Earlier::Nothing(over))
 }
 
 /// The same words mean another payment from now on.
@@ -177,15 +222,14 @@ pub fn tell_all(context: &Context, group: &[&Looked]) -> Result<()> {
     Ok(group.iter().try_for_each(|one| outbox.mark_told(&one.entry.id))?)
 }
 
-/// Whether a command that still runs looks after it: then this one is another payment.
+/// Whether the words of a transfer mean another payment: a command still looks after it, or has ended since the outbox was
+/// looked at, and told how.
 ///
 /// # Errors
 /// Those of the outbox.
-pub fn is_looked_after(context: &Context, id: &TxId) -> Result<bool> {
-    match context.wallet.outbox().hold(id) {
-        Err(outbox::OutboxError::Disk(error)) if error.is_missing() => Ok(false),
-        other => Ok(other?.is_none()),
-    }
+pub fn is_another(context: &Context, id: &TxId) -> Result<bool> {
+    let outbox = context.wallet.outbox();
+    Ok(outbox.is_held(id)? || outbox.is_told(id)?)
 }
 
 /// Whether the person means the interrupted command; without anybody to ask, that is what they mean.
@@ -198,6 +242,15 @@ fn goes_on(context: &mut Context, entry: &Entry) -> Result<bool, AskError> {
     }
     context.output.screen(format_args!("{what} and was interrupted."));
     context.ask_yes_no("Go on with it, instead of paying once more?", true)
+}
+
+/// Notes that somebody was told how payments ended. What cannot be noted does not undo them, and is said.
+pub fn note_told(context: &mut Context, told: Result<(), outbox::OutboxError>) {
+    if let Err(error) = told {
+        context.output.warn(format_args!(
+            "it could not be noted that you were told of this ({error}): the same command would tell it again, and pay nothing"
+        ));
+    }
 }
 
 /// Hands in what a node does not have, and tells whether it was mined already.

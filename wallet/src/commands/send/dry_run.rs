@@ -4,14 +4,27 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::screen;
+use super::{Asks, Earlier, SentView, find, screen};
 use crate::{
     client::{NodeClient, NodeError},
+    commands::resubmit::look_at_outbox,
     context::Context,
     error::Result,
+    fate::Fate,
     keystore::KeyEntry,
+    outbox::Marks,
     transfer::{FeeBounds, Order, Plan, TransferError},
 };
+
+/// What the command would do.
+pub(super) struct Wished<'a> {
+    pub(super) payer: &'a KeyEntry,
+    pub(super) order: &'a Order,
+    pub(super) bounds: FeeBounds,
+    pub(super) marks: &'a Marks,
+    /// Whether what was interrupted does not count.
+    pub(super) again: bool,
+}
 
 /// What would happen.
 #[derive(Debug, Serialize)]
@@ -46,19 +59,34 @@ impl fmt::Display for DryRun {
     }
 }
 
-/// Plans a transfer and asks the node what it would do with it.
+/// Says what the command would do: go on with what an earlier one made, refuse, or pay; and asks the node what it would do.
 ///
 /// # Errors
 /// As `send`, and [`TransferError::Rejected`] after the result if the node would refuse it.
-pub(super) fn run(
-    context: &mut Context,
-    client: &NodeClient,
-    payer: &KeyEntry,
-    order: &Order,
-    bounds: FeeBounds,
-) -> Result<()> {
+pub(super) fn run(context: &mut Context, client: &NodeClient, wished: &Wished<'_>) -> Result<()> {
+    let Wished { payer, order, bounds, marks, again } = wished;
+    let looked = look_at_outbox(context, client)?;
+    match find(context, marks, &looked, *again, Asks::Nobody)? {
+        Earlier::Nothing(_) => {}
+        Earlier::Settled(entry) => {
+            context.output.note("an earlier command made this payment; this one would only say so");
+            let view = SentView::settled(context, &entry.transfer, entry.id).under(marks.key.as_ref(), true);
+            return Ok(context.output.data(&view)?);
+        }
+        Earlier::Open(one) => {
+            let would = match one.fate {
+                Fate::Mined { .. } | Fate::Settled => "it is mined, and this one would only say so",
+                Fate::Waiting(_) => "this one would wait for it",
+                _ => "this one would hand it in again",
+            };
+            let again = if marks.key.is_some() { "" } else { " (--again pays once more)" };
+            context.output.note(format_args!("an earlier command made this payment; {would}{again}"));
+            let view = SentView::earlier(context, &one.entry.transfer, one.entry.id, "would_go_on");
+            return Ok(context.output.data(&view.under(marks.key.as_ref(), true))?);
+        }
+    }
     let network = std::sync::Arc::clone(context.settings.network());
-    let plan = Plan::draw(client, &network, &payer.public, order, bounds)?;
+    let plan = Plan::draw(client, &network, &payer.public, order, *bounds)?;
     screen::describe(context, payer, &plan)?;
     let transaction = plan.transaction();
     let simulation = client.simulate(transaction)?;

@@ -84,8 +84,14 @@ impl SentView {
     /// Of one that is settled since an earlier command.
     #[must_use]
     pub fn settled(context: &Context, transfer: &SignedTransaction, id: TxId) -> Self {
+        Self::earlier(context, transfer, id, "settled")
+    }
+
+    /// Of one of an earlier command, in a state that no node tells.
+    #[must_use]
+    pub fn earlier(context: &Context, transfer: &SignedTransaction, id: TxId, state: &'static str) -> Self {
         let status = TransactionStatus { id, standing: TransactionStanding::Pending };
-        Self { state: "settled", resumed: true, ..Self::new(context, transfer, &status, None) }
+        Self { state, resumed: true, ..Self::new(context, transfer, &status, None) }
     }
 
     /// With the id that the person gave, and whether an earlier command made the payment.

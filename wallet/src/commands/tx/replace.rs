@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use farthing::{Mites, Output, TxId};
+use farthing::{Height, Mites, Output, TxId};
 
 use super::{
     show::{self, StandingView},
-    standing::{Stands, look},
+    standing::{Found, Stands, look},
     wait,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     client::NodeClient,
     commands::{
         resubmit::look_after_outbox,
-        send::{bounds, describe, hand_in_as, parse_fee},
+        send::{bounds, describe, hand_in_as, note_told, parse_fee},
     },
     context::Context,
     error::{Exit, Explain, Result},
@@ -66,6 +66,14 @@ enum ReplaceError {
         /// The other one.
         by: TxId,
     },
+    /// It cannot be mined any more.
+    #[error("the transfer {id} was not mined, and cannot be any more: its last block, {at}, has passed")]
+    Expired {
+        /// Its id.
+        id: TxId,
+        /// Its last block.
+        at: Height,
+    },
     /// The key is not here.
     #[error("this wallet has no key for the account that pays, {0}")]
     NoKey(String),
@@ -78,13 +86,14 @@ impl Explain for ReplaceError {
             Self::NotOurs(_) => "NOT_IN_OUTBOX",
             Self::Cancelled { .. } => "CANCELLED",
             Self::OtherPayment { .. } => "OTHER_PAYMENT",
+            Self::Expired { .. } => "EXPIRED",
             Self::NoKey(_) => "NO_KEY",
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Mined(_) | Self::TooLate { .. } | Self::Cancelled { .. } => Exit::Rejected,
+            Self::Mined(_) | Self::TooLate { .. } | Self::Cancelled { .. } | Self::Expired { .. } => Exit::Rejected,
             Self::NotOurs(_) | Self::OtherPayment { .. } | Self::NoKey(_) => Exit::Usage,
         }
     }
@@ -101,6 +110,7 @@ impl Explain for ReplaceError {
             ],
             Self::Cancelled { by, .. } => vec![format!("farthing-wallet tx bump {by}, if that takes too long")],
             Self::OtherPayment { by, .. } => vec![format!("farthing-wallet tx show {by}")],
+            Self::Expired { .. } => vec!["farthing-wallet send, if it is still owed".into()],
             Self::NoKey(_) => vec!["farthing-wallet key import, or the wallet that has it".into()],
         }
     }
@@ -117,7 +127,7 @@ pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What)
     let sending = context.lock_sending()?;
     let looked = look_after_outbox(context, &client)?;
     let named = named(context, &client, &arguments.id, &looked)?;
-    let group: Vec<&Looked> = looked.iter().filter(|one| is_kin(&one.entry, &named.entry)).collect();
+    let group: Vec<&Looked> = looked.iter().filter(|one| one.entry.is_kin(&named.entry)).collect();
     let old = replaceable(&looked, &group, named, what)?;
     let (entry, transaction) = (&old.entry, old.entry.transfer.transaction());
     if entry.id != arguments.id {
@@ -152,26 +162,19 @@ pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What)
     let kind = if what == What::Cancel { Kind::Cancel } else { bumped(entry.marks.kind) };
     let marks = Marks { key: entry.marks.key.clone(), content: entry.marks.content.clone(), ..Marks::now(kind) };
     let new_id = new.transaction().id(network.genesis_id());
-    hand_in_as(context, &client, &new, marks).map_err(|error| of_submission(error, entry.id))?;
+    if let Err(error) = hand_in_as(context, &client, &new, marks) {
+        return Err(of_submission(context, &client, error, entry.id));
+    }
     let outbox = context.wallet.outbox();
     let _held = outbox.hold(&new_id)?;
     drop(sending);
     let ended = conclude(context, &client, (&entry.id, &new_id), &group, arguments);
     // Whoever was told of the end, or that it came otherwise, means another payment with the same words from now on.
     if ended.as_ref().err().is_none_or(|error| error.code() == "ALREADY_MINED") {
-        outbox.mark_payment_told(&new_id)?;
+        note_told(context, outbox.mark_payment_told(&new_id));
     }
     let view = ended?;
     show::tell(context, &view)
-}
-
-/// Two that pay the same, or one of which cancels the other.
-fn is_kin(one: &Entry, other: &Entry) -> bool {
-    let (a, b) = (one.transfer.transaction(), other.transfer.transaction());
-    let pays_the_same = a.outputs() == b.outputs() && a.memo() == b.memo();
-    let cancels = one.marks.kind == Kind::Cancel || other.marks.kind == Kind::Cancel;
-    let is_same_wish = one.marks.key == other.marks.key && one.marks.content == other.marks.content;
-    one.place() == other.place() && is_same_wish && (pays_the_same || cancels)
 }
 
 const fn bumped(kind: Kind) -> Kind {
@@ -207,6 +210,11 @@ fn replaceable<'a>(
             Fate::Replaced { by } => {
                 return Err(TransferError::Overtaken { id, by: hex::encode(by.as_bytes()) }.into());
             }
+            Fate::Displaced { by, is_mined: true } => {
+                return Err(TransferError::Overtaken { id, by: by.to_string() }.into());
+            }
+            Fate::Displaced { by, is_mined: false } => return Err(ReplaceError::OtherPayment { id, by: *by }.into()),
+            Fate::Expired { at } => return Err(ReplaceError::Expired { id, at: *at }.into()),
             _ => {}
         }
     }
@@ -225,10 +233,18 @@ fn payer(context: &Context, entry: &Entry) -> Result<KeyEntry> {
     Ok(payer.ok_or_else(|| ReplaceError::NoKey(context.wallet.show(&address)))?)
 }
 
-/// What a refusal means here.
-fn of_submission(error: crate::error::Error, old: TxId) -> crate::error::Error {
-    let is_mined = error.code() == "REJECTED" && error.to_string().contains("[NONCE_TOO_LOW]");
-    if is_mined { ReplaceError::Mined(old).into() } else { error }
+/// What a refusal means here: a nonce that was used meanwhile was used by the old one, or by a third.
+fn of_submission(context: &Context, client: &NodeClient, error: crate::error::Error, old: TxId) -> crate::error::Error {
+    if error.code() != "REJECTED" || !error.to_string().contains("[NONCE_TOO_LOW]") {
+        return error;
+    }
+    match look(context, client, &old) {
+        Ok(Some(Found { stands: Stands::Mined { .. }, .. })) => ReplaceError::Mined(old).into(),
+        Ok(Some(Found { stands: Stands::Replaced { by }, .. })) => {
+            TransferError::Overtaken { id: old, by: hex::encode(by.as_bytes()) }.into()
+        }
+        _ => error,
+    }
 }
 
 /// Waits for the new transfer, or says where it stands. If the old one is mined all the same, a bump has come to the same.

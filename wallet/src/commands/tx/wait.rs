@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     client::NodeClient,
-    commands::send::CONFIRMATION_TIME,
+    commands::send::{CONFIRMATION_TIME, note_told},
     context::Context,
     error::{Exit, Result},
     transfer::TransferError,
@@ -41,7 +41,8 @@ pub(super) fn run(context: &mut Context, id: &TxId, wanted: u64) -> Result<()> {
     }
     let view = StandingView::new(context, found)?;
     show::tell(context, &view)?;
-    context.wallet.outbox().mark_payment_told(id)?;
+    let told = context.wallet.outbox().mark_payment_told(id);
+    note_told(context, told);
     Ok(())
 }
 
