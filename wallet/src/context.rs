@@ -182,6 +182,12 @@ impl Context {
         }
     }
 
+    /// How many nodes must agree, if several are to.
+    #[must_use]
+    pub const fn quorum(&self) -> Option<usize> {
+        self.quorum
+    }
+
     /// Connects to the node and makes sure that it is of the wallet's network.
     ///
     /// # Errors

@@ -1,17 +1,24 @@
 //! Watches one account: tells what arrives in the node's mempool, and what is mined once the account's history proves it.
 //!
-//! The node is asked for the proven account again and again, once a second; its history only when that has changed. A lost
-//! node is told once and asked again until it is back.
+//! The node's streams say when there is something to look at; a node without them is asked for the proven account once a
+//! second. The history is asked for only when the account has changed. A lost node is told once and asked again, more and more
+//! seldom, until it is back.
 
+mod bell;
 mod movement;
+mod streams;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-pub use self::movement::{Kind, Movement};
+use self::{bell::Woken, streams::Streams};
+pub use self::{
+    bell::{Bell, Rings, Stopper, bell},
+    movement::{Kind, Movement},
+};
 use crate::{
     client::{NodeClient, Remarks},
     config::Settings,
@@ -20,9 +27,14 @@ use crate::{
     light::cache::Cache,
 };
 use farthing::{Account, Address, EntryId, Height, Mites, Params, TxId};
+use farthing_client::WaitingTransaction;
 
-/// How often the account is asked for.
+/// How often the account is asked for without streams.
 pub const PERIOD: Duration = Duration::from_secs(1);
+/// How often it is asked for beside them: a node may hide from its streams what it can prove.
+const SELDOM: Duration = Duration::from_secs(30);
+/// How seldom a lost node is asked at most.
+const LONGEST_PERIOD: Duration = Duration::from_secs(10);
 /// Entries below the newest one that are remembered, to see what a reorganisation takes back.
 const REMEMBERED: u64 = 32;
 /// The most entries that are fetched at once.
@@ -78,19 +90,28 @@ pub struct Watch {
     /// What the node said last of what waits.
     waiting: (Mites, Mites),
     told: VecDeque<TxId>,
-    is_lost: bool,
+    /// How often in a row the node could not be asked.
+    failures: u32,
+    streams: Option<Streams>,
+}
+
+/// How long to wait before a node that failed so often is asked again.
+#[must_use]
+pub fn patience(failures: u32) -> Duration {
+    PERIOD.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_PERIOD)
 }
 
 impl Watch {
-    /// Begins with the account as it is.
+    /// Begins with the account as it is. With a quorum so many nodes must agree on it.
     ///
     /// # Errors
     /// Those of connecting, asking and verifying.
-    pub fn begin(settings: &Settings, address: Address) -> Result<Self> {
+    pub fn begin(settings: &Settings, quorum: Option<usize>, address: Address) -> Result<Self> {
         let network = Arc::clone(settings.network());
         // What is to be said of nodes was said when the command connected.
         let cache = Cache::within(&settings.home());
-        let client = NodeClient::connect(settings.nodes(), &network, Some(cache), Remarks::default())?;
+        let client =
+            NodeClient::connect(settings.nodes(), &network, Some(cache), Remarks::default())?.with_quorum(quorum)?;
         let history = history::fetch(&client, &network, &address, REMEMBERED)?;
         let account = history.account.state();
         let known: BTreeMap<_, _> = history
@@ -108,7 +129,8 @@ impl Watch {
             floor,
             waiting: (Mites::ZERO, Mites::ZERO),
             told: VecDeque::new(),
-            is_lost: false,
+            failures: 0,
+            streams: None,
         })
     }
 
@@ -118,17 +140,36 @@ impl Watch {
         self.account.balance
     }
 
-    /// Asks again and again, and tells the news, until one of the two says stop. `pause` lets the time pass.
-    pub fn run(&mut self, pause: &mut dyn FnMut(Duration) -> Next, tell: &mut dyn FnMut(News) -> Next) {
+    /// Lets the nodes' streams ring this bell when there is something to look at.
+    pub fn follow(&mut self, nodes: &[farthing_client::NodeUrl], bell: &Bell) {
+        self.streams = Some(Streams::begin(nodes, &self.network, self.address, bell));
+    }
+
+    /// Looks whenever the bell rings, and now and then, and tells the news; until one of the two says stop, or until that moment.
+    pub fn run(&mut self, rings: &Rings, until: Option<Instant>, tell: &mut dyn FnMut(News) -> Next) {
+        let mut news = self.look();
         loop {
-            for news in self.look() {
-                if tell(news) == Next::Stop {
+            for one in news {
+                if tell(one) == Next::Stop {
                     return;
                 }
             }
-            if pause(PERIOD) == Next::Stop {
-                return;
-            }
+            news = match rings.wait(self.period(), until) {
+                Woken::Look => self.look(),
+                Woken::Arrives(waiting) => {
+                    let mut news = Vec::new();
+                    self.note_waiting(&waiting, &mut news);
+                    news
+                }
+                Woken::Stop => return,
+            };
+        }
+    }
+
+    fn period(&self) -> Duration {
+        match self.failures {
+            0 if self.streams.as_ref().is_some_and(Streams::are_open) => SELDOM,
+            failures => patience(failures),
         }
     }
 
@@ -137,12 +178,13 @@ impl Watch {
         let mut news = Vec::new();
         match self.ask(&mut news) {
             Ok(()) => {
-                if std::mem::take(&mut self.is_lost) {
+                if std::mem::take(&mut self.failures) > 0 {
                     news.insert(0, News::Back);
                 }
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.is_lost, true) {
+                self.failures = self.failures.saturating_add(1);
+                if self.failures == 1 {
                     news.push(News::Lost(error.report()));
                 }
             }
@@ -157,7 +199,7 @@ impl Watch {
             self.read_history(account.entries, news)?;
         }
         if waiting != self.waiting {
-            if waiting.0 > Mites::ZERO {
+            if waiting.0 > Mites::ZERO && !self.streams.as_ref().is_some_and(Streams::is_mempool_open) {
                 self.read_mempool(news)?;
             }
             self.waiting = waiting;
@@ -202,21 +244,27 @@ impl Watch {
         let mut token = None;
         for _ in 0..MEMPOOL_PAGES {
             let page = self.client.mempool(MEMPOOL_PAGE, token.as_ref())?.page;
-            for waiting in page.entries {
-                let movement = Movement::of_transfer(&waiting.transaction, waiting.id.into(), &self.address);
-                if movement.kind == Kind::Received && !self.told.contains(&waiting.id) {
-                    self.told.push_back(waiting.id);
-                    news.push(News::Waiting(movement));
-                }
+            for waiting in &page.entries {
+                self.note_waiting(waiting, news);
             }
             token = page.next;
             if token.is_none() {
                 break;
             }
         }
+        Ok(())
+    }
+
+    /// Tells of a transfer to the account, once.
+    fn note_waiting(&mut self, waiting: &WaitingTransaction, news: &mut Vec<News>) {
+        let movement = Movement::of_transfer(&waiting.transaction, waiting.id.into(), &self.address);
+        let is_known = self.told.contains(&waiting.id) || self.known.values().any(|(id, _)| *id == movement.id);
+        if movement.kind == Kind::Received && !is_known {
+            self.told.push_back(waiting.id);
+            news.push(News::Waiting(movement));
+        }
         while self.told.len() > TOLD {
             self.told.pop_front();
         }
-        Ok(())
     }
 }

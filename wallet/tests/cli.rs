@@ -13,6 +13,10 @@ mod fake_chain;
 mod fake_ledger;
 #[path = "cli/fake_node.rs"]
 mod fake_node;
+#[path = "cli/fake_streams.rs"]
+mod fake_streams;
+#[path = "cli/following.rs"]
+mod following;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/health.rs"]

@@ -3,23 +3,19 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{self, RecvTimeoutError},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
 };
 
 use farthing::{Address, EntryId, Mites, TxId};
 
 use crate::{
     config::Settings,
-    error::Report,
+    error::{Report, Result},
     output::style::{AMOUNT, GOOD, WARNING},
     terminal::Printer,
     wallet::Wallet,
-    watch::{Kind, News, Next, PERIOD, Watch},
+    watch::{self, Kind, News, Next, Rings, Stopper, Watch},
 };
 
 /// How many lines wait at most; older ones are dropped.
@@ -48,7 +44,7 @@ struct Board {
 pub(super) struct Live {
     board: Arc<Mutex<Board>>,
     /// Dropped to end the thread.
-    _stop: mpsc::Sender<()>,
+    _stop: Stopper,
 }
 
 impl Live {
@@ -56,22 +52,24 @@ impl Live {
     /// `is_lost` says that the person knows already that no node answers.
     pub(super) fn begin(
         settings: &Settings,
+        quorum: Option<usize>,
         wallet: &Wallet,
         address: Address,
         printer: Option<Printer>,
         is_lost: bool,
     ) -> Self {
         let board = Arc::<Mutex<Board>>::default();
-        let (stop, stopped) = mpsc::channel();
+        let (bell, rings) = watch::bell();
         let mut reporter = Reporter { board: Arc::clone(&board), wallet: wallet.clone(), printer };
-        let settings = settings.clone();
+        let (settings, stop) = (settings.clone(), bell.stopper());
         thread::spawn(move || {
-            let mut pause = |period: Duration| reporter_pause(&stopped, period);
-            let Some(mut watch) = begin(&settings, address, is_lost, &mut reporter, &mut pause) else {
+            let begun = begin(|| Watch::begin(&settings, quorum, address), is_lost, &mut reporter, &rings);
+            let Some(mut watch) = begun else {
                 return;
             };
             reporter.set_balance(watch.balance());
-            watch.run(&mut pause, &mut |news| {
+            watch.follow(settings.nodes(), &bell);
+            watch.run(&rings, None, &mut |news| {
                 reporter.tell(&news);
                 Next::Go
             });
@@ -123,21 +121,15 @@ pub(super) fn mark_told(wallet: &Wallet, ends: Option<TxId>) {
     let _ = ends.map(|id| wallet.outbox().mark_payment_told(&id));
 }
 
-/// Lets time pass, until the session ends.
-fn reporter_pause(stopped: &mpsc::Receiver<()>, period: Duration) -> Next {
-    if stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) { Next::Go } else { Next::Stop }
-}
-
 /// Begins to watch as soon as a node answers; none if the session ended before.
 fn begin(
-    settings: &Settings,
-    address: Address,
+    try_to: impl Fn() -> Result<Watch>,
     mut is_lost: bool,
     reporter: &mut Reporter,
-    pause: &mut dyn FnMut(Duration) -> Next,
+    rings: &Rings,
 ) -> Option<Watch> {
-    loop {
-        match Watch::begin(settings, address) {
+    for failures in 1.. {
+        match try_to() {
             Ok(watch) => {
                 if is_lost {
                     reporter.tell(&News::Back);
@@ -150,10 +142,11 @@ fn begin(
                 }
             }
         }
-        if pause(PERIOD) == Next::Stop {
+        if rings.pause(watch::patience(failures)) == Next::Stop {
             return None;
         }
     }
+    None
 }
 
 /// Turns news into lines.
@@ -196,7 +189,9 @@ impl Reporter {
             movement.words(&self.wallet).unwrap_or_else(|_| format!("{} far", movement.amount))
         };
         Some(match news {
-            News::Waiting(movement) => format!("{GOOD}arriving{GOOD:#}: {}, pending at the node", words(movement)),
+            News::Waiting(movement) => {
+                format!("{GOOD}arriving{GOOD:#}: {}, pending at the node, not verified", words(movement))
+            }
             News::Mined { movement, height, balance } => {
                 if movement.kind == Kind::Sent && lock(&self.board).awaited.remove(&movement.id) {
                     return None;

@@ -165,7 +165,7 @@ impl Session<'_> {
             Box::new(print) as Printer
         });
         let (address, is_lost) = (me.public.address(), self.client.is_none());
-        self.live = Some(Live::begin(&context.settings, &context.wallet, address, printer, is_lost));
+        self.live = Some(Live::begin(&context.settings, context.quorum(), &context.wallet, address, printer, is_lost));
     }
 
     /// Does what asks for secrets; nothing else is printed meanwhile.

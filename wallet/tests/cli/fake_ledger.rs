@@ -17,7 +17,7 @@ use farthing::{
 };
 use tonic::Code;
 
-use crate::fake_chain::FakeChain;
+use crate::{fake_chain::FakeChain, fake_streams::Readers};
 
 /// What the node does wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,6 +105,11 @@ pub(crate) struct State {
     pub(crate) version: &'static str,
     /// Its price, in mites a byte.
     pub(crate) rate: u64,
+    /// Whether it has streams.
+    pub(crate) streams: bool,
+    pub(crate) readers: Readers,
+    /// How often it was asked for an account.
+    pub(crate) account_questions: usize,
 }
 
 impl State {
@@ -142,6 +147,9 @@ impl State {
             clock: None,
             version: "fake-node/1",
             rate: 100,
+            streams: false,
+            readers: Readers::default(),
+            account_questions: 0,
         }
     }
 
@@ -182,6 +190,7 @@ impl State {
         self.accounts.truncate(usize::try_from(height + 1).unwrap());
         self.account = self.accounts[self.accounts.len() - 1];
         self.mined.retain(|(_, mined, _)| *mined <= height);
+        self.readers = Readers::default();
     }
 
     /// Shows a chain of so many blocks from another first block.
@@ -218,8 +227,14 @@ impl State {
         }
     }
 
+    /// Ends all streams, and leaves the connections.
+    pub(crate) fn hang_up(&mut self) {
+        self.readers = Readers::default();
+    }
+
     /// Ends all connections, as a node that is killed does.
     pub(super) fn cut(&mut self) {
+        self.readers = Readers::default();
         for connection in self.connections.drain(..) {
             let _ = connection.shutdown(std::net::Shutdown::Both);
         }
@@ -230,6 +245,7 @@ impl State {
 
     /// Hears of somebody else's transfer.
     pub(crate) fn arrives(&mut self, transfer: SignedTransaction) {
+        self.tell_of_the_transfer(&transfer);
         self.pool.push(transfer);
     }
 
@@ -325,6 +341,7 @@ impl State {
         }
         self.leaves.insert(height, leaves);
         self.accounts.push(self.account);
+        self.tell_of_the_block();
     }
 
     /// The proof that a transfer was mined; or the reason for which there is none.

@@ -20,9 +20,14 @@ use farthing::{
 };
 use prost::Message as _;
 use tokio::{net::TcpListener, runtime::Runtime};
-use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
+use tokio_stream::{
+    Stream, StreamExt as _,
+    wrappers::{TcpListenerStream, UnboundedReceiverStream},
+};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::fake_streams::{account_entry, mempool_entry};
 
 pub(crate) use crate::fake_ledger::{Behaviour, PAINT, State};
 
@@ -76,7 +81,7 @@ impl FakeNode {
 }
 
 /// The tip as a place.
-fn point(state: &State) -> v1::ChainPoint {
+pub(super) fn point(state: &State) -> v1::ChainPoint {
     let header = state.chain.header(state.height());
     let total_work = state.chain.work(state.height());
     let height = Height::new(state.height());
@@ -164,6 +169,7 @@ impl LedgerService for Service {
         };
         let address = Address::try_from(address.as_ref()).unwrap();
         let mut state = self.0.lock().unwrap();
+        state.account_questions += 1;
         state.maybe_die();
         let exists = address == state.address && state.behaviour != Behaviour::ForgesAbsence;
         let mut account = if exists { state.shown_account() } else { Account::default() };
@@ -216,14 +222,9 @@ impl LedgerService for Service {
             .rev()
             .skip(from)
             .take(2)
-            .map(|(at, (transfer, height, history))| v1::AccountEntry {
-                entry: at as u64 + 1,
-                height: *height - u64::from(altered),
-                id: transfer.transaction().id(state.params.genesis_id()).to_bytes().to_vec().into(),
-                id_hex: transfer.transaction().id(state.params.genesis_id()).to_string(),
-                history: history.to_bytes().to_vec().into(),
-                cause: Some(v1::account_entry::Cause::Transaction(transaction_view(state.params, transfer))),
-                time_ms: state.chain.header(*height).time.get(),
+            .map(|(at, mined)| {
+                let entry = account_entry(&state, at, mined);
+                v1::AccountEntry { height: entry.height - u64::from(altered), ..entry }
             })
             .collect();
         let next = from + entries.len();
@@ -353,7 +354,11 @@ impl LedgerService for Service {
         &self,
         _: Request<v1::SubscribeTransactionsRequest>,
     ) -> Result<Response<Self::SubscribeTransactionsStream>, Status> {
-        Err(Status::unimplemented("the wallet does not call this"))
+        let mut state = self.0.lock().unwrap();
+        if !state.streams {
+            return Err(Status::unimplemented("an older node"));
+        }
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(state.follow_pool()))))
     }
 
     async fn watch_transaction(
@@ -367,16 +372,16 @@ impl LedgerService for Service {
         &self,
         _: Request<v1::WatchAccountRequest>,
     ) -> Result<Response<Self::WatchAccountStream>, Status> {
-        Err(Status::unimplemented("the wallet does not call this"))
+        let mut state = self.0.lock().unwrap();
+        if !state.streams {
+            return Err(Status::unimplemented("an older node"));
+        }
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(state.follow_account()))))
     }
 
     async fn get_mempool(&self, _: Request<v1::GetMempoolRequest>) -> Result<Response<v1::GetMempoolResponse>, Status> {
         let state = self.0.lock().unwrap();
-        let entries = state.pool.iter().map(|transfer| v1::MempoolEntry {
-            transaction: Some(transaction_view(state.params, transfer)),
-            state: v1::TransactionState::Pending.into(),
-            received_ms: 1_800_000_000_000,
-        });
+        let entries = state.pool.iter().map(|transfer| mempool_entry(&state, transfer));
         Ok(Response::new(v1::GetMempoolResponse { entries: entries.collect(), ..v1::GetMempoolResponse::default() }))
     }
 

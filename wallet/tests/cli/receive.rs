@@ -31,19 +31,19 @@ pub(crate) fn bob_pays_alice(far: u64, nonce: u64) -> SignedTransaction {
     FileSigner::new(bob).sign(transaction.unwrap(), Network::Dev.params().genesis_id()).unwrap()
 }
 
-fn alice() -> (Wallet, String) {
+pub(crate) fn alice() -> (Wallet, String) {
     let wallet = Wallet::new();
     let address = wallet.json(&["key", "import", "--dev", "alice"])["address"].as_str().unwrap().to_owned();
     (wallet, address)
 }
 
 /// The next line of a running wallet, as JSON.
-fn next(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Value {
+pub(crate) fn next(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Value {
     serde_json::from_str(&lines.next().expect("it ended too early").unwrap()).unwrap()
 }
 
 /// Starts `receive alice --watch` with these arguments, and waits until it watches.
-fn watching(wallet: &Wallet, arguments: &[&str]) -> (Child, impl Iterator<Item = std::io::Result<String>>) {
+pub(crate) fn watching(wallet: &Wallet, arguments: &[&str]) -> (Child, impl Iterator<Item = std::io::Result<String>>) {
     // If something does not come, it ends by itself.
     let arguments = [&["receive", "alice", "--watch", "--json", "--timeout", "60s"], arguments].concat();
     let mut command = wallet.command(&arguments);

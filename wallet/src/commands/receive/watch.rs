@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     error::{Error, Exit, Explain, Result},
     output::style::{AMOUNT, GOOD},
-    watch::{Kind, Movement, News, Next, Watch},
+    watch::{self, Kind, Movement, News, Next, Watch},
 };
 
 /// Why the wait ended without the money.
@@ -91,7 +91,7 @@ impl fmt::Display for PaymentView {
                 "{GOOD}{:<9}{GOOD:#} {words}, in block {height}, verified; balance {AMOUNT}{balance} far{AMOUNT:#}",
                 self.kind
             ),
-            ("pending", ..) => write!(f, "arriving  {words}, pending at the node"),
+            ("pending", ..) => write!(f, "arriving  {words}, pending at the node, not verified"),
             _ => write!(f, "undone    {words}: its block left the best chain; it may be mined again"),
         }
     }
@@ -102,20 +102,16 @@ impl fmt::Display for PaymentView {
 /// # Errors
 /// [`NotPaid`], and those of connecting and printing.
 pub fn run(context: &mut Context, address: Address, amount: Option<Mites>) -> Result<()> {
-    let mut watch = Watch::begin(&context.settings, address)?;
+    let mut watch = Watch::begin(&context.settings, context.quorum(), address)?;
+    let (bell, rings) = watch::bell();
+    watch.follow(context.settings.nodes(), &bell);
     let started = Instant::now();
     context.output.note("waiting for payments; Ctrl-C ends it");
     let mut arrived = Mites::ZERO;
     let mut failure: Option<Error> = None;
     let limit = context.timeout;
-    // The news print, so the time that passes between them must not need the output.
-    let (_stay, never) = std::sync::mpsc::channel::<()>();
-    let mut pause = |period: Duration| {
-        let left = limit.map_or(period, |limit| limit.saturating_sub(started.elapsed()).min(period));
-        // Nobody ever sends: it is a pause.
-        let _ = never.recv_timeout(left);
-        if limit.is_some_and(|limit| started.elapsed() >= limit) { Next::Stop } else { Next::Go }
-    };
+    // A time that no clock reaches is none.
+    let until = limit.and_then(|limit| started.checked_add(limit));
     let mut tell = |news: News| match show(context, &news, &mut arrived) {
         Err(error) => {
             failure = Some(error);
@@ -124,7 +120,7 @@ pub fn run(context: &mut Context, address: Address, amount: Option<Mites>) -> Re
         Ok(()) if amount.is_some_and(|amount| arrived >= amount) => Next::Stop,
         Ok(()) => Next::Go,
     };
-    watch.run(&mut pause, &mut tell);
+    watch.run(&rings, until, &mut tell);
     match (failure, amount) {
         (Some(error), _) => Err(error),
         (None, Some(amount)) if arrived < amount => Err(NotPaid { arrived, amount, waited: started.elapsed() }.into()),
