@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use farthing::{Height, Network, wire::TransactionStanding};
-use farthing_client::{BlockEvent, BlockRef, Client, Cursor, Error, NodeUrl, Start, verify::HistoryWalk};
+use farthing::{Account, Height, Network, wire::TransactionStanding};
+use farthing_client::{
+    AccountEvent, BlockEvent, BlockRef, Client, Cursor, EntryView, Error, NodeUrl, Start, WatchStart, WatchedStatus,
+    verify::HistoryWalk,
+};
 
 use crate::harness::{
     eventually,
@@ -78,6 +81,61 @@ async fn every_call_works_on_a_real_node_and_its_answers_are_proven() {
     assert_eq!(client.mempool(0, None).await.expect("an answer").total_transactions, 0);
     let missing = client.block(BlockRef::Height(Height::new(u64::MAX))).await.expect_err("no such block");
     assert!(missing.is_not_found(), "{missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_and_a_transfer_are_watched_over_kills_and_changes_of_node() {
+    let params = networks::quick();
+    let places = [Place::new("the miner", &params), Place::new("the other", &params)];
+    let mut miner = places[0].start(&Options { mine: Some(CAROL.address()), ..Options::default() }).await;
+    let other = places[1].start(&Options { connect: vec![miner.p2p], ..Options::default() }).await;
+    let both = client(&params, &[&miner, &other]);
+    let mut rewards = both.watch_account(&CAROL.address(), WatchStart::Cursor(Cursor::before_genesis()));
+    let transfer = ALICE.pay(&params, 0, BOB.address(), 5);
+    let id = transfer.transaction().id(params.genesis_id());
+    let mut watch = both.watch_transaction(&id, 6, WatchStart::Tip);
+    let first = watch.next().await.expect("it is told").expect("of one that nobody knows");
+    assert_eq!(first.status, WatchedStatus::Awaited);
+    both.submit(&transfer).await.expect("a good transfer");
+
+    // What the account holds by the frames alone.
+    let (mut entries, mut account) = (Vec::new(), None);
+    for round in 1..=2_usize {
+        while entries.len() < round * 8 {
+            let frame = rewards.next().await.expect("a stream never ends");
+            account = Some(frame.event.state().state());
+            match frame.event {
+                AccountEvent::Apply { entries: more, .. } => entries.extend(more),
+                AccountEvent::Undo { state, .. } => {
+                    entries.retain(|entry: &EntryView| entry.number <= state.state().entries);
+                }
+                AccountEvent::State(_) => panic!("it began before the first block"),
+            }
+        }
+        // The miner comes back at another address: the readers have only the other node left.
+        miner.kill();
+        let again = Options { mine: Some(CAROL.address()), connect: vec![other.p2p], ..Options::default() };
+        miner = places[0].start(&again).await;
+    }
+    let account: Account = account.expect("frames came");
+    assert_eq!(entries.len() as u64, account.entries);
+    let mut held = Account::default();
+    for entry in &entries {
+        held.link(entry.id, entry.height);
+        assert_eq!(entry.number, held.entries);
+    }
+    assert_eq!(held.history, account.history);
+
+    let mut last = first.status;
+    while let Some(frame) = watch.next().await.expect("it is told") {
+        assert_ne!(frame.status, last, "nothing is told twice");
+        last = frame.status;
+    }
+    assert_eq!(last.confirmations(), 6, "{last:?}");
+    let shown = both.chain_proof(farthing_consensus::verify_chain_proof).await.expect("a proof that holds");
+    assert_eq!((shown.proven.tip.height(), shown.proven.tip.total_work()), (shown.tip.height, shown.tip.total_work));
+    let price = both.estimate_fee(&[BOB.address()]).await.expect("an answer");
+    assert!(price.fast.rate_mites_per_byte >= both.fees().await.expect("an answer").floor_mites_per_byte);
 }
 
 #[tokio::test(flavor = "multi_thread")]
