@@ -1,16 +1,16 @@
 //! The client library against real nodes.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use farthing::{Account, Height, Network, wire::TransactionStanding};
+use farthing::{Account, Height, Mites, Network, TxId, wire::TransactionStanding};
 use farthing_client::{
-    AccountEvent, BlockEvent, BlockRef, Client, Cursor, EntryView, Error, NodeUrl, Start, WatchStart, WatchedStatus,
-    verify::HistoryWalk,
+    AccountEvent, BlockEvent, BlockRef, Client, Cursor, EntryView, Error, MempoolEvent, MempoolExit, MempoolWatch,
+    NodeUrl, Start, WatchStart, WatchedStatus, verify::HistoryWalk,
 };
 
 use crate::harness::{
-    eventually,
-    keys::{ALICE, BOB, CAROL},
+    PATIENCE, eventually,
+    keys::{ALICE, BOB, CAROL, FEE},
     networks,
     process::{Options, Place, Running},
 };
@@ -136,6 +136,101 @@ async fn an_account_and_a_transfer_are_watched_over_kills_and_changes_of_node() 
     assert_eq!((shown.proven.tip.height(), shown.proven.tip.total_work()), (shown.tip.height, shown.tip.total_work));
     let price = both.estimate_fee(&[BOB.address()]).await.expect("an answer");
     assert!(price.fast.rate_mites_per_byte >= both.fees().await.expect("an answer").floor_mites_per_byte);
+}
+
+/// What a reader of a mempool knows by its frames alone.
+#[derive(Default)]
+struct Seen {
+    /// What is in it, and whether the next block may include it.
+    held: BTreeMap<TxId, bool>,
+    left: Vec<(TxId, MempoolExit)>,
+    resets: usize,
+    is_whole: bool,
+}
+
+impl Seen {
+    /// Reads on until it is as it should be.
+    async fn read(&mut self, watch: &mut MempoolWatch, what: &str, is_it: impl Fn(&Self) -> bool) {
+        while !is_it(self) {
+            let frame = tokio::time::timeout(PATIENCE, watch.next()).await;
+            let frame = frame.unwrap_or_else(|_| panic!("{what}: {:?}, left: {:?}", self.held, self.left));
+            match frame.expect("a stream never ends").event {
+                MempoolEvent::Reset => *self = Self { resets: self.resets + 1, ..Self::default() },
+                MempoolEvent::Present => self.is_whole = true,
+                MempoolEvent::Added(added) => {
+                    assert!(self.held.insert(added.id, added.is_executable).is_none(), "{} is told twice", added.id);
+                }
+                MempoolEvent::Changed { id, is_executable } => {
+                    assert_eq!(self.held.insert(id, is_executable), Some(!is_executable), "{id} has not changed");
+                }
+                MempoolEvent::Removed { id, why } => {
+                    assert!(self.held.remove(&id).is_some(), "{id} leaves and was not there");
+                    self.left.push((id, why));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mempool_is_watched_through_gaps_replacements_blocks_and_a_change_of_node() {
+    let params = networks::quick();
+    let places = [Place::new("the node", &params), Place::new("the other", &params)];
+    let node = places[0].start(&Options::default()).await;
+    let other = places[1].start(&Options::default()).await;
+    let client_of = |nodes: &[&Running<'_>]| client(&params, nodes);
+    let (both, here, there) = (client_of(&[&node, &other]), client_of(&[&node]), client_of(&[&other]));
+    let pay = |nonce, fee: u64| ALICE.pay_with_fee(&params, nonce, BOB.address(), 5, Mites::new(fee));
+    let fee = FEE.get();
+    let id = |nonce, fee| pay(nonce, fee).transaction().id(params.genesis_id());
+    let (mut watch, mut seen) = (both.watch_mempool(&[], None), Seen::default());
+    let (mut bobs, mut carols) =
+        (here.watch_mempool(&[BOB.address()], None), here.watch_mempool(&[CAROL.address()], None));
+    let (mut seen_by_bob, mut seen_by_carol) = (Seen::default(), Seen::default());
+    seen.read(&mut watch, "an empty pool is told", |seen| seen.is_whole).await;
+    assert_eq!((seen.held.len(), seen.resets), (0, 1));
+
+    here.submit(&pay(0, fee)).await.expect("a good transfer");
+    here.submit(&pay(2, fee)).await.expect("one that waits for an earlier one");
+    let [first, second, third] = [0, 1, 2].map(|nonce| id(nonce, fee));
+    let gap = BTreeMap::from([(first, true), (third, false)]);
+    seen.read(&mut watch, "a gap", |seen| seen.held == gap).await;
+    here.submit(&pay(1, fee)).await.expect("it fills the gap");
+    let filled = BTreeMap::from([(first, true), (second, true), (third, true)]);
+    seen.read(&mut watch, "the gap is filled", |seen| seen.held == filled).await;
+    assert_eq!(seen.left, []);
+
+    let dearer = id(2, 2 * fee);
+    here.submit(&pay(2, 2 * fee)).await.expect("it pays for the place");
+    let replaced = BTreeMap::from([(first, true), (second, true), (dearer, true)]);
+    seen.read(&mut watch, "a replacement", |seen| seen.held == replaced).await;
+    let by = MempoolExit::Dropped { reason: "REPLACED".to_owned(), replaced_by: Some(dearer) };
+    assert_eq!(seen.left, [(third, by)]);
+    // A reader that comes now is told what is there.
+    seen_by_bob.read(&mut bobs, "a late reader", |seen| seen.is_whole).await;
+    assert_eq!((&seen_by_bob.held, seen_by_bob.left.len()), (&seen.held, 0));
+
+    let to_carol = ALICE.pay(&params, 3, CAROL.address(), 1);
+    let hers = here.submit(&to_carol).await.expect("a good transfer").id;
+    seen_by_carol.read(&mut carols, "what concerns carol", |seen| seen.held.contains_key(&hers)).await;
+    assert_eq!(seen_by_carol.held.len(), 1);
+    let (code, _, err) = places[0].ask(&["mine", "1", "--to", &params.prefix.format(&CAROL.address())]);
+    assert_eq!(code, 0, "{err}");
+    let tip = here.node_info().await.expect("an answer").tip;
+    for (watch, seen) in [(&mut watch, &mut seen), (&mut bobs, &mut seen_by_bob), (&mut carols, &mut seen_by_carol)] {
+        seen.left.clear();
+        seen.read(watch, "all is mined", |seen| seen.held.is_empty() && !seen.left.is_empty()).await;
+        for (id, why) in &seen.left {
+            assert!(matches!(why, MempoolExit::Mined(block) if block.block_id == tip.block_id), "{id}: {why:?}");
+        }
+    }
+    assert!(seen.left.iter().any(|(id, _)| *id == hers) && seen_by_bob.left.iter().all(|(id, _)| *id != hers));
+
+    // The other node has a mempool of its own.
+    let elsewhere = there.submit(&pay(0, fee)).await.expect("nothing is mined there").id;
+    node.kill();
+    seen.read(&mut watch, "the other's pool", |seen| seen.resets == 2 && seen.is_whole).await;
+    assert_eq!(seen.held, BTreeMap::from([(elsewhere, true)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

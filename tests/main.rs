@@ -20,3 +20,4 @@ mod topologies;
 mod torture;
 mod transfers;
 mod vectors_check;
+mod wallet;

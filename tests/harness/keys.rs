@@ -51,19 +51,30 @@ impl Key {
 
     /// A signed transfer of some far.
     pub(crate) fn pay(&self, params: &Params, nonce: u64, to: Address, far: u64) -> SignedTransaction {
+        self.pay_with_fee(params, nonce, to, far, FEE)
+    }
+
+    /// The same with another fee.
+    pub(crate) fn pay_with_fee(
+        &self,
+        params: &Params,
+        nonce: u64,
+        to: Address,
+        far: u64,
+        fee: Mites,
+    ) -> SignedTransaction {
         let amount = Mites::from_far(far).expect("tests pay what can be written");
-        self.sign(params, nonce, vec![Output { to, amount }], Vec::new())
+        self.sign(params, nonce, fee, vec![Output { to, amount }], Vec::new())
     }
 
     /// A signed transfer of 3 KiB, nearly as large as one may be.
     pub(crate) fn pay_in_pieces(&self, params: &Params, nonce: u64, to: Address) -> SignedTransaction {
-        self.sign(params, nonce, vec![Output { to, amount: Mites::new(1) }; 64], vec![b'm'; 256])
+        self.sign(params, nonce, FEE, vec![Output { to, amount: Mites::new(1) }; 64], vec![b'm'; 256])
     }
 
-    fn sign(&self, params: &Params, nonce: u64, outputs: Vec<Output>, memo: Vec<u8>) -> SignedTransaction {
+    fn sign(&self, params: &Params, nonce: u64, fee: Mites, outputs: Vec<Output>, memo: Vec<u8>) -> SignedTransaction {
         let sender = if nonce == 0 { Sender::Key(self.public.clone()) } else { Sender::Address(self.address()) };
-        let transaction =
-            Transaction::new(TransactionFields { sender, nonce, fee: FEE, valid_until: None, outputs, memo });
+        let transaction = Transaction::new(TransactionFields { sender, nonce, fee, valid_until: None, outputs, memo });
         let transaction = transaction.expect("a transfer that keeps the rules");
         let signature = self.signer.sign(&transaction.message(params.genesis_id()));
         let signature = Signature::from_bytes(&signature.to_bytes()).expect("as long as the key");

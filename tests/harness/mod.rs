@@ -7,6 +7,7 @@ pub(crate) mod binaries;
 pub(crate) mod clock;
 pub(crate) mod cluster;
 pub(crate) mod fabric;
+pub(crate) mod gate;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod link;
