@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{binaries, process::Running};
+use super::{PATIENCE, binaries, process::Running};
 
 /// A wallet that holds keys of the dev network and asks one node.
 pub(crate) struct Wallet {
@@ -48,7 +48,9 @@ impl Wallet {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binaries::wallet());
         command.env_clear().env("HOME", self.folder.path()).args(["--network", &self.network, "--node", &self.url]);
-        command.arg("--wallet-dir").arg(self.folder.path().join("wallet")).args(arguments);
+        command.arg("--wallet-dir").arg(self.folder.path().join("wallet"));
+        // What waits in vain fails soon.
+        command.args(["--timeout", &format!("{}s", PATIENCE.as_secs())]).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
