@@ -171,6 +171,7 @@ fn tokens() -> Vec<TokenError> {
         TokenError::Module { path: path(), source: source() },
         TokenError::Tokens { uri: uri(), found: 0, labels: Vec::new() },
         TokenError::Keys { uri: uri(), found: 2 },
+        TokenError::Taken(uri()),
         TokenError::OtherKey(uri()),
         TokenError::WrongPin(source()),
         TokenError::Locked,

@@ -221,4 +221,39 @@ mod tests {
         let longer = [&sealed[..], &[0]].concat();
         assert!(open(&longer, &passphrase("correct horse"), WORK).is_err());
     }
+
+    #[test]
+    fn headers_that_the_format_does_not_know_are_refused_before_any_work() {
+        let sealed = seal(b"hello", &passphrase("correct horse"), WORK);
+        let end = sealed.windows(4).position(|bytes| bytes == b"\n---").unwrap() + 1;
+        let header = std::str::from_utf8(&sealed[..end]).unwrap();
+        let open =
+            |header: &str| open(&[header.as_bytes(), &sealed[end..]].concat(), &passphrase("correct horse"), WORK);
+        assert_eq!(*open(header).unwrap(), b"hello");
+        let stanza = header.strip_prefix(VERSION).unwrap();
+        let (first, body) = stanza.split_once('\n').unwrap();
+        let words: Vec<&str> = first.split(' ').collect();
+        let [_, _, salt, work] = words[..] else { panic!("{first}") };
+        for work in ["", "0", "04", "+4", "-4", "0x4", "4 ", "4 4", "4a", "64", "400"] {
+            let changed = header.replace(&format!("{salt} 4\n"), &format!("{salt} {work}\n"));
+            assert!(matches!(open(&changed), Err(AgeError::Damaged(_))), "{work:?}");
+        }
+        assert_eq!(work, "4");
+        for changed in [
+            header.replace("scrypt", "SCRYPT"),
+            header.replace(salt, &salt[1..]),
+            header.replace(salt, &format!("{salt}AA")),
+            // Bits behind the last byte, which mean nothing.
+            header.replace(salt, &format!("{}/", &salt[..salt.len() - 1])),
+            header.replace(body, &format!("AAAA{body}")),
+            format!("{header}{stanza}"),
+            format!("{header}-> X25519 AAAA\nAAAA\n"),
+            header.replace("v1", "v2"),
+        ] {
+            assert!(
+                matches!(open(&changed), Err(AgeError::Damaged(reason)) if reason.contains("not an age file")),
+                "{changed}"
+            );
+        }
+    }
 }

@@ -88,7 +88,7 @@ pub fn sign(context: &mut Context, request: &Sign<'_>) -> Result<()> {
     }
     let signer = context.unlock(&entry.name)?;
     let (signature, text) = message::sign(signer.as_ref(), &bytes, request.format, request.namespace)?;
-    let address = context.wallet.show(&entry.public.address());
+    let address = context.wallet.show(&signer.public().address());
     let mut signed = Signed { format: request.format.word(), address, signature: None, file: None };
     match request.out {
         Some(path) => {

@@ -262,3 +262,7 @@ impl Signer for AgentSigner {
         checked(&self.public, message, &signature)
     }
 }
+
+#[cfg(test)]
+#[path = "agent_tests.rs"]
+mod tests;

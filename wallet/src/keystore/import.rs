@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use farthing::PublicKey;
 use pkcs8::PrivateKeyInfo;
 use rsa::pkcs1;
 use ssh_key::private::KeypairData;
@@ -15,6 +16,7 @@ use super::{
     legacy,
     pem::{self, Block, PemError},
     pkcs8::{self as sealed, UnlockError},
+    public::from_ssh,
     secret::{Components, SecretKey, SecretKeyError},
 };
 use crate::{
@@ -95,7 +97,10 @@ impl Explain for ImportError {
                 ]
             }
             Self::Unlock(UnlockError::Unsupported(_)) => {
-                vec!["openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem, then import NEW.pem".into()]
+                vec![
+                    "openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem, then import NEW.pem".into(),
+                    "ssh-keygen -p -Z aes256-ctr -f FILE, if it is an OpenSSH key".into(),
+                ]
             }
             Self::Rules(error) => error.tries(),
             Self::Passphrase(error) => error.tries(),
@@ -120,7 +125,10 @@ impl Explain for ImportError {
                 ]
             }
             Self::Unlock(UnlockError::TooCostly(_)) => {
-                vec!["openssl pkcs8 -topk8 -scrypt -in OLD.pem -out NEW.pem, then import NEW.pem".into()]
+                vec![
+                    "openssl pkcs8 -topk8 -scrypt -in OLD.pem -out NEW.pem, then import NEW.pem".into(),
+                    "ssh-keygen -p -a 100 -f FILE, if it is an OpenSSH key".into(),
+                ]
             }
         }
     }
@@ -147,6 +155,15 @@ impl KeyFile {
             (None, _) => Err(ImportError::NotAPrivateKey(others.first().map_or_else(String::new, |b| b.label.clone()))),
             (Some(_), others) => Err(ImportError::SeveralKeys(others + 1)),
         }
+    }
+
+    /// The public half inside the private key, where OpenSSH has it for all to read.
+    pub(super) fn public_inside(&self) -> Option<PublicKey> {
+        if self.private.label != pem::OPENSSH {
+            return None;
+        }
+        let read = || from_ssh(ssh_key::PrivateKey::from_bytes(&self.private.der).ok()?.public_key().key_data()).ok();
+        guarded(read).flatten()
     }
 
     /// Whether opening it takes a passphrase.
@@ -220,6 +237,9 @@ impl KeyFile {
                 && *rounds > MAX_BCRYPT_ROUNDS
             {
                 return Err(UnlockError::TooCostly(format!("{rounds} rounds of bcrypt")).into());
+            }
+            if key.cipher() == ssh_key::Cipher::TDesCbc {
+                return Err(UnlockError::Unsupported(key.cipher().to_string()).into());
             }
             key = key.decrypt(passphrase.as_bytes()).map_err(|_| UnlockError::WrongPassphrase)?;
         }

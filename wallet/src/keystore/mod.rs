@@ -17,6 +17,7 @@ mod secret;
 mod signer;
 mod token;
 mod token_uri;
+mod weakness;
 
 use std::{
     fs,
@@ -215,12 +216,12 @@ impl Keystore {
             Some(spki) => self.public(name, spki)?,
             // Rewritten by another program, which kept the private half only.
             None if !encrypted => self.open(name, &file, &mut || Err(PassphraseError::NoTerminal))?.public().clone(),
-            None => {
+            // As `ssh-keygen -p` leaves it.
+            None => file.public_inside().ok_or_else(|| {
                 let reason = "its public half is missing; move it away and import it again".to_owned();
-                let label = file.private.label;
-                let source = ImportError::Damaged { label, reason };
-                return Err(KeystoreError::Open { name: name.clone(), source });
-            }
+                let source = ImportError::Damaged { label: file.private.label, reason };
+                KeystoreError::Open { name: name.clone(), source }
+            })?,
         };
         Ok(KeyEntry { name: name.clone(), public, encrypted, holder: Holder::File })
     }

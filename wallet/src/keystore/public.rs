@@ -13,6 +13,7 @@ use super::{
     import::{ImportError, guarded, other_algorithm},
     pem,
     secret::{EXPONENT, SecretKeyError, bit_length, strip},
+    weakness::is_roca,
 };
 
 /// Reads the one public key in a file: PEM or a line of OpenSSH.
@@ -83,6 +84,9 @@ pub(super) fn from_numbers(modulus: &[u8], exponent: &[u8]) -> Result<PublicKey,
     }
     if strip(exponent) != &EXPONENT.to_be_bytes()[1..] {
         return Err(SecretKeyError::Exponent);
+    }
+    if is_roca(modulus) {
+        return Err(SecretKeyError::Roca);
     }
     // What the library would check, the protocol's rules check below, and say which of them is broken.
     let key = RsaPublicKey::new_unchecked(BigUint::from_bytes_be(modulus), EXPONENT.into());

@@ -18,6 +18,7 @@ use rsa::{
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::weakness::is_roca;
 use crate::error::{Exit, Explain};
 
 /// How many first bits two primes of the same length may not share (FIPS 186-5, A.1.3).
@@ -56,6 +57,9 @@ pub enum SecretKeyError {
     /// Two primes so near each other that the key is easily factored (Fermat).
     #[error("the key's primes agree in their first {0} bits and more, which makes it easy to factor")]
     ClosePrimes(usize),
+    /// Made by chips that left most of each prime to be guessed.
+    #[error("the key was made by a chip whose keys can be factored (ROCA, CVE-2017-15361)")]
+    Roca,
     /// Its numbers do not belong together.
     #[error("the key is damaged: its numbers do not belong together")]
     Inconsistent,
@@ -140,6 +144,9 @@ impl SecretKey {
     fn from_rsa(key: RsaPrivateKey) -> Result<Self, SecretKeyError> {
         if *key.e() != BigUint::from(EXPONENT) {
             return Err(SecretKeyError::Exponent);
+        }
+        if is_roca(&key.n().to_bytes_be()) {
+            return Err(SecretKeyError::Roca);
         }
         let spki = key.to_public_key().to_public_key_der().map_err(|_| SecretKeyError::Inconsistent)?;
         let public = PublicKey::from_spki(spki.as_bytes()).map_err(SecretKeyError::Public)?;

@@ -178,7 +178,7 @@ fn openssl_opens_the_key_and_finds_the_same_public_half() {
 }
 
 #[test]
-fn ssh_keygen_opens_the_key_and_what_it_rewrites_can_be_imported() {
+fn ssh_keygen_opens_the_key_and_what_it_rewrites_is_still_a_key() {
     if !has("ssh-keygen", "-?") {
         return;
     }
@@ -194,4 +194,10 @@ fn ssh_keygen_opens_the_key_and_what_it_rewrites_can_be_imported() {
     assert!(change.status.success(), "{change:?}");
     let key = read_key(&fs::read(path(&fixture)).unwrap(), &mut || Ok(passphrase("battery staple"))).unwrap();
     assert_eq!(key.public(), alice().public());
+    // And it may stay where it is.
+    let entry = fixture.store.list().unwrap().remove(0);
+    assert_eq!((&entry.public, entry.encrypted), (alice().public(), true));
+    let key = fixture.store.unlock(&name("alice"), &mut || Ok(passphrase("battery staple"))).unwrap();
+    fixture.store.reseal(&name("alice"), &key, Seal::Passphrase(&passphrase("correct horse"))).unwrap();
+    assert!(fs::read_to_string(path(&fixture)).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY"));
 }

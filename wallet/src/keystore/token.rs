@@ -58,6 +58,9 @@ pub enum TokenError {
         /// How many fit.
         found: usize,
     },
+    /// A new key would have the name of something that is there.
+    #[error("the token has something already that {0} names; nothing was made")]
+    Taken(TokenUri),
     /// The key in the token is another one than when it was taken over.
     #[error("{0} is another key now than the one that this wallet knows")]
     OtherKey(TokenUri),
@@ -96,6 +99,7 @@ impl Explain for TokenError {
             Self::NoModule(_) | Self::Module { .. } => "TOKEN_MODULE",
             Self::Tokens { .. } => "TOKEN_NOT_FOUND",
             Self::Keys { .. } => "TOKEN_KEY_NOT_FOUND",
+            Self::Taken(_) => "TOKEN_KEY_TAKEN",
             Self::OtherKey(_) => "TOKEN_KEY_DIFFERS",
             Self::Rules(error) => error.code(),
             Self::Pin(error) => error.code(),
@@ -107,7 +111,7 @@ impl Explain for TokenError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::NoModule(_) | Self::Tokens { .. } | Self::Keys { .. } => Exit::Usage,
+            Self::NoModule(_) | Self::Tokens { .. } | Self::Keys { .. } | Self::Taken(_) => Exit::Usage,
             Self::Rules(error) => error.exit(),
             Self::Pin(error) => error.exit(),
             Self::WrongPin(_) => Exit::WrongPassphrase,
@@ -126,6 +130,10 @@ impl Explain for TokenError {
             Self::Keys { .. } => vec![
                 "object=LABEL or id=%01 in the pkcs11: URI, so that one key fits".into(),
                 "farthing-wallet key new NAME --signer URI, which makes a key in the token".into(),
+            ],
+            Self::Taken(uri) => vec![
+                format!("farthing-wallet key import --name NAME --signer '{uri}', which takes that key over"),
+                "another object=LABEL in the pkcs11: URI".into(),
             ],
             Self::OtherKey(_) => vec!["the token that held the key when it was taken over".into()],
             Self::Rules(error) => error.tries(),
@@ -218,7 +226,7 @@ impl Token {
         // A second key of that name could never be told from the first.
         let taken = self.session.find_objects(&self.named(Vec::new())).map_err(TokenError::token("list its keys"))?;
         if !taken.is_empty() {
-            return Err(TokenError::Keys { uri: self.uri.clone(), found: taken.len() + 1 });
+            return Err(TokenError::Taken(self.uri.clone()));
         }
         let mut public = both.clone();
         public.extend([

@@ -182,6 +182,27 @@ fn ssh_keygen_opens_what_is_exported_and_its_keys_are_taken() {
 }
 
 #[test]
+fn every_cipher_of_ssh_keygen_is_opened_or_named() {
+    if !have(&["ssh-keygen"]) {
+        return;
+    }
+    let desk = Desk::new();
+    for cipher in ["aes128-cbc", "aes192-ctr", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "3des-cbc"] {
+        let file = desk.path(cipher);
+        let words = ["-q", "-t", "rsa", "-b", "2048", "-Z", cipher, "-N", "correct horse", "-f", &file];
+        run("ssh-keygen", &words);
+        if cipher == "3des-cbc" {
+            let import = ["key", "import", &file, "--name", "x", "--passphrase-file", &desk.passphrase];
+            let said = desk.wallet.fails(&import, 2, "KEY_ENCRYPTION");
+            assert!(said.contains(cipher) && said.contains("ssh-keygen -p -Z"), "{said}");
+        } else {
+            desk.import(&file, "a");
+            desk.wallet.ok(&["key", "remove", "a", "--confirm-name", "a"]);
+        }
+    }
+}
+
+#[test]
 fn ssh_keygen_and_the_wallet_check_each_others_signatures() {
     if !have(&["ssh-keygen"]) {
         return;

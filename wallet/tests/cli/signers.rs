@@ -175,7 +175,7 @@ fn a_token_makes_a_key_that_never_leaves_it() {
     hsm.ok(&["message", "verify", "--text", "hello", "--signature", &signature, "--by", "a"]);
     hsm.fails(&["key", "export", "a"], 2, "KEY_NOT_HERE");
     let pin = ["--passphrase-file", &hsm.pin];
-    hsm.fails(&[&["key", "new", "b", "--signer", uri][..], &pin].concat(), 2, "TOKEN_KEY_NOT_FOUND");
+    hsm.fails(&[&["key", "new", "b", "--signer", uri][..], &pin].concat(), 2, "TOKEN_KEY_TAKEN");
     let absent = "pkcs11:token=my%20token;object=absent";
     hsm.fails(&[&["key", "import", "--name", "b", "--signer", absent][..], &pin].concat(), 2, "TOKEN_KEY_NOT_FOUND");
     hsm.fails(&["key", "import", "--name", "b", "--signer", "pkcs11:token=other;object=x"], 2, "TOKEN_NOT_FOUND");
