@@ -121,7 +121,10 @@ impl Explain for BackupError {
             Self::TooLarge => vec!["a copy of the wallet's folder by other means".into()],
             Self::Write(_) => vec!["again, with memory to spare".into()],
             Self::Damaged(_) | Self::Foreign(_) => vec!["another copy of the backup".into()],
-            Self::WrongPassphrase => vec!["the backup's own passphrase, which need not be a key's".into()],
+            Self::WrongPassphrase => vec![
+                "the backup's own passphrase, which need not be a key's".into(),
+                "another copy of the backup, if it is surely right: damage looks the same".into(),
+            ],
             Self::TooCostly(_) => vec!["age -d FILE | tar x, and then key import".into()],
             Self::Differs { .. } => {
                 vec!["--wallet-dir NEW, which restores into a folder of its own".into(), "move those files away".into()]

@@ -27,6 +27,7 @@ const TRANSACTION: &[u8] = b"farthing transaction\0";
 const PROTOCOL: &[u8] = b"farthing ";
 /// How everything begins that OpenSSH signs for files.
 const SSHSIG: &[u8] = b"SSHSIG";
+const SSH_USERAUTH_REQUEST: u8 = 50;
 /// Longest message, which is held in memory.
 pub const MAX_MESSAGE_BYTES: u64 = 16 << 20;
 /// Longest signature file.
@@ -166,10 +167,20 @@ pub fn check_harmless(message: &[u8]) -> Result<(), MessageError> {
         "a message of the Farthing protocol"
     } else if message.starts_with(SSHSIG) {
         "a message in the form sshsig"
+    } else if is_ssh_login(message) {
+        "a login by SSH with the same key"
     } else {
         return Ok(());
     };
     Err(MessageError::MeansSomething(meaning))
+}
+
+/// Whether it is what a client of SSH signs to log in (RFC 4252, section 7): the session's id, a hash, and the number of a
+/// request. The key may open other doors than the wallet's.
+fn is_ssh_login(message: &[u8]) -> bool {
+    let Some((length, rest)) = message.split_first_chunk() else { return false };
+    let length = u32::from_be_bytes(*length);
+    (20..=64).contains(&length) && rest.get(length as usize) == Some(&SSH_USERAUTH_REQUEST)
 }
 
 /// A signature in the form `farthing`: text that carries the key.
@@ -383,6 +394,9 @@ mod tests {
         for bytes in [DOMAIN, b"farthing checkpoint\0", SSHSIG] {
             assert_eq!(check_harmless(&[bytes, b"and more"].concat()).unwrap_err().code(), "MESSAGE_HAS_MEANING");
         }
+        let login = [&[0, 0, 0, 32][..], &[7; 32], &[50], b"\0\0\0\x04anna"].concat();
+        assert_eq!(check_harmless(&login).unwrap_err().code(), "MESSAGE_HAS_MEANING");
+        check_harmless(&login[..36]).unwrap();
         check_harmless(b"farthings are small coins").unwrap();
         check_harmless(b"").unwrap();
     }

@@ -267,16 +267,17 @@ impl Keystore {
         }
     }
 
-    /// The private key as it lies on the disk, encrypted.
+    /// The private key as it lies on the disk, in encrypted PKCS#8; none if another program left it in another form.
     ///
     /// # Errors
     /// As [`Keystore::entry`]; [`KeystoreError::Unencrypted`] if it is not encrypted.
-    pub fn export_sealed(&self, name: &Name) -> Result<Zeroizing<String>, KeystoreError> {
+    pub fn export_sealed(&self, name: &Name) -> Result<Option<Zeroizing<String>>, KeystoreError> {
         let file = self.read_key_file(name)?;
         if !file.is_encrypted() {
             return Err(KeystoreError::Unencrypted { name: name.clone(), path: self.path(name) });
         }
-        Ok(pem::write(&file.private.label, &file.private.der))
+        let is_pkcs8 = file.private.label == pem::ENCRYPTED;
+        Ok(is_pkcs8.then(|| pem::write(&file.private.label, &file.private.der)))
     }
 
     fn open(

@@ -198,6 +198,8 @@ fn ssh_keygen_opens_the_key_and_what_it_rewrites_is_still_a_key() {
     let entry = fixture.store.list().unwrap().remove(0);
     assert_eq!((&entry.public, entry.encrypted), (alice().public(), true));
     let key = fixture.store.unlock(&name("alice"), &mut || Ok(passphrase("battery staple"))).unwrap();
+    assert!(fixture.store.export_sealed(&name("alice")).unwrap().is_none());
     fixture.store.reseal(&name("alice"), &key, Seal::Passphrase(&passphrase("correct horse"))).unwrap();
+    assert!(fixture.store.export_sealed(&name("alice")).unwrap().is_some());
     assert!(fs::read_to_string(path(&fixture)).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY"));
 }

@@ -18,7 +18,7 @@ pub(super) fn is_roca(modulus: &[u8]) -> bool {
 }
 
 fn primes() -> impl Iterator<Item = u32> {
-    let is_prime = |number: &u32| (3..*number).step_by(2).all(|divisor| number % divisor != 0);
+    let is_prime = |number: &u32| (3..*number).step_by(2).all(|divisor| !number.is_multiple_of(divisor));
     (3..=LARGEST_PRIME).step_by(2).filter(is_prime)
 }
 

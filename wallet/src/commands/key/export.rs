@@ -88,18 +88,19 @@ fn plain(context: &mut Context, request: &Request<'_>) -> Result<Zeroizing<Strin
 }
 
 fn sealed(context: &mut Context, name: &Name, format: Format) -> Result<Zeroizing<String>> {
-    let keys = context.wallet.keys();
-    match format {
-        // As it is stored: no passphrase is needed.
-        Format::Pkcs8 => keys.export_sealed(name).map_err(|error| match error {
-            KeystoreError::Unencrypted { name, .. } => KeyCommandError::StoredPlain(name).into(),
-            other => other.into(),
-        }),
-        Format::Pkcs1 => Err(ExportError::WeakEncryption.into()),
-        Format::Spki | Format::Ssh => {
-            let (key, passphrase) = context.open_key(name)?;
-            let passphrase = passphrase.ok_or_else(|| KeyCommandError::StoredPlain(name.clone()))?;
-            Ok(keystore::private_text(&key, format, Seal::Passphrase(&passphrase), name.as_str())?)
+    if format == Format::Pkcs1 {
+        return Err(ExportError::WeakEncryption.into());
+    }
+    if format == Format::Pkcs8 {
+        match context.wallet.keys().export_sealed(name) {
+            // As it is stored: no passphrase is needed.
+            Ok(Some(text)) => return Ok(text),
+            Ok(None) => {}
+            Err(KeystoreError::Unencrypted { name, .. }) => return Err(KeyCommandError::StoredPlain(name).into()),
+            Err(other) => return Err(other.into()),
         }
     }
+    let (key, passphrase) = context.open_key(name)?;
+    let passphrase = passphrase.ok_or_else(|| KeyCommandError::StoredPlain(name.clone()))?;
+    Ok(keystore::private_text(&key, format, Seal::Passphrase(&passphrase), name.as_str())?)
 }
