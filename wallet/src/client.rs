@@ -4,6 +4,7 @@
 
 mod error;
 mod node;
+mod place;
 mod quorum;
 mod remarks;
 
@@ -16,7 +17,7 @@ use std::{
 };
 
 use farthing::{
-    Address, Params, SignedTransaction, Transaction, TransactionProof, TxId,
+    Address, BlockId, Header, Height, Params, SignedTransaction, Transaction, TransactionProof, TxId, Work,
     chain_proof::ChainProof,
     wire::{AnchoredProof, TransactionStanding, TransactionStatus, v1},
 };
@@ -26,16 +27,16 @@ use farthing_client::{
 };
 use tokio::runtime::Runtime;
 
-use self::node::Node;
 pub use self::{
     error::{NodeError, OtherNetwork},
     quorum::Answer,
     remarks::Remarks,
 };
+use self::{node::Node, place::Place};
 use crate::{
     config::NodeUrl,
     error::{Exit, Explain as _, Result},
-    light::{Light, Standing, cache::Cache},
+    light::{Light, Shows as _, Standing, cache::Cache, chain::Chain},
     verify::{Disagreement, ProvenAccount},
 };
 
@@ -49,6 +50,8 @@ pub struct NodeClient {
     remarks: Remarks,
     /// How many nodes must agree on an account, if several are to.
     quorum: Option<usize>,
+    network: Arc<Params>,
+    minimum_work: Work,
 }
 
 impl NodeClient {
@@ -66,7 +69,17 @@ impl NodeClient {
             .map_err(NodeError::Local)?;
         let nodes = urls.iter().map(|url| Node::new(url, network)).collect::<Result<Vec<_>, _>>()?;
         let light = Light::new(Arc::clone(network), cache);
-        let client = Self { runtime, nodes, first: AtomicUsize::new(0), light, remarks, quorum: None };
+        let (network_of_all, minimum_work) = (Arc::clone(network), Work::ZERO);
+        let client = Self {
+            runtime,
+            nodes,
+            first: AtomicUsize::new(0),
+            light,
+            remarks,
+            quorum: None,
+            network: network_of_all,
+            minimum_work,
+        };
         let connect = |node: &Node| {
             let connected = client.runtime.block_on(node.client.connect());
             connected.map_err(|error| error::of_connecting(error, &node.url, network))
@@ -75,11 +88,31 @@ impl NodeClient {
         Ok(client)
     }
 
-    /// Believes of an account only what so many nodes agree on.
+    /// Believes no chain with less work than this.
+    #[must_use]
+    pub fn with_minimum_work(mut self, minimum: Work) -> Self {
+        self.light = self.light.with_minimum(minimum);
+        self.minimum_work = minimum;
+        self
+    }
+
+    /// Believes of an account only what so many nodes agree on. URLs that lead to one place count once.
     ///
     /// # Errors
     /// [`Disagreement::TooFewNodes`].
     pub fn with_quorum(mut self, quorum: Option<usize>) -> Result<Self, Disagreement> {
+        if quorum.is_some() {
+            let places: Vec<Place> = self.nodes.iter().map(|node| Place::of(&node.url)).collect();
+            let twin = |at: usize| (0..at).find(|earlier| places[*earlier].is_same(&places[at]));
+            let twins: Vec<Option<usize>> = (0..places.len()).map(twin).collect();
+            for (at, earlier) in twins.iter().enumerate().filter_map(|(at, twin)| Some((at, (*twin)?))) {
+                let (one, other) = (&self.nodes[at].url, &self.nodes[earlier].url);
+                self.remarks.add(format!("{one} is the same node as {other}, and counts once"));
+            }
+            let mut twins = twins.iter();
+            self.nodes.retain(|_| twins.next().is_none_or(|twin| twin.is_none()));
+            self.first.store(0, Ordering::Relaxed);
+        }
         let named = self.nodes.len();
         if let Some(wanted) = quorum.filter(|wanted| *wanted > named) {
             let named = if named == 1 { "one is".to_owned() } else { format!("{named} are") };
@@ -135,11 +168,18 @@ impl NodeClient {
         }
         self.at_any(|node| {
             let (proven, view) = self.runtime.block_on(node.account(address, &self.light))?;
-            if let Some(remark) = &proven.standing().remark {
-                self.remarks.add(remark.clone());
+            self.tell(proven.standing());
+            if let Some(note) = proven.standing().first_note(&self.network, self.minimum_work) {
+                self.remarks.add(note);
             }
             Ok(Answer::alone(proven, view))
         })
+    }
+
+    fn tell(&self, standing: &Standing) {
+        if let Some(remark) = &standing.remark {
+            self.remarks.add(remark.clone());
+        }
     }
 
     /// A page of an account's history, newest first.
@@ -237,6 +277,24 @@ impl NodeClient {
     /// [`NodeError`].
     pub fn account_proof(&self, address: &Address) -> Result<AnchoredProof, NodeError> {
         self.call(async |client| client.account_proof(address).await)
+    }
+
+    /// Whether the header at a height leads to the first one that is kept of a chain, through all headers between them.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn leads(&self, height: Height, id: BlockId, chain: &Chain) -> Result<bool, NodeError> {
+        let node = self.node(0);
+        self.runtime.block_on(node.leads(height, id, chain)).map_err(|error| NodeError::read(error, &node.url))
+    }
+
+    /// The headers behind one up to a height; none if that one is not on the node's best chain.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn headers_between(&self, after: Height, id: BlockId, last: Height) -> Result<Option<Vec<Header>>, NodeError> {
+        let node = self.node(0);
+        self.runtime.block_on(node.headers_after(after, id, last)).map_err(|error| NodeError::read(error, &node.url))
     }
 
     /// The node that comes so many places after the first one.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use farthing::{
-    Mites,
+    Mites, Work,
     amount::ParseAmountError,
     params::{Network, Params, ParamsFileError},
 };
@@ -241,6 +241,7 @@ pub struct Settings {
     timeout: Option<Duration>,
     quorum: Option<u8>,
     max_fee: Option<Mites>,
+    minimum_work: Work,
 }
 
 impl Settings {
@@ -270,7 +271,16 @@ impl Settings {
             .map(|text| text.parse().map_err(|error: ParseAmountError| value("max_fee", text, error.to_string())));
         let (account, timeout, max_fee) = (account.transpose()?, timeout.transpose()?, max_fee.transpose()?);
         let quorum = file.quorum;
-        Ok(Self { network: network_of(&places.network(network))?, nodes, account, timeout, quorum, max_fee, places })
+        // It is of the network that the file is for, which a flag may change.
+        let text =
+            file.minimum_work.as_deref().filter(|_| network == file.network.as_deref().unwrap_or(DEFAULT_NETWORK));
+        let minimum_work = text.map(|text| {
+            let work = text.parse::<u128>().map(Work::new);
+            work.map_err(|error| value("minimum_work", text, error.to_string()))
+        });
+        let (minimum_work, network) =
+            (minimum_work.transpose()?.unwrap_or(Work::ZERO), network_of(&places.network(network))?);
+        Ok(Self { network, nodes, account, timeout, quorum, max_fee, minimum_work, places })
     }
 
     /// The wallet's folder, common to all networks.
@@ -337,6 +347,12 @@ impl Settings {
     #[must_use]
     pub const fn max_fee(&self) -> Option<Mites> {
         self.max_fee
+    }
+
+    /// The least work of a chain that is believed; zero if the settings say nothing, or say it of another network.
+    #[must_use]
+    pub const fn minimum_work(&self) -> Work {
+        self.minimum_work
     }
 
     /// The first of them.

@@ -201,6 +201,7 @@ impl Context {
         let cache = Cache::within(self.wallet.home());
         let client =
             NodeClient::connect(self.settings.nodes(), self.settings.network(), Some(cache), self.remarks.clone())?
+                .with_minimum_work(self.settings.minimum_work())
                 .with_quorum(self.quorum)?;
         let info = client.node_info()?;
         self.tell_remarks();

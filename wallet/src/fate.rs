@@ -7,10 +7,11 @@ use farthing::{EntryId, Height, Params, SignedTransaction, TxId, wire::Transacti
 
 use crate::{
     client::{NodeClient, NodeError},
+    depth,
     error::Result,
     history,
     outbox::{self, Entry, Kind, Marks, Outbox, Outcome},
-    verify::VerifyError,
+    verify::{Cause, VerifyError},
 };
 
 /// From this depth on a transfer is no longer kept in the outbox.
@@ -25,7 +26,7 @@ pub enum Fate {
     Waiting(TransactionStanding),
     /// In the proven history, not deep enough to be forgotten.
     Mined {
-        /// How deep, by the height that the node states.
+        /// How deep.
         confirmations: u64,
     },
     /// In the proven history, deep enough to be forgotten.
@@ -204,12 +205,14 @@ fn first_in_place<'a>(client: &NodeClient, entry: &Entry, entries: &'a [Entry]) 
 fn used_nonce(client: &NodeClient, network: &Params, entry: &Entry, entries: &[Entry]) -> Result<(Fate, bool)> {
     let (address, nonce) = entry.place();
     let (account, found) = history::with_nonce(client, network, &address, nonce)?;
-    let depth = (account.height.get() + 1).saturating_sub(found.height.get());
-    let is_deep = depth >= SETTLED_CONFIRMATIONS;
+    let Cause::Transfer(transfer) = &found.cause else { return Err(VerifyError::NotInHistory.into()) };
+    let used = transfer.transaction().id(network.genesis_id());
+    let depth = depth::of(client, &account, &used, found.height, depth::MANY_HEADERS)?;
+    let is_deep = depth.is_enough(SETTLED_CONFIRMATIONS);
     let own = entries.iter().find(|other| EntryId::from(other.id) == found.id);
     let fate = match own {
         Some(own) if own.id == entry.id && is_deep => Fate::Settled,
-        Some(own) if own.id == entry.id => Fate::Mined { confirmations: depth },
+        Some(own) if own.id == entry.id => Fate::Mined { confirmations: depth.blocks },
         Some(own) if own.is_kin(entry) => Fate::Superseded { by: own.id },
         Some(own) => Fate::Displaced { by: own.id, is_mined: true },
         None => Fate::Replaced { by: found.id },

@@ -98,7 +98,8 @@ pub fn with_nonce(
 ) -> Result<(ProvenAccount, Entry)> {
     let is_it = |entry: &Entry| entry.paid_nonce(address) == Some(nonce);
     // Without a bound: an account's nonces have no gaps, so the walk ends where it must.
-    let mut found = search(client, network, address, u64::MAX, &up_to(is_it))?;
+    let visit = |entry: &Entry| if is_it(entry) { Visit::Last } else { Visit::Skip };
+    let mut found = search(client, network, address, u64::MAX, &visit)?;
     match found.entries.pop() {
         Some(last) if is_it(&last) => Ok((found.account, last)),
         _ => Err(VerifyError::NotInHistory.into()),
@@ -154,12 +155,12 @@ fn walk(
     let mut token = None;
     // An entry is proven once the one below it is known, which states the chain's head before it.
     let mut upper: Option<v1::AccountEntry> = None;
-    let mut pages = 0;
+    let mut idle_pages = 0;
     while walk.left() > 0 && (entries.len() as u64) < limit {
         // A node that sends pages without end must not keep us.
-        pages += 1;
-        if pages > newest + SPARE_PAGES {
-            return Err(VerifyError::BrokenHistory { entry: walk.left() }.into());
+        let left = walk.left();
+        if idle_pages > SPARE_PAGES {
+            return Err(VerifyError::BrokenHistory { entry: left }.into());
         }
         let page = client.account_entries(&account.address, PAGE, token.as_ref()).map_err(|error| {
             // Pages belong to one history; a reorganisation between two of them ends it.
@@ -191,6 +192,8 @@ fn walk(
                 return Err(VerifyError::BrokenHistory { entry: walk.left() }.into());
             }
         }
+        // The first page that says something leads nowhere yet: what it says is proven by the next one.
+        idle_pages = if walk.left() < left { 0 } else { idle_pages + 1 };
     }
     let complete = walk.left() == 0;
     if complete {

@@ -15,6 +15,7 @@ pub mod commands;
 pub mod config;
 pub mod contacts;
 pub mod context;
+pub mod depth;
 pub mod disk;
 pub mod error;
 pub mod fate;

@@ -8,7 +8,7 @@ mod plan;
 use std::time::{Duration, Instant};
 
 use farthing::{
-    SignedTransaction,
+    Height, Params, SignedTransaction, TxId,
     wire::{TransactionStanding, TransactionStatus},
 };
 
@@ -20,6 +20,7 @@ pub use self::{
 use crate::{
     client::{NodeClient, NodeError},
     context::Context,
+    depth::{self, Depth},
     error::{Exit, Result},
     history,
     outbox::{Marks, Outbox},
@@ -107,10 +108,12 @@ pub fn wait(
                 if let TransactionStanding::Mined { confirmations: found, height, .. } = &status.standing {
                     confirmations = *found;
                     if confirmations >= wanted {
-                        let sender = transfer.transaction().sender_address();
-                        match history::contains(client, &network, &sender, id.into(), *height) {
-                            Ok(account) => {
-                                return Ok(Confirmed { status, proof: account.evidence().of_a_mined_transfer() });
+                        match proven(client, &network, transfer, &id, *height) {
+                            Ok((depth, proof)) => {
+                                confirmations = depth.blocks;
+                                if depth.is_enough(wanted) {
+                                    return Ok(Confirmed { status: with_depth(status, depth.blocks), proof });
+                                }
                             }
                             Err(error) if error.exit() != Exit::Verification => {}
                             // The block may just have left the best chain; a node that insists is not believed.
@@ -127,4 +130,26 @@ pub fn wait(
     }
     let seconds = started.elapsed().min(timeout).as_secs();
     Err(TransferError::Unconfirmed { id, confirmations, wanted, seconds }.into())
+}
+
+/// How deep a transfer is in its sender's proven history, and what was checked.
+fn proven(
+    client: &NodeClient,
+    network: &Params,
+    transfer: &SignedTransaction,
+    id: &TxId,
+    height: Height,
+) -> Result<(Depth, Evidence)> {
+    let sender = transfer.transaction().sender_address();
+    let account = history::contains(client, network, &sender, (*id).into(), height)?;
+    let depth = depth::of(client, &account, id, height, depth::FEW_HEADERS)?;
+    Ok((depth, account.evidence().of_a_mined_transfer(depth)))
+}
+
+/// What a node says, with the depth that was proven in the place of the one that it names.
+fn with_depth(mut status: TransactionStatus, blocks: u64) -> TransactionStatus {
+    if let TransactionStanding::Mined { confirmations, .. } = &mut status.standing {
+        *confirmations = blocks;
+    }
+    status
 }

@@ -110,8 +110,9 @@ impl Watch {
         let network = Arc::clone(settings.network());
         // What is to be said of nodes was said when the command connected.
         let cache = Cache::within(&settings.home());
-        let client =
-            NodeClient::connect(settings.nodes(), &network, Some(cache), Remarks::default())?.with_quorum(quorum)?;
+        let client = NodeClient::connect(settings.nodes(), &network, Some(cache), Remarks::default())?
+            .with_minimum_work(settings.minimum_work())
+            .with_quorum(quorum)?;
         let history = history::fetch(&client, &network, &address, REMEMBERED)?;
         let account = history.account.state();
         let known: BTreeMap<_, _> = history

@@ -65,6 +65,12 @@ pub enum NodeError {
         /// Where.
         url: String,
     },
+    /// A node of the network that does not know the method.
+    #[error("the node at {url} cannot answer what this wallet asks: it is older than the wallet")]
+    TooOld {
+        /// Where.
+        url: String,
+    },
     /// The answer is not what the protocol says.
     #[error("the node's answer is malformed")]
     Malformed(#[source] WireError),
@@ -112,7 +118,8 @@ impl NodeError {
         match error {
             ClientError::Exhausted { last, .. } => Self::read(*last, node),
             ClientError::Refused(refusal) => Self::of_refusal(*refusal, url),
-            ClientError::NotTheApi { .. } => Self::WrongPort { url },
+            // It said of which network it is before anything else was asked.
+            ClientError::NotTheApi { .. } => Self::TooOld { url },
             ClientError::Malformed { source, .. } => Self::Malformed(source),
             ClientError::Interrupted { code, message, .. } => {
                 Self::NotNow { url, reason: format!("{code:?}"), message }
@@ -158,6 +165,7 @@ pub(super) fn of_connecting(error: ClientError, url: &NodeUrl, network: &Params)
         ClientError::Unreachable { source, .. } => {
             NodeError::Unreachable { url: url.to_string(), network: network.name.clone(), source }.into()
         }
+        ClientError::NotTheApi { .. } => NodeError::WrongPort { url: url.to_string() }.into(),
         other => match NodeError::read(other, url) {
             NodeError::OtherNetwork(error) => error.into(),
             error => error.into(),
@@ -182,6 +190,7 @@ impl Explain for NodeError {
             Self::Syncing { .. } => "NODE_SYNCING",
             Self::Refused { .. } => "NODE_REFUSED",
             Self::WrongPort { .. } => "WRONG_PORT",
+            Self::TooOld { .. } => "NODE_TOO_OLD",
             Self::Malformed(_) => "BAD_ANSWER",
             Self::Unproven(error) => error.code(),
             Self::OtherNetwork(error) => error.code(),
@@ -191,9 +200,11 @@ impl Explain for NodeError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } | Self::NotNow { .. } | Self::Syncing { .. } | Self::WrongPort { .. } => {
-                Exit::Unreachable
-            }
+            Self::Unreachable { .. }
+            | Self::NotNow { .. }
+            | Self::Syncing { .. }
+            | Self::WrongPort { .. }
+            | Self::TooOld { .. } => Exit::Unreachable,
             Self::Refused { .. } | Self::Local(_) => Exit::Other,
             Self::Malformed(_) | Self::Unproven(_) => Exit::Verification,
             Self::OtherNetwork(error) => error.exit(),
@@ -218,6 +229,7 @@ impl Explain for NodeError {
             Self::WrongPort { .. } => {
                 vec!["--node with the API's port (a node's --rpc-listen, 50051 unless told otherwise)".into()]
             }
+            Self::TooOld { .. } => vec!["update the node; status shows its version".into(), elsewhere()],
             Self::Malformed(_) | Self::Refused { .. } => vec![elsewhere()],
             Self::Unproven(error) => error.tries(),
             Self::OtherNetwork(error) => error.tries(),
@@ -309,10 +321,15 @@ mod tests {
     }
 
     #[test]
-    fn a_port_without_the_method_is_not_the_apis() {
+    fn a_port_without_any_method_is_not_the_apis_and_a_node_without_this_one_is_old() {
+        let url: NodeUrl = "http://127.0.0.1:1".parse().unwrap();
+        let nothing = ClientError::from_status(&Status::unimplemented(""), &url);
+        let error = of_connecting(nothing, &url, Network::Dev.params());
+        assert_eq!((error.code(), error.exit()), ("WRONG_PORT", Exit::Unreachable));
+        assert!(error.report().tries[0].contains("50051"));
         let error = read(Code::Unimplemented, None, "");
-        assert_eq!(error.code(), "WRONG_PORT");
-        assert!(error.tries()[0].contains("50051"));
+        assert_eq!((error.code(), error.exit()), ("NODE_TOO_OLD", Exit::Unreachable));
+        assert!(error.tries()[0].contains("update the node"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One node, and what it shows of its chain.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use farthing::{Address, BlockId, Header, Height, Params, chain_proof::ChainProof};
 use farthing_client::{AccountView, Client, HeadersFrom, RetryPolicy};
@@ -9,7 +9,7 @@ use super::NodeError;
 use crate::{
     config::NodeUrl,
     error::Result,
-    light::{ChainError, Light, ShowError, Shows, Standing},
+    light::{ChainError, Light, ShowError, Shows, Standing, chain::Chain},
     verify::{ProvenAccount, VerifyError},
 };
 
@@ -17,6 +17,9 @@ use crate::{
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// How often an account is asked for while blocks come between it and the proof of the chain's work.
 const TRIES: usize = 4;
+/// How long headers may take to come: so long, and so long for each.
+const HEADERS_TIME: Duration = Duration::from_secs(20);
+const HEADER_TIME: Duration = Duration::from_millis(1);
 
 /// One node.
 #[derive(Debug)]
@@ -81,6 +84,50 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Whether the header at a height leads to the first one that is kept of a chain, through all headers between them.
+    pub(super) async fn leads(&self, height: Height, id: BlockId, chain: &Chain) -> Result<bool, ShowError> {
+        let Some(goal) = chain.headers().first() else { return Ok(false) };
+        let mut last = None;
+        let followed = self.follow(height, id, chain.first_height(), |id, _| last = Some(id)).await?;
+        Ok(followed && last == Some(goal.id()))
+    }
+
+    /// Reads the headers behind one up to a height; tells whether that one is on the node's best chain.
+    async fn follow(
+        &self,
+        height: Height,
+        id: BlockId,
+        stop: Height,
+        mut take: impl FnMut(BlockId, Header),
+    ) -> Result<bool, ShowError> {
+        let mut stream = self.client.headers(HeadersFrom::After(height, id), Some(stop));
+        let missing = stop.get().saturating_sub(height.get());
+        // A node may tell at length that it lives.
+        let time = HEADERS_TIME.saturating_add(HEADER_TIME.saturating_mul(u32::try_from(missing).unwrap_or(u32::MAX)));
+        let read = async {
+            let mut found = 0;
+            while found < missing {
+                match stream.next().await {
+                    Ok(Some(batch)) => {
+                        for (id, header) in batch.headers {
+                            found += 1;
+                            take(id, header);
+                        }
+                    }
+                    Ok(None) => break,
+                    // It left the best chain, or the node never had it.
+                    Err(error) if error.refusal().is_some() => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(true)
+        };
+        let late = || Err(ShowError::Deadline { node: self.url.clone(), after: time });
+        tokio::time::timeout(time, read).await.unwrap_or_else(|_| late())
+    }
+}
+
 impl Shows for Node {
     async fn chain_proof(&self) -> Result<ChainProof, ShowError> {
         // Checked where it is put to use.
@@ -89,17 +136,8 @@ impl Shows for Node {
     }
 
     async fn headers_after(&self, height: Height, id: BlockId, stop: Height) -> Result<Option<Vec<Header>>, ShowError> {
-        let mut stream = self.client.headers(HeadersFrom::After(height, id), Some(stop));
         let mut headers = Vec::new();
-        while height.get().saturating_add(headers.len() as u64) < stop.get() {
-            match stream.next().await {
-                Ok(Some(batch)) => headers.extend(batch.headers.into_iter().map(|(_, header)| header)),
-                Ok(None) => break,
-                // It left the best chain, or the node never had it.
-                Err(error) if error.refusal().is_some() => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Some(headers))
+        let followed = self.follow(height, id, stop, |_, header| headers.push(header)).await?;
+        Ok(followed.then_some(headers))
     }
 }

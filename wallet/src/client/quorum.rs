@@ -71,8 +71,12 @@ impl NodeClient {
                 self.remarks.add(format!("one of the nodes does not agree: {node}"));
             }
             self.light.judge(answer.proven.standing_mut())?;
-            if let Some(remark) = &answer.proven.standing().remark {
-                self.remarks.add(remark.clone());
+            self.tell(answer.proven.standing());
+            // On one word alone, whatever it is called.
+            if wanted < 2
+                && let Some(note) = answer.proven.standing().first_note(&self.network, self.minimum_work)
+            {
+                self.remarks.add(note);
             }
             self.first.store(best, std::sync::atomic::Ordering::Relaxed);
             answer.proven = answer.proven.agreed(agreement);

@@ -68,6 +68,9 @@ struct ChainView {
     /// Expected number of attempts that it took.
     #[serde(skip_serializing_if = "Option::is_none")]
     work: Option<String>,
+    /// The same in words.
+    #[serde(skip)]
+    effort: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     height: Option<u64>,
     samples_per_halving: u32,
@@ -83,6 +86,7 @@ impl ChainView {
             code: None,
             what: None,
             work: None,
+            effort: None,
             height: None,
             samples_per_halving: SAMPLES_PER_HALVING,
             last_headers: TAIL_HEADERS,
@@ -92,6 +96,7 @@ impl ChainView {
             Ok(standing) => Self {
                 verified: true,
                 work: Some(standing.work.get().to_string()),
+                effort: Some(light::effort(standing.work)),
                 height: Some(standing.height.get()),
                 ..empty
             },
@@ -107,7 +112,8 @@ impl fmt::Display for ChainView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.work, self.height) {
             (Some(work), Some(height)) => {
-                writeln!(f, "chain     work {work} up to block {height}, verified by {}", light::promise())
+                let effort = self.effort.as_deref().unwrap_or_default();
+                writeln!(f, "chain     work {work} up to block {height}, {effort}; verified by {}", light::promise())
             }
             _ => {
                 let (code, what) = (self.code.unwrap_or_default(), self.what.as_deref().unwrap_or_default());
@@ -181,6 +187,7 @@ pub fn run(context: &mut Context) -> Result<()> {
     for url in context.settings.nodes().to_vec() {
         let cache = Cache::within(context.wallet.home());
         let asked = connect(&url, context.settings.network(), Some(cache)).and_then(|client| {
+            let client = client.with_minimum_work(context.settings.minimum_work());
             let info = client.node_info()?;
             Ok(NodeView::new(&url, info, client.chain()))
         });

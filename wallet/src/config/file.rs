@@ -30,6 +30,9 @@ pub struct ConfigFile {
     /// The most, in far, that the miner of a transfer may get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_fee: Option<String>,
+    /// The least work of a chain that is believed, in attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_work: Option<String>,
 }
 
 impl ConfigFile {
@@ -113,6 +116,12 @@ pub const KEYS: &[Key] = &[
         what: "the most in far that a transfer pays to the miner, beside what opening accounts costs",
         default: Some("0.05"),
         check: |text| text.parse::<farthing::Mites>().map(|_| text.into()).map_err(|why| bad("max_fee", text, why)),
+    },
+    Key {
+        name: "minimum_work",
+        what: "the least work in attempts of a chain of the network set here that is believed; status shows a chain's",
+        default: None,
+        check: |text| text.parse::<u128>().map(|_| text.into()).map_err(|why| bad("minimum_work", text, why)),
     },
 ];
 

@@ -1,6 +1,6 @@
 //! The end of a chain whose work was shown.
 
-use farthing::{BlockId, Header, Height, Params, Work, chain_proof::ChainProof};
+use farthing::{BlockId, Header, Height, Params, TimeMs, Work, chain_proof::ChainProof};
 use farthing_consensus::{ChainProofError, HeaderContext, HeaderError, check_header, verify_chain_proof};
 
 /// Headers that are kept of a chain: those that a proof shows without gaps, and the tip.
@@ -63,6 +63,26 @@ impl Chain {
         &self.headers
     }
 
+    /// Height of the first of them.
+    #[must_use]
+    pub fn first_height(&self) -> Height {
+        let above = u64::try_from(self.headers.len()).unwrap_or(u64::MAX).saturating_sub(1);
+        Height::new(self.height().get().saturating_sub(above))
+    }
+
+    /// The header at a height, if that is one of its last.
+    #[must_use]
+    pub fn header_at(&self, height: Height) -> Option<&Header> {
+        let above = usize::try_from(self.height().get().checked_sub(height.get())?).ok()?;
+        self.headers.get(self.headers.len().checked_sub(above.checked_add(1)?)?)
+    }
+
+    /// The tip's time: the latest of all, as times only grow.
+    #[must_use]
+    pub const fn time(&self) -> TimeMs {
+        self.tip.time()
+    }
+
     /// The tip's height.
     #[must_use]
     pub const fn height(&self) -> Height {
@@ -86,6 +106,17 @@ impl Chain {
     pub fn work_of(&self, headers: u32) -> Work {
         let one = self.tip.work().unwrap_or(Work::ZERO);
         Work::new(one.get().saturating_mul(headers.into()))
+    }
+
+    /// A header of both chains below which they claim different work: then one of the two claims is false. Its height, and what each
+    /// has up to it.
+    #[must_use]
+    pub fn contradicts(&self, other: &Self) -> Option<(Height, Work, Work)> {
+        let heights = (other.first_height().get()..=other.height().get()).rev().map(Height::new);
+        heights.filter_map(|height| Some((height, other.header_at(height)?.id()))).find_map(|(height, id)| {
+            let (own, others) = (self.work_up_to(height, &id)?, other.work_up_to(height, &id)?);
+            (own != others).then_some((height, own, others))
+        })
     }
 
     /// Work of the chain up to a header, if that is one of its last.

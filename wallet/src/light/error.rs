@@ -1,11 +1,14 @@
 //! Why a header does not count as one of the network's chain.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use farthing::{BlockId, Height, Work};
 use farthing_consensus::{ChainProofError, HeaderError};
 
-use crate::error::{Exit, Explain};
+use crate::{
+    error::{Exit, Explain},
+    verify::in_words,
+};
 
 /// Why a node did not show what it was asked for.
 pub type ShowError = farthing_client::Error;
@@ -38,6 +41,40 @@ pub enum ChainError {
         /// The header.
         id: BlockId,
     },
+    /// Dated ahead of the clock.
+    #[error("block {height} is dated {} ahead of this machine's clock, as no block may be", in_words(*ahead))]
+    FromTheFuture {
+        /// Its height.
+        height: Height,
+        /// How far ahead.
+        ahead: Duration,
+    },
+    /// Less work than the person wants.
+    #[error(
+        "the chain that the node shows has work {work} up to block {height}, less than the minimum_work {minimum} of the settings"
+    )]
+    TooLittleWork {
+        /// Where the node stands.
+        height: Height,
+        /// Work up to there.
+        work: Work,
+        /// What was to be there at least.
+        minimum: Work,
+    },
+    /// Another proof of the same block showed other work below it.
+    #[error(
+        "the node shows work {found} up to block {height}, of which work {expected} was verified before: one of the two proofs is false"
+    )]
+    Contradiction {
+        /// Height of the block.
+        height: Height,
+        /// What the node shows.
+        found: Work,
+        /// What was shown before.
+        expected: Work,
+        /// Where that is remembered.
+        cache: Option<PathBuf>,
+    },
     /// More work was shown before.
     #[error(
         "the node stands at block {height} with work {work}, but block {known_height} with work {known_work} was verified before: \
@@ -63,7 +100,9 @@ impl Explain for ChainError {
     fn code(&self) -> &'static str {
         match self {
             Self::Node(_) => "NODE_UNAVAILABLE",
-            Self::Proof(_) | Self::Header { .. } => "CHAIN_NOT_PROVEN",
+            Self::Proof(_) | Self::Header { .. } | Self::Contradiction { .. } => "CHAIN_NOT_PROVEN",
+            Self::FromTheFuture { .. } => "BLOCK_FROM_THE_FUTURE",
+            Self::TooLittleWork { .. } => "TOO_LITTLE_WORK",
             Self::OffChain { .. } => "NOT_ON_CHAIN",
             Self::LessWork { is_old: true, .. } => "STALE_NODE",
             Self::LessWork { .. } => "LESS_WORK",
@@ -86,13 +125,26 @@ impl Explain for ChainError {
             Self::OffChain { .. } => {
                 vec!["again in a moment, if blocks come fast".into(), "--node URL with another node".into()]
             }
-            Self::LessWork { cache, .. } => {
+            Self::FromTheFuture { .. } => {
+                vec![
+                    "set this machine's clock; doctor compares it with the node's".into(),
+                    "--node URL with another node".into(),
+                ]
+            }
+            Self::TooLittleWork { .. } => vec![
+                "--node URL with another node; this one is still fetching blocks, or shows a false chain".into(),
+                "config get minimum_work, if you mistyped it".into(),
+            ],
+            Self::LessWork { cache, .. } | Self::Contradiction { cache, .. } => {
                 let mut tries = vec![
                     "--node URL with another node".to_owned(),
                     "again later, if this node is still fetching".into(),
                 ];
                 if let Some(path) = cache {
-                    tries.push(format!("rm '{}', only if you know that the network was begun anew", path.display()));
+                    tries.push(format!(
+                        "rm '{}', only if you know that the network was begun anew, or several nodes of different people all say so",
+                        path.display()
+                    ));
                 }
                 tries
             }

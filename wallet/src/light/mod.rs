@@ -12,6 +12,7 @@ mod tests;
 use std::{
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use farthing::{
@@ -53,10 +54,32 @@ pub fn schedule_note(network: &Params, height: Height, time: TimeMs) -> Option<S
     })
 }
 
+/// That a chain's newest block is not dated far ahead of the clock: where difficulty follows a schedule, whoever may date blocks as
+/// late as he likes makes more of them for next to nothing.
+///
+/// # Errors
+/// [`ChainError::FromTheFuture`].
+pub fn check_clock(network: &Params, height: Height, time: TimeMs, now: SystemTime) -> Result<(), ChainError> {
+    if network.retarget != Retarget::Asert || height == Height::GENESIS {
+        return Ok(());
+    }
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
+    let ahead = u128::from(time.get()).saturating_sub(now);
+    if ahead <= u128::from(MAX_AHEAD_MS) {
+        return Ok(());
+    }
+    let seconds = u64::try_from(ahead / 1_000).unwrap_or(u64::MAX);
+    Err(ChainError::FromTheFuture { height, ahead: Duration::from_secs(seconds) })
+}
+
 /// Up to so many headers are fetched one by one rather than a new proof, which has a few hundred.
 const MAX_STEP: u64 = 500;
 /// How far a node may be behind what another one showed before: this much work, in blocks like the newest.
 pub const MAX_BEHIND: u32 = 3;
+
+/// How far the newest block may be dated ahead of this machine's clock, which may be slow. Nodes take 60 s. Later blocks are easier:
+/// with these ten minutes of the public networks' half-life of an hour, by a tenth.
+pub const MAX_AHEAD_MS: u64 = 600_000;
 
 /// From so far behind its schedule on a chain is worth a remark: blocks are at their easiest long before.
 const BEHIND_SCHEDULE_MS: u64 = 24 * 3_600_000;
@@ -93,7 +116,46 @@ pub struct Standing {
     pub newer: Option<Height>,
     /// What a person should hear about it.
     pub remark: Option<String>,
+    /// Whether this wallet has seen no chain of the network before, and so has nothing to hold its work against.
+    pub is_first: bool,
 }
+
+impl Standing {
+    /// What to say of the first chain that a wallet sees, if one node alone shows it. What people begin anew all the time is not worth
+    /// it.
+    #[must_use]
+    pub fn first_note(&self, network: &Params, minimum: Work) -> Option<String> {
+        let is_worth_it = self.is_first && !network.is_dev() && self.height > Height::GENESIS && minimum == Work::ZERO;
+        is_worth_it.then(|| {
+            format!(
+                "this wallet has seen no chain of the network {} before, and one node alone says that this is the one with most work: \
+                 its {} blocks took {} attempts, {}; if that is little for what the network is, ask several nodes (--quorum)",
+                network.name,
+                self.height,
+                self.work.get(),
+                effort(self.work)
+            )
+        })
+    }
+}
+
+/// How long one processor core is at some work, in words: at 25 million attempts a second, which is fast for one.
+#[must_use]
+pub fn effort(work: Work) -> String {
+    let seconds = work.get() / ATTEMPTS_A_SECOND;
+    let (number, unit) = match seconds {
+        0 => return "less than a second of one processor core".to_owned(),
+        seconds @ 1..120 => (seconds, "seconds"),
+        seconds @ 120..7_200 => (seconds / 60, "minutes"),
+        seconds @ 7_200..172_800 => (seconds / 3_600, "hours"),
+        seconds @ 172_800..63_072_000 => (seconds / 86_400, "days"),
+        seconds => (seconds / 31_536_000, "years"),
+    };
+    format!("about {number} {unit} of one processor core")
+}
+
+/// What the best miner for processors does on one core.
+const ATTEMPTS_A_SECOND: u128 = 25_000_000;
 
 /// Knows the heaviest chain that was ever shown to this wallet.
 #[derive(Debug)]
@@ -101,6 +163,8 @@ pub struct Light {
     network: Arc<Params>,
     cache: Option<Cache>,
     known: Mutex<State>,
+    clock: fn() -> SystemTime,
+    minimum: Work,
 }
 
 #[derive(Debug)]
@@ -113,7 +177,14 @@ impl Light {
     /// Knows what the cache has, or nothing without one. It is read when it is needed.
     #[must_use]
     pub const fn new(network: Arc<Params>, cache: Option<Cache>) -> Self {
-        Self { network, cache, known: Mutex::new(State::Unread) }
+        Self { network, cache, known: Mutex::new(State::Unread), clock: SystemTime::now, minimum: Work::ZERO }
+    }
+
+    /// Believes no chain with less work than this.
+    #[must_use]
+    pub const fn with_minimum(mut self, minimum: Work) -> Self {
+        self.minimum = minimum;
+        self
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -158,8 +229,12 @@ impl Light {
             Some(chain) if chain.work_up_to(height, &id).is_some() => Arc::clone(chain),
             _ => self.shown(node, known.as_deref(), height, id).await?,
         };
+        check_clock(&self.network, shown.height(), shown.time(), (self.clock)())?;
         let work = shown.work_up_to(height, &id).ok_or(ChainError::OffChain { height, id })?;
-        Ok(Standing { height, id, work, chain: shown, newer: None, remark })
+        if work < self.minimum {
+            return Err(ChainError::TooLittleWork { height, work, minimum: self.minimum });
+        }
+        Ok(Standing { height, id, work, chain: shown, newer: None, remark, is_first: false })
     }
 
     /// Holds the work of a chain against the most that was ever shown, and remembers the chain if it has as much.
@@ -170,11 +245,12 @@ impl Light {
         match self.known().0 {
             // Another node showed more.
             Some(known) if known.work() > standing.work => self.compare(&known, standing),
-            _ => {
+            known => {
                 let chain = Arc::clone(&standing.chain);
-                if let (None, Some(last)) = (&standing.remark, chain.headers().last()) {
-                    standing.remark = schedule_note(&self.network, chain.height(), last.time);
+                if standing.remark.is_none() {
+                    standing.remark = schedule_note(&self.network, chain.height(), chain.time());
                 }
+                standing.is_first = known.is_none();
                 self.adopt(&chain, &mut standing.remark, false);
                 Ok(())
             }
@@ -206,18 +282,24 @@ impl Light {
             }
         }
         let proof = node.chain_proof().await?;
-        Ok(Arc::new(Chain::of_proof(&self.network, &proof)?))
+        let chain = Chain::of_proof(&self.network, &proof)?;
+        if let Some((height, found, expected)) = known.and_then(|known| chain.contradicts(known)) {
+            let cache = self.cache.as_ref().map(|cache| cache.path().to_owned());
+            return Err(ChainError::Contradiction { height, found, expected, cache });
+        }
+        Ok(Arc::new(chain))
     }
 
     /// What it means that more work is known than a header stands on.
     fn compare(&self, known: &Arc<Chain>, standing: &mut Standing) -> Result<(), ChainError> {
         standing.newer = Some(known.height());
         let missing = known.work().get().saturating_sub(standing.work.get());
-        if missing <= known.work_of(MAX_BEHIND).get() {
+        // One of the last blocks of the chain that has more, not one beside it: that lost.
+        let is_old = known.work_up_to(standing.height, &standing.id).is_some();
+        if is_old && missing <= known.work_of(MAX_BEHIND).get() {
             return Ok(());
         }
         // Development networks are begun anew all the time, from one genesis block that everybody has.
-        let is_old = known.work_up_to(standing.height, &standing.id).is_some();
         if self.network.is_dev() && !is_old {
             standing.newer = None;
             standing.remark = Some(format!(

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use farthing::{Hash, params::Network};
 
 use super::*;
+use crate::error::{Exit, Explain as _};
 use fake_chain::FakeChain;
 
 #[path = "../../tests/cli/fake_chain.rs"]
@@ -112,6 +113,10 @@ fn a_chain_that_left_the_known_one_is_proven_anew() {
     node.grow(11, 1);
     assert_eq!(stand(&light, &node).unwrap().work, node.chain.work(101));
     assert_eq!(node.asked(), (2, 1));
+    // A lost fork is no chain a few blocks back, however little it lacks.
+    let mut lost = Shown::new(90);
+    lost.grow(10, 2);
+    assert!(matches!(stand(&light, &lost), Err(ChainError::LessWork { is_old: false, .. })));
     // And the one that was left has less work now.
     let left = Shown::new(97);
     assert!(matches!(stand(&light, &left), Err(ChainError::LessWork { is_old: false, .. })));
@@ -163,6 +168,57 @@ fn any_changed_byte_makes_the_cache_useless_and_is_noticed() {
     let standing = stand(&light(Some(cache.clone())), &node).unwrap();
     assert!(standing.remark.unwrap().contains("is damaged"));
     assert!(matches!(cache.read(&network()), Kept::Chain(_)), "it was made anew");
+}
+
+/// Whoever may date blocks late makes them for little: no more than a slow clock here explains is taken.
+#[test]
+fn a_chain_that_is_dated_ahead_of_the_clock_is_refused_where_dates_make_blocks_cheap() {
+    const GENESIS_MS: u64 = 1_793_491_200_000;
+    let asert = "name = \"ours\"\nprefix = \"our\"\ngenesis_time_ms = 1793491200000\nretarget = \"asert\"\n\
+                 genesis_bits = \"1e7fffff\"\nlimit_bits = \"1e7fffff\"\n";
+    let params: Arc<Params> = Arc::new(asert.parse().unwrap());
+    let mut node = Shown { chain: FakeChain::new(Arc::clone(&params)), proofs: 0.into(), steps: 0.into() };
+    let mut light = Light::new(Arc::clone(&params), None);
+    // Genesis is dated by the network.
+    light.clock = || UNIX_EPOCH;
+    stand(&light, &node).unwrap();
+    node.grow(1, 0);
+    light.clock = || UNIX_EPOCH + Duration::from_millis(GENESIS_MS + 2_000 - MAX_AHEAD_MS);
+    stand(&light, &node).unwrap();
+    light.clock = || UNIX_EPOCH + Duration::from_millis(GENESIS_MS + 1_999 - MAX_AHEAD_MS);
+    let error = stand(&light, &node).unwrap_err();
+    assert!(matches!(error, ChainError::FromTheFuture { height, .. } if height.get() == 1), "{error}");
+    assert_eq!((error.code(), error.exit()), ("BLOCK_FROM_THE_FUTURE", Exit::Verification));
+    let years = Duration::from_secs(86_400 * 365 * 60);
+    let quiet = Network::Dev.params();
+    assert!(check_clock(quiet, Height::new(5), TimeMs::new(GENESIS_MS), UNIX_EPOCH).is_ok(), "no difficulty to lower");
+    assert!(check_clock(&params, Height::new(5), TimeMs::new(GENESIS_MS), UNIX_EPOCH + years).is_ok());
+}
+
+#[test]
+fn work_is_told_as_the_time_of_one_core() {
+    let told = |seconds: u128| effort(Work::new(seconds * 25_000_000));
+    assert_eq!(told(0), "less than a second of one processor core");
+    for (seconds, words) in
+        [(1, "1 seconds"), (120, "2 minutes"), (7_200, "2 hours"), (172_800, "2 days"), (63_072_000, "2 years")]
+    {
+        assert_eq!(told(seconds), format!("about {words} of one processor core"));
+    }
+}
+
+#[test]
+fn two_claims_of_the_work_below_one_header_contradict_each_other() {
+    let mut chain = FakeChain::new(Arc::new(network()));
+    (0..100).for_each(|_| chain.grow(Hash::ZERO, 0));
+    let kept = |from: u64, to: u64, work: u128| {
+        let headers = (from..=to).map(|at| *chain.header(at)).collect();
+        Chain::of_kept(headers, Height::new(to), Work::new(work)).unwrap()
+    };
+    let (one, later) = (kept(36, 100, 202), kept(30, 90, 182));
+    assert_eq!((one.contradicts(&later), later.contradicts(&one)), (None, None));
+    let more = kept(30, 90, 1_000);
+    assert_eq!(one.contradicts(&more), Some((Height::new(90), Work::new(182), Work::new(1_000))));
+    assert_eq!(one.contradicts(&kept(0, 20, 1_000)), None, "nothing in common");
 }
 
 #[test]

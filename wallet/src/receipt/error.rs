@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use farthing::{TxId, transaction_proof::TransactionProofError, wire::AnchoredProofError};
-use farthing_consensus::ChainProofError;
+use farthing::{Height, TxId, transaction_proof::TransactionProofError, wire::AnchoredProofError};
+use farthing_consensus::{ChainProofError, HeaderError};
 
 use crate::{
     armor::ArmorError,
     disk::DiskError,
     error::{Exit, Explain},
+    light::ChainError,
 };
 
 /// Why a receipt does not prove a payment, or cannot be had.
@@ -48,6 +49,26 @@ pub enum ReceiptError {
     /// A recipient's account is not shown.
     #[error("the receipt does not show the recipient's account")]
     Account(#[source] AnchoredProofError),
+    /// A header between the transfer's block and the end of the chain breaks a rule.
+    #[error("the receipt does not show the headers above the transfer's block: block {height} breaks a rule")]
+    Link {
+        /// Its height.
+        height: Height,
+        /// The rule.
+        #[source]
+        error: Box<HeaderError>,
+    },
+    /// Dated ahead of the clock.
+    #[error(transparent)]
+    Clock(ChainError),
+    /// More headers above the block than a receipt holds.
+    #[error("the transfer is {blocks} blocks deep, and a receipt holds the headers of {most} at most")]
+    TooDeep {
+        /// Headers that it would need.
+        blocks: u64,
+        /// What it can have.
+        most: u64,
+    },
     /// Two parts that do not belong together.
     #[error("{0} do not fit together")]
     Contradiction(&'static str),
@@ -70,7 +91,11 @@ impl Explain for ReceiptError {
         match self {
             Self::Armor { .. } | Self::Content { .. } => "BAD_RECEIPT",
             Self::OtherNetwork { .. } => "WRONG_NETWORK",
-            Self::Chain(_) | Self::Transfer(_) | Self::Account(_) | Self::Contradiction(_) => "RECEIPT_NOT_PROVEN",
+            Self::Chain(_) | Self::Transfer(_) | Self::Account(_) | Self::Contradiction(_) | Self::Link { .. } => {
+                "RECEIPT_NOT_PROVEN"
+            }
+            Self::Clock(error) => error.code(),
+            Self::TooDeep { .. } => "TOO_DEEP",
             Self::NotMined(_) => "NOT_MINED",
             Self::Unknown(_) => "UNKNOWN_TRANSFER",
             Self::Moving(_) => "CHAIN_MOVES",
@@ -85,10 +110,12 @@ impl Explain for ReceiptError {
             | Self::Chain(_)
             | Self::Transfer(_)
             | Self::Account(_)
-            | Self::Contradiction(_) => Exit::Verification,
+            | Self::Contradiction(_)
+            | Self::Link { .. } => Exit::Verification,
+            Self::Clock(error) => error.exit(),
             Self::OtherNetwork { .. } => Exit::Usage,
             Self::NotMined(_) => Exit::Unconfirmed,
-            Self::Unknown(_) | Self::Moving(_) => Exit::Other,
+            Self::Unknown(_) | Self::Moving(_) | Self::TooDeep { .. } => Exit::Other,
             Self::Disk(error) => error.exit(),
         }
     }
@@ -99,7 +126,14 @@ impl Explain for ReceiptError {
                 vec!["ask for the file again, whole and unchanged; as it is, it proves nothing".into()]
             }
             Self::OtherNetwork { found, .. } => vec![format!("--network with that of the receipt: {found}")],
-            Self::Chain(_) | Self::Transfer(_) | Self::Account(_) | Self::Contradiction(_) => vec![
+            Self::Clock(error) => error.tries(),
+            Self::TooDeep { .. } => {
+                vec![
+                    "tx show with its id: what the chain says of it now".into(),
+                    "next time tx prove soon; a receipt stays good".into(),
+                ]
+            }
+            Self::Chain(_) | Self::Transfer(_) | Self::Account(_) | Self::Contradiction(_) | Self::Link { .. } => vec![
                 "believe nothing that it says; whoever made it must make another one".into(),
                 "--network FILE, if the receipt is of another private network of that name".into(),
             ],

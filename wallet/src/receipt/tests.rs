@@ -50,6 +50,9 @@ struct Chain {
     accounts: Vec<(Address, Account)>,
 }
 
+/// Later than all blocks here.
+const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
 const LEAVES: [Hash; 3] = [Hash::from_bytes([1; 32]), Hash::ZERO, Hash::from_bytes([3; 32])];
 
 fn leaves() -> Vec<Hash> {
@@ -128,7 +131,29 @@ impl Chain {
         let header_at = |height: u64| Ok::<_, ()>(self.headers[height as usize]);
         let chain = ChainProof::build(self.tip(), accounts_root, self.count(), node, header_at).unwrap().unwrap();
         let accounts = recipients(&transfer()).iter().map(|to| self.account(to)).collect();
-        Receipt::new(*params().genesis_id(), proof, chain, accounts)
+        let between = at as usize + 1..(gapless_from(self.count()) as usize).max(at as usize + 1);
+        Receipt::new(*params().genesis_id(), proof, chain, self.headers[between].to_vec(), accounts)
+    }
+
+    /// Puts another header, one with the transfer, into the range below the tip, and mines a tip that commits to it.
+    fn slip_in(&mut self, at: u64) -> Header {
+        let root = accounts_root(&self.accounts);
+        let mined = |mut header: Header| {
+            while !header.has_work() {
+                header.nonce += 1;
+            }
+            header
+        };
+        let header = mined(Header { tx_root: tx_root(&leaves()), ..self.headers[at as usize] });
+        let mut peaks = RangePeaks::default();
+        self.nodes.clear();
+        for (height, genuine) in (0..).zip(&self.headers[..self.count() as usize]) {
+            self.nodes.extend(peaks.append(leaf(if height == at { &header } else { genuine })).unwrap());
+        }
+        self.range = peaks.root().unwrap();
+        let tip = self.headers.last_mut().unwrap();
+        *tip = mined(Header { commitment: commitment(&root, &peaks.chain_root().unwrap()), ..*tip });
+        header
     }
 }
 
@@ -139,7 +164,7 @@ fn file_with(text: &[u8]) -> tempfile::NamedTempFile {
 }
 
 fn check(text: &[u8]) -> Result<Proven, ReceiptError> {
-    Receipt::read(file_with(text).path())?.verify(params())
+    Receipt::read(file_with(text).path())?.verify(params(), NOW)
 }
 
 #[test]
@@ -163,7 +188,10 @@ fn a_receipt_proves_the_payment_its_place_and_the_work_behind_it() {
 fn a_long_chain_is_sampled_and_says_what_that_leaves_to_chance() {
     let proven = check(Chain::new(3_000, 2).receipt(2).to_text().as_bytes()).unwrap();
     assert_eq!((proven.error_bits, proven.place.confirmations()), (Some(50), 2_999));
-    assert!(proven.headers_checked < 600, "{}", proven.headers_checked);
+    // Those of the sample, and all above the transfer's.
+    assert!((3_000..3_600).contains(&proven.headers_checked), "{}", proven.headers_checked);
+    let recent = check(Chain::new(3_000, 2_950).receipt(2_950).to_text().as_bytes()).unwrap();
+    assert!(recent.headers_checked < 600, "{}", recent.headers_checked);
     assert_eq!(proven.work_since.get(), 2 * 2_999);
 }
 
@@ -185,13 +213,13 @@ fn no_byte_of_the_file_can_be_changed() {
 fn no_byte_can_be_changed_with_a_new_checksum_either() {
     let receipt = Chain::new(4, 2).receipt(2);
     let bytes = receipt.encode();
-    let (genuine, mut passed) = (receipt.verify(params()).unwrap(), 0);
+    let (genuine, mut passed) = (receipt.verify(params(), NOW).unwrap(), 0);
     for at in 0..bytes.len() {
         for bit in 0..8 {
             let mut changed = bytes.clone();
             changed[at] ^= 1 << bit;
             let Ok(receipt) = Receipt::decode(&changed) else { continue };
-            let Ok(proven) = receipt.verify(params()) else { continue };
+            let Ok(proven) = receipt.verify(params(), NOW) else { continue };
             passed += 1;
             assert_eq!((proven.id, &proven.place), (genuine.id, &genuine.place), "bit {bit} of byte {at}");
             assert_eq!(proven.recipients, genuine.recipients);
@@ -199,6 +227,66 @@ fn no_byte_can_be_changed_with_a_new_checksum_either() {
     }
     // The tip stands in it several times, so that one change alone never passes.
     assert_eq!(passed, 0);
+}
+
+/// The tip commits to all headers before it, but what one header commits to costs the work of that one. A header that nobody asks for
+/// can so be another one than the headers above it were built on.
+#[test]
+fn a_block_that_was_slipped_in_between_the_headers_that_are_shown_is_refused() {
+    let mut chain = Chain::new(3_000, 0);
+    let at = (1_000..1_100).find(|at| {
+        chain.slip_in(*at);
+        let node = |position: u64| Ok::<_, ()>(chain.nodes[position as usize]);
+        let header = |height: u64| Ok::<_, ()>(chain.headers[height as usize]);
+        let proof = ChainProof::build(chain.tip(), accounts_root(&chain.accounts), chain.count(), node, header)
+            .unwrap()
+            .unwrap();
+        verify_chain_proof(params(), &proof).is_ok()
+    });
+    let at = at.expect("a header that is not sampled");
+    let slipped = chain.slip_in(at);
+    let mut receipt = chain.receipt(at);
+    receipt.transfer.header = slipped;
+    let id = transfer().transaction().id(params().genesis_id());
+    let place = receipt.transfer.verify(params(), &id, &chain.tip().id()).unwrap();
+    assert_eq!(place.confirmations(), 3_001 - at, "the way to the tip holds");
+    let error = receipt.verify(params(), NOW).unwrap_err();
+    assert!(matches!(&error, ReceiptError::Link { height, .. } if height.get() == at + 1), "{error}");
+    // Nor without those headers, or with its own.
+    receipt.links.clear();
+    assert_eq!(receipt.verify(params(), NOW).unwrap_err().code(), "RECEIPT_NOT_PROVEN");
+    receipt.links = vec![Header { previous: slipped.id(), ..chain.headers[at as usize + 1] }];
+    assert_eq!(receipt.verify(params(), NOW).unwrap_err().code(), "RECEIPT_NOT_PROVEN");
+}
+
+#[test]
+fn headers_above_the_block_are_whole_and_no_byte_of_them_can_be_changed() {
+    let chain = Chain::new(120, 2);
+    let good = chain.receipt(2);
+    assert_eq!(good.links.len() as u64, gapless_from(120) - 3);
+    good.verify(params(), NOW).unwrap();
+    let refused = |links: Vec<Header>| {
+        let error = Receipt { links, ..good.clone() }.verify(params(), NOW).unwrap_err();
+        assert_eq!((error.code(), error.exit()), ("RECEIPT_NOT_PROVEN", Exit::Verification), "{error}");
+    };
+    refused(good.links[1..].to_vec());
+    refused(good.links[..good.links.len() - 1].to_vec());
+    refused([good.links.as_slice(), &chain.headers[gapless_from(120) as usize..][..1]].concat());
+    refused(good.links.iter().rev().copied().collect());
+    // A block that the chain's proof shows has nothing between.
+    let recent = Receipt { links: vec![chain.headers[119]], ..chain.receipt(118) };
+    assert!(matches!(recent.verify(params(), NOW), Err(ReceiptError::Transfer(_) | ReceiptError::Contradiction(_))));
+    let bytes = good.encode();
+    let first = good.links[0].to_canonical();
+    let begin = bytes.windows(first.len()).position(|window| *window == first).unwrap();
+    for at in (begin..begin + good.links.len() * HEADER_BYTES).step_by(31) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        // What is no header any more does not even come so far.
+        if let Ok(changed) = Receipt::decode(&changed) {
+            refused(changed.links);
+        }
+    }
 }
 
 #[test]
@@ -214,7 +302,7 @@ fn parts_of_different_receipts_do_not_go_together() {
         (Receipt { genesis: BlockId::ZERO, ..one }, "WRONG_NETWORK"),
     ];
     for (receipt, code) in table {
-        let error = receipt.verify(params()).unwrap_err();
+        let error = receipt.verify(params(), NOW).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
     }
 }

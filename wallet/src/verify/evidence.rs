@@ -9,7 +9,7 @@ use farthing::Height;
 use serde::Serialize;
 
 use super::{Agreement, VerifiedAccount};
-use crate::light::Standing;
+use crate::{depth::Depth, light::Standing};
 
 /// From this age on a header is worth a remark.
 const OLD: Duration = Duration::from_secs(600);
@@ -67,12 +67,16 @@ impl Evidence {
         }
     }
 
-    /// The same for a transfer that was found in the history of the account, which links its height: with the header's, how
-    /// many blocks stand above it is no more than a difference.
+    /// The same for a transfer that was found in the history of the account, this deep.
     #[must_use]
-    pub fn of_a_mined_transfer(mut self) -> Self {
+    pub fn of_a_mined_transfer(mut self, depth: Depth) -> Self {
         self.verified.push("that the sender's history contains the transfer");
-        self.verified.push("how many blocks stand above the transfer's");
+        let above = "how many blocks stand above the transfer's";
+        if depth.is_counted {
+            self.verified.push(above);
+        } else {
+            self.not_verified.push(above);
+        }
         self
     }
 
@@ -100,7 +104,8 @@ impl Evidence {
     }
 }
 
-fn in_words(time: Duration) -> String {
+/// A length of time as people say it.
+pub(crate) fn in_words(time: Duration) -> String {
     let (number, unit) = match time.as_secs() / 60 {
         minutes @ 0..120 => (minutes, "minutes"),
         minutes @ 120..2880 => (minutes / 60, "hours"),

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use farthing::{
-    Hash, Header, Params, RangeNode, RangePeaks, TimeMs, Work,
+    Hash, Header, Height, Params, RangeNode, RangePeaks, TimeMs, Work,
     chain_proof::ChainProof,
     hash::sha256,
     header::commitment,
-    params::Retarget,
     range::{AncestryProof, node_count, peak_positions},
     transaction_proof::Anchor,
 };
+use farthing_consensus::{HeaderContext, required_bits};
 
 /// Headers from genesis on.
 #[derive(Clone)]
@@ -26,13 +26,12 @@ pub(crate) struct FakeChain {
 impl FakeChain {
     /// Genesis alone, on a network whose work is trivial.
     pub(crate) fn new(params: Arc<Params>) -> Self {
-        let genesis = *farthing_consensus::HeaderContext::genesis(&params).header();
+        let genesis = *HeaderContext::genesis(&params).header();
         Self::from(params, genesis)
     }
 
     /// Any first header alone.
     pub(crate) fn from(params: Arc<Params>, genesis: Header) -> Self {
-        assert_eq!(params.retarget, Retarget::None, "blocks of other networks take too long to make");
         let mut chain = Self { params, headers: Vec::new(), accounts: Vec::new(), nodes: Vec::new() };
         chain.append(genesis, Hash::ZERO);
         chain
@@ -86,13 +85,34 @@ impl FakeChain {
             commitment: commitment(&accounts, &chain_root),
             tx_root,
             time: TimeMs::new(last.time.get() + self.params.target_spacing_ms),
-            bits: self.params.genesis_bits,
+            bits: required_bits(
+                &self.params,
+                &HeaderContext::from_stored(*last, Height::new(self.height()), Work::ZERO),
+            ),
             nonce: 0,
         };
         while !header.has_work() {
             header.nonce += 1;
         }
         self.append(header, accounts);
+    }
+
+    /// Commits from now on to another header at a height than the one that the blocks above were built on: one with this root over
+    /// its transactions.
+    #[allow(dead_code, reason = "the tests of the light client, which use this file too, prove no transfers")]
+    pub(crate) fn slip_in(&mut self, height: u64, tx_root: Hash) -> Header {
+        let mut slipped = Header { tx_root, ..*self.header(height) };
+        while !slipped.has_work() {
+            slipped.nonce += 1;
+        }
+        let mut peaks = RangePeaks::default();
+        self.nodes.clear();
+        for (at, genuine) in (0..).zip(&self.headers) {
+            let header = if at == height { &slipped } else { genuine };
+            let work = header.bits.target().unwrap().work().unwrap();
+            self.nodes.extend(peaks.append(RangeNode::leaf(header, work)).unwrap());
+        }
+        slipped
     }
 
     /// Puts a header that was never worked for in the place of one, and so of those above it; a few are built on it.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use farthing::{
-    Account, Address, BlockId, EntryId, Hash, Height, Mites, Params, SignedTransaction, Transaction, TransactionProof,
-    TxId,
+    Account, Address, BlockId, EntryId, Hash, Header, Height, Mites, Params, SignedTransaction, Transaction,
+    TransactionProof, TxId,
     account::accounts_root,
     codec::Canonical as _,
     hash::sha256,
@@ -66,6 +66,8 @@ pub(crate) enum Behaviour {
     MovesATransfer,
     /// Shows a header of long ago among the new ones.
     ForgesAHeader,
+    /// Counts more blocks above a transfer's than there are.
+    CountsTooMany,
 }
 
 /// What could clear a screen and write its own.
@@ -89,6 +91,8 @@ pub(crate) struct State {
     pub(super) pool: Vec<SignedTransaction>,
     /// Leaves of each block's tree.
     leaves: BTreeMap<u64, Vec<Hash>>,
+    /// A header that was never on the chain, at its height.
+    slipped: Option<(u64, Header)>,
     pub(super) mined: Vec<(SignedTransaction, u64, Hash)>,
     pub(super) dropped: Vec<(SignedTransaction, &'static str)>,
     pub(super) connections: Vec<std::net::TcpStream>,
@@ -137,6 +141,7 @@ impl State {
             mark: 0,
             pool: Vec::new(),
             leaves: BTreeMap::new(),
+            slipped: None,
             mined: Vec::new(),
             dropped: Vec::new(),
             connections: Vec::new(),
@@ -344,6 +349,19 @@ impl State {
         self.tell_of_the_block();
     }
 
+    /// Mines a block for a lie: as if what waits had been mined long ago, in a block that it puts into the range of headers.
+    pub(crate) fn forge_a_payment(&mut self, height: u64) {
+        let transfer = self.pool.remove(0);
+        let leaves = vec![Hash::ZERO, Hash::from_bytes(transfer.wire_id().to_bytes())];
+        self.slipped = Some((height, self.chain.slip_in(height, tx_root(&leaves))));
+        self.leaves.insert(height, leaves);
+        self.account.balance = self.account.balance.checked_sub(transfer.transaction().fee()).unwrap();
+        self.account.next_nonce += 1;
+        self.account.link(EntryId::from(transfer.transaction().id(self.params.genesis_id())), Height::new(height));
+        self.mined.push((transfer, height, self.account.history));
+        self.mine();
+    }
+
     /// The proof that a transfer was mined; or the reason for which there is none.
     pub(super) fn transaction_proof(&self, id: &TxId) -> Result<TransactionProof, &'static str> {
         let is_it = |transfer: &SignedTransaction| transfer.transaction().id(self.params.genesis_id()) == *id;
@@ -353,7 +371,9 @@ impl State {
         let leaf = Hash::from_bytes(signed.wire_id().to_bytes());
         let leaves = &self.leaves[height];
         let path = tx_path(leaves, leaves.iter().position(|found| *found == leaf).unwrap()).unwrap();
-        let (header, anchor) = (*self.chain.header(*height), self.chain.anchor(*height, self.height()));
+        let slipped = self.slipped.filter(|(at, _)| at == height).map(|(_, header)| header);
+        let (header, anchor) =
+            (slipped.unwrap_or(*self.chain.header(*height)), self.chain.anchor(*height, self.height()));
         Ok(TransactionProof { signed: signed.clone(), header, path, anchor })
     }
 
@@ -363,7 +383,7 @@ impl State {
             block_id: BlockId::from_bytes([7; 32]),
             height: Height::new(height),
             index: 1,
-            confirmations: self.height() - height + 1,
+            confirmations: self.height() - height + if self.behaviour == Behaviour::CountsTooMany { 100 } else { 1 },
         };
         let standing = if let Some((_, height, _)) = self.mined.iter().find(|(transfer, _, _)| is_it(transfer)) {
             mined(*height)

@@ -135,7 +135,7 @@ impl LedgerService for Service {
         if state.status(&id).is_none() {
             state.take(transfer).map_err(|(reason, fee)| underpaid(Code::FailedPrecondition, reason, fee))?;
         }
-        if state.mines && state.behaviour == Behaviour::Honest {
+        if state.mines && matches!(state.behaviour, Behaviour::Honest | Behaviour::CountsTooMany) {
             state.mine();
         }
         if state.behaviour == Behaviour::LosesAnswers {

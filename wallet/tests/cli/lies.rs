@@ -226,6 +226,70 @@ fn a_transfer_that_is_only_said_to_be_mined_is_not_believed() {
 }
 
 #[test]
+fn blocks_above_a_transfer_that_are_only_said_to_be_there_do_not_count() {
+    let (wallet, node) = alice();
+    node.state().behaviour = Behaviour::CountsTooMany;
+    let command = ["send", "alice", "1", "--wait", "3", "--timeout", "2s", "--yes"];
+    let stderr = wallet.fails(&command, 8, "UNCONFIRMED");
+    assert!(stderr.contains("has 1 of 3 confirmations"), "{stderr}");
+    node.state().behaviour = Behaviour::Honest;
+    node.state().mine_many(2);
+    wallet.ok(&["send", "alice", "1", "--wait", "3", "--timeout", "2s", "--yes"]);
+}
+
+/// What one block commits to costs no more than one block: neither the heights of a history nor the headers before it.
+#[test]
+fn a_payment_that_one_block_alone_puts_into_the_past_is_not_believed() {
+    let (wallet, node) = alice();
+    node.state().mine_many(10);
+    wallet.ok(&["balance"]);
+    node.state().mines = false;
+    let id = wallet.json(&["send", "alice", "4", "--no-wait", "--yes"])["transaction_id"].as_str().unwrap().to_owned();
+    node.state().forge_a_payment(6);
+    let stderr = wallet.fails(&["tx", "show", &id], 9, "VERIFICATION_FAILED");
+    assert!(stderr.contains("where the chain whose work it showed has another one"), "{stderr}");
+    wallet.fails(&["tx", "wait", &id, "--confirmations", "6"], 9, "VERIFICATION_FAILED");
+    // Nor is it forgotten as paid.
+    wallet.fails(&["resubmit"], 9, "VERIFICATION_FAILED");
+    assert_eq!(wallet.json(&["status"])["wallet"]["open_transfers"], 1);
+}
+
+#[test]
+fn a_lost_fork_is_caught_even_if_it_lost_by_one_block() {
+    let (wallet, node) = wallet(120);
+    wallet.ok(&["balance", "payee"]);
+    node.state().go_back_to(118);
+    node.state().mark = 1;
+    node.state().mine();
+    wallet.fails(&["balance", "payee"], 9, "LESS_WORK");
+    node.state().mine_many(2);
+    wallet.ok(&["balance", "payee"]);
+}
+
+/// What a wallet that has seen nothing can know: the work that it is shown, in words, and what the person knows already.
+#[test]
+fn the_first_chain_that_one_node_shows_is_told_with_its_work_and_held_against_the_least() {
+    let (wallet, node) = wallet(120);
+    let stderr = wallet.run(&["balance", "payee"]).stderr;
+    assert!(stderr.contains("warning: this wallet has seen no chain of the network lies before"), "{stderr}");
+    assert!(stderr.contains("its 120 blocks took 242 attempts, less than a second of one processor core"), "{stderr}");
+    assert!(!wallet.run(&["balance", "payee"]).stderr.contains("no chain of the network"), "told once");
+    let stranger = Wallet::on(NETWORK).with_node(&node.url);
+    let who = params().prefix.format(&WHO);
+    let settings = |work: &str| {
+        let text = format!("network = \"{NETWORK}\"\nminimum_work = \"{work}\"\n");
+        std::fs::write(stranger.path("wallet/config.toml"), text).unwrap();
+    };
+    std::fs::create_dir_all(stranger.path("wallet")).unwrap();
+    settings("243");
+    let stderr = stranger.fails(&["balance", &who], 9, "TOO_LITTLE_WORK");
+    assert!(stderr.contains("has work 242 up to block 120, less than the minimum_work 243"), "{stderr}");
+    settings("242");
+    let run = stranger.run(&["balance", &who]);
+    assert!(run.code == 0 && !run.stderr.contains("no chain of the network"), "{}", run.stderr);
+}
+
+#[test]
 fn what_was_verified_is_not_fetched_again() {
     let (wallet, node) = wallet(120);
     for _ in 0..3 {

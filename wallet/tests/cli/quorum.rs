@@ -111,6 +111,30 @@ fn a_node_that_is_far_behind_does_not_agree() {
 }
 
 #[test]
+fn names_of_one_node_count_once() {
+    let (a, b) = (node(1_000, 80), node(1_000, 80));
+    let twin = a.url.replace("127.0.0.1", "localhost");
+    let wallet = wallet(&[&a]);
+    let named = format!("{},{twin}", a.url);
+    let run = wallet.run(&["balance", "payee", "--quorum", "2", "--node", &named]);
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("QUORUM_TOO_LARGE") && run.stderr.contains("2 nodes are to agree, but one is named"),
+        "{}",
+        run.stderr
+    );
+    let named = format!("{named},{}", b.url);
+    let run = wallet.run(&["balance", "payee", "--quorum", "2", "--node", &named]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.stderr.contains(&format!("warning: {twin} is the same node as {}, and counts once", a.url)),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("2 of 2 nodes stand on the same chain:"), "{}", run.stderr);
+}
+
+#[test]
 fn one_that_lies_is_named_and_outvoted() {
     let (a, b, c) = (node(1_000, 80), node(1_000, 80), node(1_000, 80));
     a.state().behaviour = Behaviour::ForgesTheProof;

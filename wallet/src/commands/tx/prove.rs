@@ -3,9 +3,10 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use farthing::TxId;
+use farthing::{Header, Height, TransactionProof, TxId, chain_proof::ChainProof, transaction_proof::Anchor};
 use serde::Serialize;
 
 use super::verify_proof::ProvenView;
@@ -14,7 +15,7 @@ use crate::{
     context::Context,
     disk,
     error::Result,
-    receipt::{Receipt, ReceiptError, recipients},
+    receipt::{MAX_LINKS, Receipt, ReceiptError, gapless_from, recipients},
 };
 
 /// How often the parts are asked for until all are for one tip.
@@ -49,7 +50,7 @@ impl fmt::Display for Made {
 pub(super) fn run(context: &mut Context, id: &TxId, out: Option<&Path>) -> Result<()> {
     let client = context.connect()?;
     let receipt = fetch(context, &client, id)?;
-    let proven = receipt.verify(context.settings.network())?;
+    let proven = receipt.verify(context.settings.network(), SystemTime::now())?;
     let proven = ProvenView::new(context, &proven)?;
     let text = receipt.to_text();
     if let Some(out) = out {
@@ -71,13 +72,32 @@ fn fetch(context: &Context, client: &NodeClient, id: &TxId) -> Result<Receipt> {
         if chain.tip.id() != tip {
             continue;
         }
+        let Some(links) = links(client, &transfer, &chain)? else { continue };
         let recipients = recipients(&transfer.signed);
         let accounts = recipients.iter().map(|to| client.account_proof(to)).collect::<Result<Vec<_>, _>>()?;
         if accounts.iter().all(|account| account.header.id() == tip) {
-            return Ok(Receipt::new(genesis, transfer, chain, accounts));
+            return Ok(Receipt::new(genesis, transfer, chain, links, accounts));
         }
     }
     Err(ReceiptError::Moving(TRIES).into())
+}
+
+/// The headers between the transfer's block and those that the chain's proof shows without gaps; none if the block left the chain.
+fn links(client: &NodeClient, transfer: &TransactionProof, chain: &ChainProof) -> Result<Option<Vec<Header>>> {
+    let height = match &transfer.anchor {
+        Anchor::Tip { range, .. } => range.count,
+        Anchor::Ancestor { ancestry, .. } => ancestry.index,
+    };
+    let first_shown = gapless_from(chain.count);
+    let blocks = first_shown.saturating_sub(height).saturating_sub(1);
+    if blocks == 0 {
+        return Ok(Some(Vec::new()));
+    }
+    if blocks > MAX_LINKS {
+        return Err(ReceiptError::TooDeep { blocks, most: MAX_LINKS }.into());
+    }
+    let last = Height::new(first_shown.saturating_sub(1));
+    Ok(client.headers_between(Height::new(height), transfer.header.id(), last)?)
 }
 
 /// What it means that a transfer is not proven.

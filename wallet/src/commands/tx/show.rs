@@ -134,9 +134,9 @@ impl StandingView {
         };
         match found.stands {
             Stands::Unknown => {}
-            Stands::Mined { height, block_id, confirmations } => {
+            Stands::Mined { height, block_id, depth } => {
                 (view.state, view.block_height, view.block_id) = ("mined", Some(height), block_id);
-                view.confirmations = confirmations;
+                view.confirmations = depth.blocks;
             }
             Stands::Replaced { by } => {
                 (view.state, view.replaced_by) = ("replaced", Some(hex::encode(by.as_bytes())));

@@ -5,6 +5,7 @@ use farthing::{EntryId, SignedTransaction, TxId, wire::TransactionStanding};
 use crate::{
     client::NodeClient,
     context::Context,
+    depth::{self, Depth},
     error::Result,
     history,
     outbox::Entry,
@@ -26,7 +27,7 @@ pub(super) enum Stands {
         /// Which is this one, on the node's word.
         block_id: Option<String>,
         /// Blocks from its own on.
-        confirmations: u64,
+        depth: Depth,
     },
     /// By its account's proven history another transfer took its nonce.
     Replaced {
@@ -114,7 +115,7 @@ fn prove(
         }
         _ => None,
     };
-    let confirmations = (account.height.get() + 1).saturating_sub(height);
-    let stands = Stands::Mined { height, block_id, confirmations };
-    Ok(Some((stands, account.evidence().of_a_mined_transfer())))
+    let depth = depth::of(client, &account, id, used.height, depth::FEW_HEADERS)?;
+    let stands = Stands::Mined { height, block_id, depth };
+    Ok(Some((stands, account.evidence().of_a_mined_transfer(depth))))
 }

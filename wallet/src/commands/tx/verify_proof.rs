@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::Path,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use farthing::{Account, Address, Mites, TimeMs};
@@ -177,7 +177,7 @@ impl fmt::Display for ProvenView {
 /// # Errors
 /// [`crate::receipt::ReceiptError`].
 pub(super) fn run(context: &mut Context, path: &Path) -> Result<()> {
-    let proven = Receipt::read(or_pipe(path))?.verify(context.settings.network())?;
+    let proven = Receipt::read(or_pipe(path))?.verify(context.settings.network(), SystemTime::now())?;
     let view = ProvenView::new(context, &proven)?;
     Ok(context.output.data(&view)?)
 }

@@ -48,9 +48,8 @@ pub(super) fn run(context: &mut Context, id: &TxId, wanted: u64) -> Result<()> {
 
 fn has_ended(stands: &Stands, wanted: u64) -> bool {
     match stands {
-        Stands::Mined { confirmations, .. } | Stands::Says(TransactionStanding::Mined { confirmations, .. }) => {
-            *confirmations >= wanted
-        }
+        Stands::Mined { depth, .. } => depth.is_enough(wanted),
+        Stands::Says(TransactionStanding::Mined { confirmations, .. }) => *confirmations >= wanted,
         Stands::Replaced { .. } => true,
         _ => false,
     }
