@@ -5,8 +5,13 @@ mod kills;
 mod payroll;
 mod reorganised;
 mod replaced;
+mod waits;
 
-use std::sync::Arc;
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::{Child, ChildStderr},
+    sync::Arc,
+};
 
 use farthing::{Address, Network, Params};
 use serde_json::Value;
@@ -104,6 +109,26 @@ async fn paid_by_alice(api: &mut Api) -> u64 {
 
 async fn waiting(api: &mut Api) -> u64 {
     api.info().await.expect("the node answers").mempool_transactions
+}
+
+/// Reads what a running wallet says until a line that begins so.
+fn read_until(child: &mut Child, begins: &str) -> BufReader<ChildStderr> {
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.starts_with(begins) {
+        line.clear();
+        let read = stderr.read_line(&mut line).expect("the wallet prints UTF-8");
+        assert_ne!(read, 0, "the wallet ended before it said {begins:?}");
+    }
+    stderr
+}
+
+/// Waits for the end of such a wallet.
+fn rest(child: Child, mut stderr: BufReader<ChildStderr>) -> Run {
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).expect("the wallet prints UTF-8");
+    let run = Run::from(child.wait_with_output().expect("the wallet ends"));
+    Run { stderr: rest, ..run }
 }
 
 /// Joins two nodes, and waits until the first one stands where the second one does.

@@ -1,21 +1,12 @@
 //! `tx bump`, `tx cancel`, `tx show` and `tx wait`: of two transfers with one nonce one is mined.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    process::Child,
-};
-
 use serde_json::Value;
 
 use super::{
-    MITES_PER_FAR, alice, dev, fate_of, holds, id, join, mine, mites, paid_by_alice, payee, proven, said, show, start,
-    state, waiting,
+    MITES_PER_FAR, alice, dev, fate_of, holds, id, join, mine, mites, paid_by_alice, payee, proven, read_until, rest,
+    said, show, start, state, waiting,
 };
-use crate::harness::{
-    gate::Gate,
-    process::Place,
-    wallet::{Run, Wallet},
-};
+use crate::harness::{gate::Gate, process::Place, wallet::Wallet};
 
 /// Sends to an account that is to be opened, and gives the transfer's id.
 fn send(wallet: &Wallet, to: &str) -> String {
@@ -24,26 +15,6 @@ fn send(wallet: &Wallet, to: &str) -> String {
 
 fn replace(wallet: &Wallet, how: &str, what: &str) -> Value {
     wallet.json(&["tx", how, what, "--no-wait", "--yes"])
-}
-
-/// Reads what a running wallet says until a line that begins so.
-fn read_until(child: &mut Child, begins: &str) -> BufReader<std::process::ChildStderr> {
-    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-    let mut line = String::new();
-    while !line.starts_with(begins) {
-        line.clear();
-        let read = stderr.read_line(&mut line).expect("the wallet prints UTF-8");
-        assert_ne!(read, 0, "the wallet ended before it said {begins:?}");
-    }
-    stderr
-}
-
-/// Waits for the end of such a wallet.
-fn rest(child: Child, mut stderr: BufReader<std::process::ChildStderr>) -> Run {
-    let mut rest = String::new();
-    stderr.read_to_string(&mut rest).expect("the wallet prints UTF-8");
-    let run = Run::from(child.wait_with_output().expect("the wallet ends"));
-    Run { stderr: rest, ..run }
 }
 
 #[tokio::test(flavor = "multi_thread")]
