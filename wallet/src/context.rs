@@ -19,7 +19,7 @@ use crate::{
     light::cache::Cache,
     name::Name,
     output::{Output, style::fit},
-    terminal::{Reply, Terminal},
+    terminal::{Reply, Terminal, Wording, columns_of_a_question},
     verify::Evidence,
     wallet::Wallet,
 };
@@ -269,16 +269,16 @@ impl Context {
     /// # Errors
     /// [`AskError::Io`], and [`AskError::GivenUp`] with an editor.
     pub fn ask(&mut self, question: &str) -> Result<Option<String>, AskError> {
-        self.ask_for(question, &[])
+        self.ask_for(&|_| question.to_owned(), &[])
     }
 
-    /// The same with words that an editor completes, if there is one.
+    /// The same with words that an editor completes, if there is one, and a question that may change while it stands.
     ///
     /// # Errors
     /// [`AskError::Io`], and [`AskError::GivenUp`] with an editor.
-    pub fn ask_for(&mut self, question: &str, words: &[String]) -> Result<Option<String>, AskError> {
+    pub fn ask_for(&mut self, question: &Wording<'_>, words: &[String]) -> Result<Option<String>, AskError> {
         self.output.asking();
-        let edited = self.terminal.edit(&fit(question.to_owned(), false), words);
+        let edited = self.terminal.edit(&|columns| fit(question(columns), false), words);
         self.output.answered();
         match edited.transpose().map_err(AskError::Io)? {
             Some(Reply::Line(line)) => return Ok(Some(line.trim().to_owned())),
@@ -286,7 +286,7 @@ impl Context {
             Some(Reply::GivenUp) => return Err(AskError::GivenUp),
             None => {}
         }
-        self.output.prompt(question);
+        self.output.prompt(question(columns_of_a_question()));
         let line = self.terminal.line();
         self.output.answered();
         let line = line.map_err(AskError::Io)?;

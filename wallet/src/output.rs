@@ -18,7 +18,10 @@ use self::{
     progress::Stage,
     style::{ERROR, Styled, TRY, WARNING, paint},
 };
-use crate::error::{Error, Exit, Explain, Report};
+use crate::{
+    error::{Error, Exit, Explain, Report},
+    terminal::columns,
+};
 
 /// Version of the JSON that commands print; raised when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -131,6 +134,8 @@ pub struct Output {
     styled: Styled,
     /// Whether progress may be drawn.
     draws: bool,
+    /// Whether results go to this process's stdout.
+    is_standard: bool,
     stage: Stage,
     data: Box<dyn Write + Send>,
     remarks: Box<dyn Write + Send>,
@@ -142,7 +147,7 @@ impl Output {
     #[must_use]
     pub fn standard(json: bool) -> Self {
         let draws = style::can_redraw();
-        Self { draws, ..Self::to(json, Box::new(io::stdout()), Box::new(io::stderr())) }
+        Self { draws, is_standard: true, ..Self::to(json, Box::new(io::stdout()), Box::new(io::stderr())) }
     }
 
     /// Prints elsewhere.
@@ -153,6 +158,7 @@ impl Output {
             quiet: false,
             styled: Styled::default(),
             draws: false,
+            is_standard: false,
             stage: Stage::default(),
             data,
             remarks,
@@ -184,6 +190,12 @@ impl Output {
     #[must_use]
     pub const fn ground(&self) -> qr::Ground {
         if self.styled.data { qr::Ground::Coloured } else { qr::Ground::Dark }
+    }
+
+    /// Columns of the terminal that shows results, if one does.
+    #[must_use]
+    pub fn columns(&self) -> Option<usize> {
+        columns(io::stdout()).filter(|_| self.is_standard)
     }
 
     /// Whether remarks show styles.

@@ -17,6 +17,28 @@ pub use self::editor::MOST_LINES;
 /// Prints a text above the line that somebody is typing, or at once if nobody is.
 pub type Printer = Box<dyn FnMut(String) + Send>;
 
+/// What a question says in so many columns at most, as things stand at that moment. It is asked for whenever the line is drawn.
+pub type Wording<'a> = dyn Fn(usize) -> String + 'a;
+
+/// Columns of a terminal that does not say how many it has.
+const USUAL_COLUMNS: usize = 80;
+
+/// Columns of the terminal behind a stream; none if there is none.
+#[must_use]
+pub fn columns(stream: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(if size.ws_col == 0 { USUAL_COLUMNS } else { size.ws_col.into() })
+}
+
+/// Columns that a question may take, so that an answer has room beside it.
+#[must_use]
+pub fn columns_of_a_question() -> usize {
+    columns(io::stderr()).unwrap_or(USUAL_COLUMNS).saturating_sub(ROOM)
+}
+
+/// Columns that are left for an answer.
+const ROOM: usize = 16;
+
 /// How a question that an editor asked ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -37,7 +59,7 @@ pub trait Terminal: Send {
     }
 
     /// Asks with the editor, which completes these words; none if there is none.
-    fn edit(&mut self, _question: &str, _words: &[String]) -> Option<io::Result<Reply>> {
+    fn edit(&mut self, _question: &Wording<'_>, _words: &[String]) -> Option<io::Result<Reply>> {
         None
     }
 
@@ -79,7 +101,7 @@ impl Terminal for SystemTerminal {
         Some(printer)
     }
 
-    fn edit(&mut self, question: &str, words: &[String]) -> Option<io::Result<Reply>> {
+    fn edit(&mut self, question: &Wording<'_>, words: &[String]) -> Option<io::Result<Reply>> {
         Some(self.editor.as_mut()?.ask(question, words))
     }
 

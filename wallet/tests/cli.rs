@@ -53,6 +53,8 @@ mod quorum;
 mod receipts;
 #[path = "cli/receive.rs"]
 mod receive;
+#[path = "cli/screens.rs"]
+mod screens;
 #[path = "cli/send.rs"]
 mod send;
 #[path = "cli/session.rs"]

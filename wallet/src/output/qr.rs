@@ -17,10 +17,36 @@ pub enum Ground {
     Light,
 }
 
-/// Draws a text as a QR code; none if it is too long for one.
-#[must_use]
-pub fn draw(text: &str, ground: Ground) -> Option<String> {
-    let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
+/// Why a code was not drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotDrawn {
+    /// The text is too long for one.
+    TooLong,
+    /// It needs so many columns.
+    TooWide(usize),
+}
+
+/// Draws a text as a QR code that takes so many columns at most, if there is a bound: rather with less correction of errors
+/// than not at all.
+///
+/// # Errors
+/// [`NotDrawn`].
+pub fn draw(text: &str, ground: Ground, columns: Option<usize>) -> Result<String, NotDrawn> {
+    let mut needed = None;
+    for correction in [EcLevel::M, EcLevel::L] {
+        let code = QrCode::with_error_correction_level(text, correction).map_err(|_| NotDrawn::TooLong);
+        // What is too long for more correction may have room with less.
+        let Ok(code) = code else { continue };
+        let width = code.width() + 2 * QUIET_ZONE;
+        if columns.is_none_or(|columns| width <= columns) {
+            return Ok(draw_code(&code, ground));
+        }
+        needed = Some(width);
+    }
+    Err(needed.map_or(NotDrawn::TooLong, NotDrawn::TooWide))
+}
+
+fn draw_code(code: &QrCode, ground: Ground) -> String {
     let width = code.width();
     let is_dark = |x: usize, y: usize| {
         let inside = |at: usize| at.checked_sub(QUIET_ZONE).filter(|at| *at < width);
@@ -46,7 +72,7 @@ pub fn draw(text: &str, ground: Ground) -> Option<String> {
         }
         drawn.push('\n');
     }
-    Some(drawn)
+    drawn
 }
 
 #[cfg(test)]
@@ -67,7 +93,7 @@ mod tests {
     #[test]
     fn the_code_is_the_same_on_every_ground_and_has_its_margin() {
         let text = "FARTHING:DFAR1QQQQQQQQQQQQQQQQQQQQ";
-        let plain = |ground| super::super::style::fit(draw(text, ground).unwrap(), false);
+        let plain = |ground| super::super::style::fit(draw(text, ground, None).unwrap(), false);
         let light = modules(&plain(Ground::Light), true);
         assert_eq!(light, modules(&plain(Ground::Coloured), true));
         let dark = modules(&plain(Ground::Dark), false);
@@ -85,6 +111,15 @@ mod tests {
 
     #[test]
     fn what_is_too_long_for_a_code_is_not_drawn() {
-        assert_eq!(draw(&"x".repeat(8000), Ground::Dark), None);
+        assert_eq!(draw(&"x".repeat(8000), Ground::Dark, None), Err(NotDrawn::TooLong));
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_a_code_has_less_correction_or_is_not_drawn() {
+        let text = format!("FARTHING:DFAR1{}", "Q".repeat(58));
+        let columns =
+            |columns| draw(&text, Ground::Dark, columns).map(|drawn| drawn.lines().next().unwrap().chars().count());
+        assert_eq!((columns(None), columns(Some(41)), columns(Some(40))), (Ok(41), Ok(41), Ok(37)));
+        assert_eq!(columns(Some(36)), Err(NotDrawn::TooWide(37)));
     }
 }

@@ -47,19 +47,31 @@ pub(super) struct Live {
     _stop: Stopper,
 }
 
+/// What was heard of the account.
+pub(super) struct Heard(Arc<Mutex<Board>>);
+
+impl Heard {
+    /// What the account holds.
+    pub(super) fn balance(&self) -> Option<Mites> {
+        lock(&self.0).balance
+    }
+}
+
 impl Live {
     /// Begins to watch. With a printer, lines are printed by themselves; without, they wait for [`Live::take`].
-    /// `is_lost` says that the person knows already that no node answers.
+    /// `known` is what the person was told that the account holds. `is_lost` says that the person knows already that no node answers.
     pub(super) fn begin(
         settings: &Settings,
         quorum: Option<usize>,
         wallet: &Wallet,
         address: Address,
         printer: Option<Printer>,
+        known: Option<Mites>,
         is_lost: bool,
     ) -> Self {
         let board = Arc::<Mutex<Board>>::default();
         let (bell, rings) = watch::bell();
+        lock(&board).balance = known;
         let mut reporter = Reporter { board: Arc::clone(&board), wallet: wallet.clone(), printer };
         let (settings, stop) = (settings.clone(), bell.stopper());
         thread::spawn(move || {
@@ -67,7 +79,7 @@ impl Live {
             let Some(mut watch) = begun else {
                 return;
             };
-            reporter.set_balance(watch.balance());
+            reporter.begin(watch.balance());
             watch.follow(settings.nodes(), &bell);
             watch.run(&rings, None, &mut |news| {
                 reporter.tell(&news);
@@ -77,9 +89,9 @@ impl Live {
         Self { board, _stop: stop }
     }
 
-    /// What the account holds, as far as was heard.
-    pub(super) fn balance(&self) -> Option<Mites> {
-        lock(&self.board).balance
+    /// What was heard, now and later.
+    pub(super) fn heard(&self) -> Heard {
+        Heard(Arc::clone(&self.board))
     }
 
     /// The session itself tells what becomes of this transfer, or no longer.
@@ -165,12 +177,23 @@ impl Reporter {
         if let News::Mined { balance, .. } = news {
             self.set_balance(*balance);
         }
-        let Some(line) = self.line(news) else {
-            return;
-        };
+        if let Some(line) = self.line(news) {
+            self.say(line, own_transfer(news));
+        }
+    }
+
+    /// What the account holds when the watch begins; said if something happened since the person was told.
+    fn begin(&mut self, balance: Mites) {
+        let known = lock(&self.board).balance.replace(balance);
+        if known.is_some_and(|known| known != balance) {
+            self.say(format!("changed meanwhile: balance {AMOUNT}{balance} far{AMOUNT:#}, verified"), None);
+        }
+    }
+
+    fn say(&mut self, line: String, ends: Option<TxId>) {
         let mut board = lock(&self.board);
         if board.is_held || self.printer.is_none() {
-            board.waiting.push_back(Line { text: line, ends: own_transfer(news) });
+            board.waiting.push_back(Line { text: line, ends });
             while board.waiting.len() > MOST_WAITING {
                 board.waiting.pop_front();
             }
@@ -181,7 +204,7 @@ impl Reporter {
         if let Some(printer) = &mut self.printer {
             printer(format!("{line}\n"));
         }
-        mark_told(&self.wallet, own_transfer(news));
+        mark_told(&self.wallet, ends);
     }
 
     fn line(&self, news: &News) -> Option<String> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use farthing::{Mites, wire::TransactionStanding};
 
 use self::{
-    live::{Line, Live},
+    live::{Heard, Line, Live},
     unfinished::Before,
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     keystore::KeyEntry,
     outbox::{self, Kind, Marks},
     output::style::AMOUNT,
-    terminal::Printer,
+    terminal::{Printer, Wording},
     transfer::{FeeBounds, Order, Plan, Wish},
 };
 
@@ -164,8 +164,9 @@ impl Session<'_> {
             let print = move |text: String| printer(crate::output::style::fit(text, shows));
             Box::new(print) as Printer
         });
-        let (address, is_lost) = (me.public.address(), self.client.is_none());
-        self.live = Some(Live::begin(&context.settings, context.quorum(), &context.wallet, address, printer, is_lost));
+        let (address, known, is_lost) = (me.public.address(), self.balance, self.client.is_none());
+        self.live =
+            Some(Live::begin(&context.settings, context.quorum(), &context.wallet, address, printer, known, is_lost));
     }
 
     /// Does what asks for secrets; nothing else is printed meanwhile.
@@ -185,7 +186,7 @@ impl Session<'_> {
     }
 
     /// Asks until there is an answer that is not one of the session's words.
-    fn question(&mut self, text: &str, words: &[String], me: Option<&KeyEntry>) -> Result<Answer> {
+    fn question(&mut self, text: &Wording<'_>, words: &[String], me: Option<&KeyEntry>) -> Result<Answer> {
         loop {
             self.show_news();
             let Some(line) = self.context.ask_for(text, words)? else {
@@ -196,6 +197,10 @@ impl Session<'_> {
                 "" => {}
                 "quit" | "exit" | "q" => return Ok(Answer::Quit),
                 word if is_word(word) => self.obey(word, me)?,
+                // Pasted: which of the lines is the answer, only the person knows.
+                several if several.contains(['\n', '\r']) => {
+                    self.context.output.note("Those are several lines; give one answer at a time, please.");
+                }
                 _ => return Ok(Answer::Text(line)),
             }
         }
@@ -230,10 +235,12 @@ impl Session<'_> {
 
     /// One round of the conversation; false if the person leaves.
     fn one_transfer(&mut self, me: &KeyEntry) -> Result<bool> {
-        let balance = self.live.as_ref().and_then(Live::balance).or(self.balance);
-        let standing = balance.map(|balance| format!("[{} {balance} far] ", me.name)).unwrap_or_default();
+        let (live, known, name) = (self.live.as_ref().map(Live::heard), self.balance, me.name.clone());
+        let question = move |columns: usize| {
+            let balance = live.as_ref().and_then(Heard::balance).or(known);
+            words::recipient_question(name.as_str(), balance, columns)
+        };
         let people = words::completed(words::people(self.context)?);
-        let question = format!("{standing}Recipient's name or address: ");
         let Answer::Text(recipient) = self.question(&question, &people, Some(me))? else {
             return Ok(false);
         };
@@ -244,7 +251,7 @@ impl Session<'_> {
             Some(amount) => amount,
             None => {
                 let words = words::completed(Vec::new());
-                let Answer::Text(amount) = self.question("Amount in far: ", &words, Some(me))? else {
+                let Answer::Text(amount) = self.question(&|_| "Amount in far: ".to_owned(), &words, Some(me))? else {
                     return Ok(false);
                 };
                 let parsed = send::parse_payment(&amount)?;
@@ -270,14 +277,14 @@ impl Session<'_> {
     fn pay_through(&mut self, client: &NodeClient, me: &KeyEntry, order: &Order) -> Result<()> {
         let content = outbox::content(&me.public.address(), &order.outputs, order.all, &order.memo);
         let looked = resubmit::look_after_outbox(self.context, client)?;
-        match self.was_begun_before(&content, &looked)? {
-            Before::Nothing => {}
+        let over = match self.was_begun_before(&content, &looked)? {
+            Before::Nothing(over) => over,
             Before::Same(looked) => return self.go_on(client, &looked),
             Before::Neither => {
                 self.context.output.note("Nothing was sent.");
                 return Ok(());
             }
-        }
+        };
         let network = std::sync::Arc::clone(self.context.settings.network());
         let draw = |bounds| Plan::draw(client, &network, &me.public, order, bounds);
         let plan = draw(self.bounds)?;
@@ -304,6 +311,8 @@ impl Session<'_> {
         self.await_transfer(&id, handed_in.is_ok());
         drop(sending);
         handed_in?;
+        let outbox = self.context.wallet.outbox();
+        send::note_told(self.context, over.iter().try_for_each(|id| outbox.mark_told(id)));
         self.see_through(client, &signed)
     }
 

@@ -24,7 +24,8 @@ impl Session<'_> {
             if self.context.wallet.network().is_dev() {
                 names.extend(dev::names().map(str::to_owned).filter(|name| !names.contains(name)).collect::<Vec<_>>());
             }
-            let Answer::Text(text) = self.question("Your name: ", &words::completed(names), None)? else {
+            let Answer::Text(text) = self.question(&|_| "Your name: ".to_owned(), &words::completed(names), None)?
+            else {
                 return Ok(None);
             };
             let name = text.to_lowercase().parse::<Name>().map_err(Error::from);

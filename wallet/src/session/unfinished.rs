@@ -18,8 +18,8 @@ use crate::{
 
 /// What to do about a payment that may have been made before.
 pub(super) enum Before {
-    /// It was not.
-    Nothing,
+    /// It was not, or another one is meant: once that is made, the same answers do not mean these any more.
+    Nothing(Vec<TxId>),
     /// Go on with this one instead of making another.
     Same(Box<Looked>),
     /// Make none.
@@ -30,17 +30,18 @@ impl Session<'_> {
     /// Says which payments of the account were begun and not finished, and what became of them.
     pub(super) fn recall(&mut self, me: &KeyEntry) -> Result<()> {
         let address = me.public.address();
-        let entries = self.context.wallet.outbox().entries()?;
-        let mut found = false;
-        for entry in entries.iter().filter(|entry| entry.place().0 == address) {
-            found |= is_untold(self.context, entry)?;
+        let mut untold = Vec::new();
+        for entry in self.context.wallet.outbox().entries()?.into_iter().filter(|entry| entry.place().0 == address) {
+            if is_untold(self.context, &entry)? {
+                untold.push(entry);
+            }
         }
-        if !found {
+        if untold.is_empty() {
             return Ok(());
         }
         self.context.output.note("\nThe end of this was not told yet:");
         let Some(client) = &self.client else {
-            for entry in entries.iter().filter(|entry| entry.place().0 == address && !entry.marks.told) {
+            for entry in &untold {
                 let what = words(self.context, entry)?;
                 self.context.output.note(format_args!("  {what}\n  no node answers that could say what became of it"));
             }
@@ -55,10 +56,8 @@ impl Session<'_> {
             }
             let what = words(self.context, &one.entry)?;
             self.context.output.note(format_args!("  {what}\n  {}", fate(one)));
-            if one.is_final && !self.context.ask_yes_no("Ask you before the same is paid once more?", true)? {
-                let same: Vec<&Looked> =
-                    looked.iter().filter(|other| other.entry.place() == one.entry.place()).collect();
-                send::tell_all(self.context, &same)?;
+            if one.is_final && !self.context.ask_yes_no("Ask before the same is paid once more?", true)? {
+                self.context.wallet.outbox().mark_payment_told(&one.entry.id)?;
             }
         }
         self.context.output.note("The same answers will not pay it again without asking you.");
@@ -69,9 +68,9 @@ impl Session<'_> {
     pub(super) fn was_begun_before(&mut self, content: &str, looked: &[Looked]) -> Result<Before> {
         let is_same =
             |one: &&Looked| one.entry.marks.content.as_deref() == Some(content) && one.entry.marks.key.is_none();
-        let mut told: Vec<TxId> = Vec::new();
+        let mut over: Vec<TxId> = Vec::new();
         for one in looked.iter().filter(is_same) {
-            if told.contains(&one.entry.id) || !is_untold(self.context, &one.entry)? {
+            if over.contains(&one.entry.id) || !is_untold(self.context, &one.entry)? {
                 continue;
             }
             let group: Vec<&Looked> =
@@ -86,10 +85,9 @@ impl Session<'_> {
             } else if self.is_the_same()? {
                 return Ok(Before::Same(Box::new(counts.clone())));
             }
-            send::tell_all(self.context, &group)?;
-            told.extend(group.iter().map(|one| one.entry.id));
+            over.extend(group.iter().map(|one| one.entry.id));
         }
-        Ok(Before::Nothing)
+        Ok(Before::Nothing(over))
     }
 
     /// Whether the person means the payment that was begun; a mere Enter says so.

@@ -1,5 +1,7 @@
 //! The words of the session: what can be typed at every question, what Tab completes, and what somebody may have meant.
 
+use farthing::Mites;
+
 use crate::{context::Context, error::Result, keystore::dev};
 
 /// What can be typed at any question instead of an answer.
@@ -28,6 +30,14 @@ pub(super) fn completed(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
+/// Asks for a recipient, in so many columns if that can be, and says what the account holds.
+pub(super) fn recipient_question(name: &str, balance: Option<Mites>, columns: usize) -> String {
+    let standing = balance.map(|balance| format!("[{name} {balance} far] ")).unwrap_or_default();
+    let questions = ["Recipient's name or address: ", "Name or address: ", "Recipient: ", "To: "];
+    let all = questions.iter().map(|question| format!("{standing}{question}"));
+    all.chain(["To: ".to_owned()]).find(|text| text.len() <= columns).unwrap_or_else(|| "To: ".to_owned())
+}
+
 /// The one of these that was probably meant: a slip or two of the finger away, fewer in a short word.
 pub(super) fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = if typed.chars().count() <= 4 { 1 } else { 2 };
@@ -42,6 +52,18 @@ pub(super) fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_leaves_room_on_a_narrow_terminal() {
+        let balance = Some(Mites::from_far(1_000_000).unwrap());
+        let question = |columns| recipient_question("alice", balance, columns);
+        assert_eq!(question(64), "[alice 1000000 far] Recipient's name or address: ");
+        assert_eq!(question(40), "[alice 1000000 far] Name or address: ");
+        assert_eq!(question(24), "[alice 1000000 far] To: ");
+        assert_eq!(question(20), "To: ");
+        assert_eq!(question(0), "To: ");
+        assert_eq!(recipient_question("alice", None, 64), "Recipient's name or address: ");
+    }
 
     #[test]
     fn a_slip_of_the_finger_is_understood_and_another_name_is_not() {

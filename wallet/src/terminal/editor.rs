@@ -1,13 +1,13 @@
 //! Lines typed with an editor: cursor keys, earlier lines, completion with Tab.
 
-use std::{fmt, io};
+use std::{cell::OnceCell, fmt, io};
 
 use rustyline::{
-    Behavior, CompletionType, Config, Context, Editor, ExternalPrinter as _, Helper, completion::Completer,
+    Behavior, CompletionType, Config, Context, Editor, ExternalPrinter as _, Helper, Prompt, completion::Completer,
     error::ReadlineError, highlight::Highlighter, hint::Hinter, history::MemHistory, validate::Validator,
 };
 
-use super::{Printer, Reply};
+use super::{Printer, Reply, Wording, columns_of_a_question};
 
 /// Longest line that is taken.
 const MOST_CHARS: usize = 4096;
@@ -34,6 +34,46 @@ impl Completer for Words {
         let typed = line.get(..cursor).unwrap_or(line).to_lowercase();
         // An answer is one word, so that what is completed begins with the line.
         Ok((0, self.0.iter().filter(|word| word.starts_with(&typed)).cloned().collect()))
+    }
+}
+
+/// A question that says how things stand whenever it is drawn. The editor reckons with the width that it had at first, so that
+/// it keeps that.
+struct Standing<'a> {
+    question: &'a Wording<'a>,
+    width: usize,
+    first: Drawn,
+}
+
+/// What was drawn, and what was drawn after it: the editor may still hold on to either.
+struct Drawn {
+    text: String,
+    next: OnceCell<Box<Drawn>>,
+}
+
+impl<'a> Standing<'a> {
+    fn new(question: &'a Wording<'a>) -> Self {
+        let text = question(columns_of_a_question());
+        Self { question, width: text.chars().count(), first: Drawn { text, next: OnceCell::new() } }
+    }
+
+    /// As it stands now; none if that is too wide.
+    fn now(&self) -> Option<String> {
+        let (text, width) = ((self.question)(self.width), self.width);
+        (text.chars().count() <= width).then(|| format!("{text:<width$}"))
+    }
+}
+
+impl Prompt for Standing<'_> {
+    fn raw(&self) -> &str {
+        let mut last = &self.first;
+        while let Some(next) = last.next.get() {
+            last = next;
+        }
+        match self.now().filter(|now| *now != last.text) {
+            Some(text) => &last.next.get_or_init(|| Box::new(Drawn { text, next: OnceCell::new() })).text,
+            None => &last.text,
+        }
     }
 }
 
@@ -69,11 +109,11 @@ impl LineEditor {
         Some((Self(editor), Box::new(print)))
     }
 
-    pub(super) fn ask(&mut self, question: &str, words: &[String]) -> io::Result<Reply> {
+    pub(super) fn ask(&mut self, question: &Wording<'_>, words: &[String]) -> io::Result<Reply> {
         if let Some(helper) = self.0.helper_mut() {
             helper.0 = words.to_vec();
         }
-        match self.0.readline(question) {
+        match self.0.readline(&Standing::new(question)) {
             Ok(line) => Ok(Reply::Line(line.chars().take(MOST_CHARS).collect())),
             Err(ReadlineError::Eof) => Ok(Reply::End),
             Err(ReadlineError::Interrupted) => Ok(Reply::GivenUp),
@@ -85,5 +125,35 @@ impl LineEditor {
     pub(super) fn remember(&mut self, line: &str) {
         // Only its own memory can be full.
         let _ = self.0.add_history_entry(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_question_says_how_things_stand_and_keeps_its_width() {
+        let balance = Cell::new("1000000");
+        let question = |columns: usize| {
+            let long = format!("[{}] Whom to pay: ", balance.get());
+            if long.len() <= columns { long } else { format!("[{}] To: ", balance.get()) }
+        };
+        let standing = Standing::new(&question);
+        let first = standing.raw();
+        for (now, shown) in [
+            ("1000001", "[1000001] Whom to pay: "),
+            ("5", "[5] Whom to pay:       "),
+            ("12345678.5", "[12345678.5] To:       "),
+            // Too wide: the last one stays.
+            ("1234567890.12345678", "[12345678.5] To:       "),
+        ] {
+            balance.set(now);
+            assert_eq!(standing.raw(), shown);
+            assert_eq!(standing.raw(), shown);
+        }
+        assert_eq!(first, "[1000000] Whom to pay: ");
     }
 }

@@ -98,9 +98,16 @@ fn only_another_one_pays_the_same_once_more() {
     screen.exp_string("Your name: ").unwrap();
     screen.send_line("alice").unwrap();
     screen.exp_string("mined: it is paid").unwrap();
-    screen.exp_string("Ask you before the same is paid once more? [Y/n]").unwrap();
+    screen.exp_string("Ask before the same is paid once more? [Y/n]").unwrap();
     screen.send_line("").unwrap();
     screen.exp_string("Recipient's name or address: ").unwrap();
+    pay_bob(&mut screen, "3");
+    screen.exp_string("[SAME/another] ").unwrap();
+    screen.send_line("another").unwrap();
+    screen.exp_string("Send it? [y/N]").unwrap();
+    screen.send_line("n").unwrap();
+    screen.exp_string("Nothing was sent.").unwrap();
+    // No other one was made, so that it is asked about as before.
     pay_bob(&mut screen, "3");
     screen.exp_string("[SAME/another] ").unwrap();
     screen.send_line("another").unwrap();
@@ -108,6 +115,8 @@ fn only_another_one_pays_the_same_once_more() {
     screen.exp_string("Mined in block").unwrap();
     screen.exp_string("Recipient's name or address: ").unwrap();
     assert_eq!(times_paid(&node, 3 * FAR), 2);
+    pay_bob(&mut screen, "3");
+    screen.exp_string("Send it? [y/N]").unwrap();
 }
 
 #[test]
@@ -144,7 +153,7 @@ fn pay_until_done(wallet: &Wallet, node: &FakeNode, mites: u64, moments: &[u64])
         screen.exp_string("Your name: ").unwrap();
         screen.send_line("alice").unwrap();
         let name = || ReadUntil::String("Recipient's name or address: ".into());
-        let asks = || ReadUntil::String("Ask you before the same is paid once more? [Y/n]".into());
+        let asks = || ReadUntil::String("Ask before the same is paid once more? [Y/n]".into());
         if screen.exp_any(vec![name(), asks()]).unwrap().1.starts_with("Ask") {
             screen.send_line("").unwrap();
             screen.exp_any(vec![name()]).unwrap();

@@ -31,7 +31,7 @@ pub(crate) fn on_a_terminal(wallet: &Wallet, variables: &[(&str, &str)], argumen
     let mut command = Command::new("sh");
     // The wallet takes the place of the shell, and its number.
     command
-        .args(["-c", "stty echo && echo $$ >\"$PID_FILE\" && exec \"$0\" \"$@\""])
+        .args(["-c", "stty echo $STTY && echo $$ >\"$PID_FILE\" && exec \"$0\" \"$@\""])
         .arg(inner.get_program())
         .args(inner.get_args());
     command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));

@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     name::Name,
     output::{
-        qr,
+        qr::{self, NotDrawn},
         style::{AMOUNT, TRY},
     },
     payment_uri::PaymentUri,
@@ -57,9 +57,14 @@ pub fn run(context: &mut Context, arguments: &cli::Receive) -> Result<()> {
     let amount = arguments.amount.as_deref().map(send::parse_payment).transpose()?;
     let request = PaymentUri::new(key.public.address(), amount, arguments.label.as_deref())?;
     let wallet = &context.wallet;
-    // A request of at most 300 bytes always fits.
-    let qr = arguments.qr.map(|ground| ground.chosen(context.output.ground()));
-    let qr = qr.and_then(|ground| qr::draw(&request.text_for_qr(wallet), ground));
+    let ground =
+        arguments.qr.filter(|_| !context.output.is_json()).map(|ground| ground.chosen(context.output.ground()));
+    let drawn = ground.map(|ground| qr::draw(&request.text_for_qr(wallet), ground, context.output.columns()));
+    let (qr, missing) = match drawn {
+        Some(Ok(drawn)) => (Some(drawn), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
     let view = RequestView {
         network: wallet.network().name.clone(),
         account: key.name.clone(),
@@ -71,6 +76,14 @@ pub fn run(context: &mut Context, arguments: &cli::Receive) -> Result<()> {
         qr,
     };
     context.output.data(&view)?;
+    match missing {
+        Some(NotDrawn::TooWide(columns)) => context.output.warn(format_args!(
+            "the QR code needs {columns} columns: make the terminal wider or its letters smaller, and ask again"
+        )),
+        // A request of at most 300 bytes always fits.
+        Some(NotDrawn::TooLong) => context.output.warn("the request is too long for a QR code"),
+        None => {}
+    }
     if let Some(amount) = view.amount {
         context.output.note(format_args!("{} asks for {AMOUNT}{amount} far{AMOUNT:#}", key.name));
     }
