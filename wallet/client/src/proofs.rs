@@ -57,7 +57,8 @@ pub struct Supply {
 
 impl Client {
     /// Proof that a transfer was mined, checked: that it is in that block, at that height of the chain that ends in the tip. With
-    /// [`crate::Trust::Verify`] both headers have work.
+    /// [`crate::Trust::Verify`] both headers have work. What ties the one to the other is what the tip commits to, so a false depth costs a
+    /// liar that one header: whoever counts confirmations reads the [`Client::headers`] between, each of which names the one before it.
     ///
     /// # Errors
     /// [`Error`]; with `TRANSACTION_NOT_MINED` there is nothing to prove yet.

@@ -92,13 +92,23 @@ impl fmt::Display for BalanceView {
     }
 }
 
+/// How often accounts are asked for until all are of one block.
+const TRIES: usize = 3;
+
+/// Whether all were proven against one header.
+fn are_of_one_block(accounts: &[BalanceView]) -> bool {
+    accounts.iter().zip(accounts.iter().skip(1)).all(|(one, next)| one.proof.header_id == next.proof.header_id)
+}
+
 #[derive(Serialize)]
 struct Balances {
     network: String,
     accounts: Vec<BalanceView>,
-    /// Of all accounts together, each at its own block.
+    /// Of all accounts together.
     total: String,
     total_mites: String,
+    /// Verified if all are of one block.
+    total_label: Label,
     #[serde(skip)]
     with_total: bool,
 }
@@ -106,7 +116,7 @@ struct Balances {
 impl fmt::Display for Balances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.accounts.iter().try_for_each(|account| writeln!(f, "{account}"))?;
-        if self.with_total { writeln!(f, "{:<12} {} far ({})", "total", self.total, Label::Verified) } else { Ok(()) }
+        if self.with_total { writeln!(f, "{:<12} {} far ({})", "total", self.total, self.total_label) } else { Ok(()) }
     }
 }
 
@@ -132,8 +142,16 @@ pub fn show(context: &mut Context, arguments: &Balance) -> Result<()> {
         return Err(LookupError::NoKeys.into());
     }
     let client = context.connect()?;
-    let accounts =
-        addresses.iter().map(|address| BalanceView::fetch(context, &client, address)).collect::<Result<Vec<_>>>()?;
+    let fetch =
+        || addresses.iter().map(|address| BalanceView::fetch(context, &client, address)).collect::<Result<Vec<_>>>();
+    let mut accounts = fetch()?;
+    let mut attempt = 1;
+    while !are_of_one_block(&accounts) && attempt < TRIES {
+        accounts = fetch()?;
+        attempt += 1;
+    }
+    // What one of them paid to another in between would count twice.
+    let is_exact = are_of_one_block(&accounts);
     // All that exists fits in 63 bits.
     let total = Mites::checked_sum(accounts.iter().map(|account| account.amount)).unwrap_or(Mites::ZERO);
     let mut told: Vec<Evidence> = Vec::new();
@@ -142,9 +160,15 @@ pub fn show(context: &mut Context, arguments: &Balance) -> Result<()> {
         accounts,
         total: total.to_string(),
         total_mites: total.get().to_string(),
+        total_label: if is_exact { Label::Verified } else { Label::Unverified },
         with_total: arguments.all,
     };
     context.output.data(&views)?;
+    if arguments.all && !is_exact {
+        context
+            .output
+            .warn("blocks came between the answers: each account is verified, their sum is of several moments");
+    }
     // A block may have come between two of the answers: every header that something was held against is named.
     for account in views.accounts {
         if !told.contains(&account.proof) {

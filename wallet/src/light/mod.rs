@@ -145,7 +145,8 @@ pub fn effort(work: Work) -> String {
     let seconds = work.get() / ATTEMPTS_A_SECOND;
     let (number, unit) = match seconds {
         0 => return "less than a second of one processor core".to_owned(),
-        seconds @ 1..120 => (seconds, "seconds"),
+        1 => return "about a second of one processor core".to_owned(),
+        seconds @ 2..120 => (seconds, "seconds"),
         seconds @ 120..7_200 => (seconds / 60, "minutes"),
         seconds @ 7_200..172_800 => (seconds / 3_600, "hours"),
         seconds @ 172_800..63_072_000 => (seconds / 86_400, "days"),

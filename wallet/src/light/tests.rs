@@ -199,8 +199,9 @@ fn a_chain_that_is_dated_ahead_of_the_clock_is_refused_where_dates_make_blocks_c
 fn work_is_told_as_the_time_of_one_core() {
     let told = |seconds: u128| effort(Work::new(seconds * 25_000_000));
     assert_eq!(told(0), "less than a second of one processor core");
+    assert_eq!(told(1), "about a second of one processor core");
     for (seconds, words) in
-        [(1, "1 seconds"), (120, "2 minutes"), (7_200, "2 hours"), (172_800, "2 days"), (63_072_000, "2 years")]
+        [(2, "2 seconds"), (120, "2 minutes"), (7_200, "2 hours"), (172_800, "2 days"), (63_072_000, "2 years")]
     {
         assert_eq!(told(seconds), format!("about {words} of one processor core"));
     }

@@ -52,7 +52,7 @@ impl Evidence {
             (verified, vec!["that no later block exists"])
         } else {
             let verified = vec!["account proof", "the work of its whole chain", "its height"];
-            (verified, vec!["that no other chain has more work"])
+            (verified, vec!["that no other chain has more work", "that its miners kept the rules"])
         };
         Self {
             verified,

@@ -66,6 +66,8 @@ pub(crate) enum Behaviour {
     MovesATransfer,
     /// Shows a header of long ago among the new ones.
     ForgesAHeader,
+    /// Mines a block behind each answer about an account.
+    MinesBetween,
     /// Counts more blocks above a transfer's than there are.
     CountsTooMany,
 }
@@ -347,6 +349,12 @@ impl State {
         self.leaves.insert(height, leaves);
         self.accounts.push(self.account);
         self.tell_of_the_block();
+    }
+
+    /// Mines a block for a lie: as if its account had so many entries of a history.
+    pub(crate) fn claim_entries(&mut self, entries: u64) {
+        self.account.entries = entries;
+        self.mine();
     }
 
     /// Mines a block for a lie: as if what waits had been mined long ago, in a block that it puts into the range of headers.

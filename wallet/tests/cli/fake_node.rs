@@ -181,6 +181,10 @@ impl LedgerService for Service {
         if state.behaviour == Behaviour::StatesAnotherHeight {
             proof.height = proof.height.next();
         }
+        let tip = point(&state);
+        if state.behaviour == Behaviour::MinesBetween {
+            state.mine();
+        }
         Ok(Response::new(v1::GetAccountResponse {
             address: address.to_bytes().to_vec().into(),
             address_text: state.params.prefix.format(&address),
@@ -189,7 +193,7 @@ impl LedgerService for Service {
             next_pending_nonce: account.next_nonce + pending,
             pending_out_mites: pending_out,
             pending_in_mites: pending_in,
-            tip: Some(point(&state)),
+            tip: Some(tip),
             proof: Some((&proof).into()),
             ..v1::GetAccountResponse::default()
         }))

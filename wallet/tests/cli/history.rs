@@ -1,6 +1,9 @@
 //! Parts of a history, and totals.
 
-use crate::{fake_node::FakeNode, harness::Wallet};
+use crate::{
+    fake_node::{Behaviour, FakeNode},
+    harness::Wallet,
+};
 
 /// Alice, after three payments to herself in blocks 2, 3 and 4; a block each 2 s from 2026-11-01 on.
 fn alice() -> (Wallet, FakeNode) {
@@ -74,7 +77,7 @@ fn what_waits_is_shown_first_and_as_unverified() {
 
 #[test]
 fn all_accounts_have_a_total() {
-    let (wallet, _node) = alice();
+    let (wallet, node) = alice();
     wallet.ok(&["key", "new", "spare", "--no-passphrase"]);
     let text = wallet.ok(&["balance", "--all", "--account", "spare"]);
     let lines: Vec<&str> = text.lines().collect();
@@ -85,5 +88,21 @@ fn all_accounts_have_a_total() {
     let json = wallet.json(&["balance", "--all"]);
     assert_eq!(json["total_mites"], json["accounts"][0]["balance_mites"]);
     assert_eq!(wallet.json(&["balance", "--account", "spare"])["accounts"].as_array().unwrap().len(), 1);
+    assert_eq!(json["total_label"], "verified");
     wallet.fails_to_parse(&["balance", "alice", "--all"]);
+    // Balances of different moments may count twice what one account paid to the other.
+    node.state().behaviour = Behaviour::MinesBetween;
+    let run = wallet.run(&["balance", "--all"]);
+    assert!(run.stdout.lines().last().unwrap().ends_with("far (unverified)"), "{}", run.stdout);
+    assert!(run.stderr.contains("warning: blocks came between the answers"), "{}", run.stderr);
+}
+
+#[test]
+fn dates_are_said_to_choose_by_the_nodes_word() {
+    let (wallet, _node) = alice();
+    let open = |arguments: &[&str]| wallet.json(arguments)["proof"]["not_verified"].to_string();
+    let words = "times, and so which entries the dates leave out";
+    assert!(open(&["history", "--since", "2026-11-02"]).contains(words));
+    assert!(open(&["history", "--until", "2026-11-02T10:00:00Z"]).contains(words));
+    assert!(!open(&["history", "--since", "1"]).contains(words) && !open(&["history"]).contains(words));
 }

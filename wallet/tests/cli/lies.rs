@@ -197,6 +197,13 @@ fn a_new_header_in_the_past_is_caught() {
 }
 
 #[test]
+fn a_history_without_end_is_caught() {
+    let (wallet, node) = alice();
+    node.state().claim_entries(u64::MAX);
+    wallet.fails(&["history"], 9, "VERIFICATION_FAILED");
+}
+
+#[test]
 fn a_hidden_payment_is_caught() {
     insta::assert_snapshot!(caught_in_history(Behaviour::HidesThePayment));
 }

@@ -91,7 +91,10 @@ pub fn show(context: &mut Context, arguments: &cli::History) -> Result<()> {
     if found.complete {
         proof.verified.push("that none is missing and all add up to the balance");
     }
-    proof.not_verified.push("times");
+    // A date leaves out entries by times that are the node's word.
+    let is_date = |when: Option<When>| matches!(when, Some(When::Time(_) | When::Day(_)));
+    let by_date = is_date(arguments.since) || is_date(arguments.until);
+    proof.not_verified.push(if by_date { "times, and so which entries the dates leave out" } else { "times" });
     if pending.is_some() {
         proof.not_verified.push("what is pending");
     }

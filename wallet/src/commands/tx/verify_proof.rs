@@ -164,7 +164,7 @@ impl fmt::Display for ProvenView {
             let odds = &self.error_probability;
             write!(
                 f,
-                "checked    the work of {checked} sampled headers: a chain of which at most half was worked for passes with a \
+                "checked    the work of {checked} headers, all from the payment's block on and a sample of those before: a chain of which at most half was worked for passes with a \
                  probability of at most {odds}"
             )?;
         }
