@@ -1,5 +1,5 @@
-//! How large the proofs are that a wallet verifies, and how long that takes: of the work of chains of 10^3, 10^5 and 10^6 headers, and of
-//! an account among as many.
+//! How large the proofs are that a wallet verifies, and how long that takes: of the work of chains of 10^3, 10^5 and 10^6 headers, of
+//! an account among as many, and receipts of payments so many blocks deep in them.
 //!
 //! `cargo bench -p farthing-wallet --bench chain_proofs`
 //!
@@ -10,24 +10,37 @@ use std::{
     error::Error,
     hint::black_box,
     io::{self, Write as _},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use farthing::{
-    Account, Address, Hash, Header, Height, Mites, Network, Params, RangeNode, RangePeaks,
+    Account, Address, Hash, Header, Height, Mites, Network, Output, Params, RangeNode, RangePeaks, Sender,
+    SignedTransaction, Transaction, TransactionProof,
     chain_proof::ChainProof,
     hash::sha256,
     header::commitment,
+    merkle::{tx_path, tx_root},
+    range::AncestryProof,
+    transaction_proof::Anchor,
+    tx::TransactionFields,
     wire::{AnchoredProof, v1},
 };
 use farthing_consensus::{AccountTree, Entry, HeaderContext};
-use farthing_wallet::light::chain::Chain;
+use farthing_wallet::{
+    keystore::{FileSigner, Signer as _, dev},
+    light::chain::Chain,
+    receipt::{Receipt, gapless_from, recipients},
+};
 use prost::Message as _;
 
 /// How often each thing is measured; the best counts.
 const ROUNDS: usize = 9;
 /// Headers that a wallet fetches one by one rather than a new proof, at most.
 const STEP: usize = 500;
+/// Blocks above the payments of which receipts are made.
+const DEPTHS: [usize; 3] = [6, 1_000, 100_000];
+/// Transactions in each block, the coinbase not counted: what a path leads through.
+const TRANSACTIONS: usize = 1_000;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -35,11 +48,13 @@ struct Headers {
     all: Vec<Header>,
     nodes: Vec<RangeNode>,
     peaks: RangePeaks,
+    /// Root over the transactions of every block but genesis.
+    tx_root: Hash,
 }
 
 impl Headers {
-    fn new(params: &Params) -> Outcome<Self> {
-        let mut headers = Self { all: Vec::new(), nodes: Vec::new(), peaks: RangePeaks::default() };
+    fn new(params: &Params, tx_root: Hash) -> Outcome<Self> {
+        let mut headers = Self { all: Vec::new(), nodes: Vec::new(), peaks: RangePeaks::default(), tx_root };
         headers.append(*HeaderContext::genesis(params).header())?;
         Ok(headers)
     }
@@ -57,7 +72,7 @@ impl Headers {
         let mut header = Header {
             previous: last.id(),
             commitment: commitment(accounts, &self.peaks.chain_root()?),
-            tx_root: Hash::ZERO,
+            tx_root: self.tx_root,
             time: last.time.saturating_add(params.target_spacing_ms),
             bits: params.genesis_bits,
             nonce: 0,
@@ -75,6 +90,48 @@ impl Headers {
         let count = u64::try_from(self.all.len())?;
         Ok(ChainProof::build(tip, accounts, count, node, header)?.ok_or("the nodes make no range")?)
     }
+}
+
+/// A transfer, and the leaves of a block that has it.
+fn payment(params: &Params) -> Outcome<(SignedTransaction, Vec<Hash>)> {
+    let alice = FileSigner::new(dev::key(&"alice".parse()?).ok_or("no such key")?);
+    let transaction = Transaction::new(TransactionFields {
+        sender: Sender::Key(alice.public().clone()),
+        nonce: 0,
+        fee: Mites::new(70_000),
+        valid_until: None,
+        outputs: vec![Output { to: Address::from_bytes([5; 32]), amount: Mites::new(5) }],
+        memo: b"rent".to_vec(),
+    })?;
+    let signed = alice.sign(transaction, params.genesis_id())?;
+    let mut leaves: Vec<Hash> =
+        (0..=TRANSACTIONS).map(|number| Hash::from_bytes(sha256(&[&number.to_le_bytes()]))).collect();
+    leaves[TRANSACTIONS / 2] = Hash::from_bytes(signed.wire_id().to_bytes());
+    Ok((signed, leaves))
+}
+
+/// The receipt of a payment with so many blocks above it.
+fn receipt(
+    params: &Params,
+    headers: &Headers,
+    (signed, leaves): &(SignedTransaction, Vec<Hash>),
+    account: &AnchoredProof,
+    (tip, accounts_root): (Header, Hash),
+    depth: usize,
+) -> Outcome<Receipt> {
+    let (count, height) = (u64::try_from(headers.all.len())?, headers.all.len() - depth);
+    let node = |position| Ok::<_, io::Error>(headers.nodes[usize::try_from(position).map_err(io::Error::other)?]);
+    let ancestry = AncestryProof::build(u64::try_from(height)?, count, node)?.ok_or("no way up")?;
+    let transfer = TransactionProof {
+        signed: signed.clone(),
+        header: headers.all[height],
+        path: tx_path(leaves, TRANSACTIONS / 2).ok_or("no such leaf")?,
+        anchor: Anchor::Ancestor { tip, accounts_root, ancestry },
+    };
+    let shown_from = usize::try_from(gapless_from(count))?;
+    let links = headers.all.get(height + 1..shown_from).unwrap_or_default().to_vec();
+    let accounts = recipients(signed).iter().map(|_| account.clone()).collect();
+    Ok(Receipt::new(*params.genesis_id(), transfer, headers.proof(tip, accounts_root)?, links, accounts))
 }
 
 /// The shortest time of several.
@@ -100,7 +157,13 @@ fn accounts(count: u64) -> Outcome<(AccountTree<()>, Address)> {
     Ok((AccountTree::from_sorted(all).map_err(|_| "not sorted")?, one))
 }
 
-fn measure(out: &mut impl io::Write, params: &Params, headers: &mut Headers, count: usize) -> Outcome<()> {
+fn measure(
+    out: &mut impl io::Write,
+    params: &Params,
+    headers: &mut Headers,
+    paid: &(SignedTransaction, Vec<Hash>),
+    count: usize,
+) -> Outcome<String> {
     while headers.all.len() < count {
         let header = headers.next(params, &Hash::ZERO)?;
         headers.append(header)?;
@@ -139,7 +202,16 @@ fn measure(out: &mut impl io::Write, params: &Params, headers: &mut Headers, cou
         account_bytes.len(),
         account.as_secs_f64() * 1e6,
     )?;
-    Ok(())
+    let payee = AnchoredProof { proof: tree.prove(&recipients(&paid.0)[0]), ..anchored };
+    let file = tempfile::NamedTempFile::new()?;
+    let mut lines = String::new();
+    for depth in DEPTHS.into_iter().filter(|depth| *depth < count) {
+        let text = receipt(params, headers, paid, &payee, (tip, root), depth)?.to_text();
+        std::fs::write(file.path(), &text)?;
+        let proven = best(|| Ok(Receipt::read(file.path())?.verify(params, SystemTime::now())?))?;
+        lines += &format!("| {count} | {depth} | {} | {:.1} ms |\n", text.len(), proven.as_secs_f64() * 1e3);
+    }
+    Ok(lines)
 }
 
 fn main() -> Outcome<()> {
@@ -150,13 +222,19 @@ fn main() -> Outcome<()> {
         "| headers, accounts | shown | nodes | bytes | made in | read and verified in | account proof, bytes | verified in |"
     )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|")?;
-    let mut headers = Headers::new(params)?;
+    let paid = payment(params)?;
+    let mut headers = Headers::new(params, tx_root(&paid.1))?;
+    let mut receipts = String::new();
     for count in [1_000, 100_000, 1_000_000] {
-        measure(&mut out, params, &mut headers, count)?;
+        receipts += &measure(&mut out, params, &mut headers, &paid, count)?;
     }
+    writeln!(
+        out,
+        "\n| headers | blocks above the payment | receipt, bytes | read and verified in |\n|---|---|---|---|\n{receipts}"
+    )?;
     let (first, rest) = headers.all.split_at(STEP);
     let (last, below) = first.split_last().ok_or("no header")?;
-    let mut known = Headers::new(params)?;
+    let mut known = Headers::new(params, headers.tx_root)?;
     for header in &below[1..] {
         known.append(*header)?;
     }
