@@ -71,6 +71,8 @@ impl Gate {
         let known = Arc::clone(&shared);
         let incoming = TcpListenerStream::new(listener).map(move |connection| {
             let connection = connection?.into_std()?;
+            // Else every small answer waits for an acknowledgement.
+            connection.set_nodelay(true)?;
             known.lock().connections.push(connection.try_clone()?);
             tokio::net::TcpStream::from_std(connection)
         });
