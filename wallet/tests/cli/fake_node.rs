@@ -61,6 +61,8 @@ impl FakeNode {
         let remembered = Arc::clone(&state);
         let incoming = TcpListenerStream::new(listener).map(move |connection| {
             let connection = connection?.into_std()?;
+            // Else every small answer waits for an acknowledgement.
+            connection.set_nodelay(true)?;
             remembered.lock().unwrap().connections.push(connection.try_clone()?);
             tokio::net::TcpStream::from_std(connection)
         });

@@ -117,6 +117,8 @@ impl Node {
         let remembered = Arc::clone(&state);
         let incoming = TcpListenerStream::new(listener).map(move |connection| {
             let connection = connection?.into_std()?;
+            // Else every small answer waits for an acknowledgement.
+            connection.set_nodelay(true)?;
             let mut state = remembered.lock().unwrap();
             state.accepted += 1;
             state.connections.push(connection.try_clone()?);
