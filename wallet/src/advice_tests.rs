@@ -1,13 +1,13 @@
 //! Every error says what to do next.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use farthing::{
-    Height, Mites, PublicKey, TxId, address::ParseAddressError, codec::DecodeError, keys::KeyError,
-    keys::SignatureError, params::ParamsFileError, proof::ProofError, transaction_proof::TransactionProofError,
-    tx::TransactionError, wire::WireError,
+    BlockId, Height, Mites, PublicKey, TimeMs, TxId, Work, address::ParseAddressError, codec::DecodeError,
+    keys::KeyError, keys::SignatureError, params::ParamsFileError, proof::ProofError,
+    transaction_proof::TransactionProofError, tx::TransactionError, wire::WireError,
 };
-use farthing_consensus::ChainProofError;
+use farthing_consensus::{ChainProofError, HeaderError};
 use tonic::Code;
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
         AgentError, ExportError, Holder, ImportError, KeystoreError, PemError, SecretKeyError, SignError, TokenError,
         TokenUri, UnlockError,
     },
+    light::ChainError,
     message::MessageError,
     name::{Name, NameError},
     outbox::OutboxError,
@@ -199,6 +200,31 @@ fn config() -> Vec<ConfigError> {
         .collect()
 }
 
+fn from_the_future() -> ChainError {
+    ChainError::FromTheFuture { height: Height::new(1), ahead: Duration::from_secs(1_200) }
+}
+
+fn chains() -> Vec<ChainError> {
+    let (height, work, cache) = (Height::new(1), Work::new(1), Some(path()));
+    vec![
+        ChainError::Proof(ChainProofError::NotShown { height: 1 }),
+        ChainError::Header { height, error: HeaderError::TimeTooLarge(TimeMs::new(1)) },
+        ChainError::OffChain { height, id: BlockId::ZERO },
+        from_the_future(),
+        ChainError::TooLittleWork { height, work, minimum: work },
+        ChainError::Contradiction { height, found: work, expected: work, cache: cache.clone() },
+        ChainError::LessWork {
+            height,
+            work,
+            known_height: height,
+            known_work: work,
+            is_old: true,
+            cache: cache.clone(),
+        },
+        ChainError::LessWork { height, work, known_height: height, known_work: work, is_old: false, cache },
+    ]
+}
+
 fn nodes() -> Vec<NodeError> {
     let url = || "http://127.0.0.1:1".to_owned();
     let text = || "x".to_owned();
@@ -208,6 +234,7 @@ fn nodes() -> Vec<NodeError> {
         NodeError::Syncing { url: url() },
         NodeError::Refused { reason: text(), message: text(), code: Code::NotFound, required_fee: None },
         NodeError::WrongPort { url: url() },
+        NodeError::TooOld { url: url() },
         NodeError::Malformed(WireError::missing("x")),
         NodeError::Local(io()),
     ]
@@ -256,6 +283,12 @@ fn files() -> Vec<Box<dyn Explain>> {
         Box::new(ReceiptError::Transfer(TransactionProofError::CoinbasePlace)),
         Box::new(ReceiptError::Account(ProofError::StepsWithoutLeaf(1).into())),
         Box::new(ReceiptError::Contradiction("x")),
+        Box::new(ReceiptError::Link {
+            height: Height::new(1),
+            error: Box::new(HeaderError::TimeTooLarge(TimeMs::new(1))),
+        }),
+        Box::new(ReceiptError::Clock(from_the_future())),
+        Box::new(ReceiptError::TooDeep { blocks: 2, most: 1 }),
         Box::new(ReceiptError::NotMined(id)),
         Box::new(ReceiptError::Unknown(id)),
         Box::new(ReceiptError::Moving(1)),
@@ -348,6 +381,7 @@ fn every_error_says_what_to_do_next() {
         .chain(boxed(tokens().into_iter().map(KeystoreError::Token).collect()))
         .chain(boxed(config()))
         .chain(boxed(nodes()))
+        .chain(boxed(chains()))
         .chain(boxed(transfers()))
         .chain(boxed(payrolls()))
         .chain(files())

@@ -432,6 +432,18 @@ mod tests {
     }
 
     #[test]
+    fn the_least_work_is_of_the_network_that_the_file_names() {
+        let root = root();
+        let file = ConfigFile { minimum_work: Some("12".into()), ..ConfigFile::default() };
+        assert!(file.create(&root.path().join(CONFIG_FILE)).unwrap());
+        assert_eq!(resolve(root.path(), None, None).unwrap().minimum_work(), Work::new(12));
+        assert_eq!(resolve(root.path(), Some("main"), None).unwrap().minimum_work(), Work::new(12));
+        assert_eq!(resolve(root.path(), Some("test"), None).unwrap().minimum_work(), Work::ZERO);
+        std::fs::write(root.path().join(CONFIG_FILE), "minimum_work = \"much\"\n").unwrap();
+        assert_eq!(resolve(root.path(), None, None).unwrap_err().code(), "BAD_SETTING");
+    }
+
+    #[test]
     fn an_unknown_key_in_the_file_is_refused() {
         let root = root();
         std::fs::write(root.path().join("config.toml"), "netwrok = \"dev\"\n").unwrap();

@@ -119,8 +119,9 @@ impl fmt::Display for Evidence {
         let id = self.header_id.get(..16).unwrap_or(&self.header_id);
         write!(
             f,
-            "verified against block {} ({id}..., chain work {}): {}\nnot verified: {}",
+            "verified against block {} ({id}..., work {}, its chain {}): {}\nnot verified: {}",
             self.header_height,
+            self.header_work,
             self.chain_work,
             self.verified.join(", "),
             self.not_verified.join(", ")

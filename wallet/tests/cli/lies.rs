@@ -247,8 +247,15 @@ fn blocks_above_a_transfer_that_are_only_said_to_be_there_do_not_count() {
 /// What one block commits to costs no more than one block: neither the heights of a history nor the headers before it.
 #[test]
 fn a_payment_that_one_block_alone_puts_into_the_past_is_not_believed() {
+    // Among the last headers, which the wallet keeps, and far below them.
+    for blocks in [10, 100] {
+        one_block_alone(blocks);
+    }
+}
+
+fn one_block_alone(blocks: usize) {
     let (wallet, node) = alice();
-    node.state().mine_many(10);
+    node.state().mine_many(blocks);
     wallet.ok(&["balance"]);
     node.state().mines = false;
     let id = wallet.json(&["send", "alice", "4", "--no-wait", "--yes"])["transaction_id"].as_str().unwrap().to_owned();
