@@ -57,6 +57,8 @@ mod receive;
 mod screens;
 #[path = "cli/send.rs"]
 mod send;
+#[path = "cli/send_screen.rs"]
+mod send_screen;
 #[path = "cli/session.rs"]
 mod session;
 #[path = "cli/session_again.rs"]

@@ -10,6 +10,7 @@ mod network;
 mod pay;
 mod receive;
 mod send;
+mod spending;
 mod tx;
 
 use std::{path::PathBuf, time::Duration};
@@ -29,6 +30,7 @@ pub use self::{
     pay::Pay,
     receive::{Ground, Receive},
     send::Send,
+    spending::{Fees, Wait},
     tx::{TxBuild, TxCommand, TxReplace},
 };
 use crate::{

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::{Fees, Wait};
+
 /// A transfer.
 #[derive(Debug, Args)]
 pub struct Send {
@@ -9,23 +11,15 @@ pub struct Send {
     pub to: String,
     /// How much, in far, such as 12.5; max for all that can be spent, less the fee. A payment request may say it.
     pub amount: Option<String>,
-    /// slow, normal or fast as the node estimates it, or the whole fee in far, opening costs included;
-    /// normal if left out.
-    #[arg(long, value_name = "SPEED|AMOUNT")]
-    pub fee: Option<String>,
-    /// Pay at most this fee in far, opening costs included. Without it the miner gets at most 0.05 far (max_fee in the
-    /// settings), whatever the node estimates.
-    #[arg(long, value_name = "AMOUNT")]
-    pub max_fee: Option<String>,
+    /// What it may cost.
+    #[command(flatten)]
+    pub fees: Fees,
     /// At most 256 bytes for the recipient, public for ever.
     #[arg(long, value_name = "TEXT")]
     pub memo: Option<String>,
-    /// Wait until the transfer has so many confirmations.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=10_000))]
-    pub wait: u64,
-    /// Do not wait: end once the node has taken the transfer.
-    #[arg(long, conflicts_with = "wait")]
-    pub no_wait: bool,
+    /// Whether to wait.
+    #[command(flatten)]
+    pub wait: Wait,
     /// Say what the command would do, and ask the node what would happen; sign and send nothing.
     #[arg(long, conflicts_with_all = ["wait", "no_wait", "sign_only"])]
     pub dry_run: bool,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use farthing::TxId;
 
+use super::{Fees, Wait};
+
 /// What to do with one transfer.
 #[derive(Debug, Subcommand)]
 pub enum TxCommand {
@@ -36,9 +38,9 @@ pub enum TxCommand {
         /// The file, or - for what comes through a pipe.
         #[arg(value_parser = super::path())]
         file: PathBuf,
-        /// Wait until the transfer has so many confirmations.
-        #[arg(long, value_name = "N", default_value_t = 0)]
-        wait: u64,
+        /// Whether to wait.
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Show where a transfer stands, and what it says.
     Show {
@@ -82,32 +84,25 @@ pub struct TxReplace {
     /// The transfer's id.
     #[arg(value_name = "ID")]
     pub id: TxId,
-    /// slow, normal or fast as the node estimates it, or the whole fee in far, opening costs included; normal if left out,
-    /// and in any case as much as nodes ask for a replacement.
-    #[arg(long, value_name = "SPEED|AMOUNT")]
-    pub fee: Option<String>,
-    /// Pay at most this fee in far, opening costs included. Without it the miner gets at most 0.05 far (max_fee in the
-    /// settings).
-    #[arg(long, value_name = "AMOUNT")]
-    pub max_fee: Option<String>,
-    /// Wait until it has so many confirmations.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=10_000))]
-    pub wait: u64,
-    /// Do not wait: end once the node has taken it.
-    #[arg(long, conflicts_with = "wait")]
-    pub no_wait: bool,
+    /// What it may cost.
+    #[command(flatten)]
+    pub fees: Fees,
+    /// Whether to wait.
+    #[command(flatten)]
+    pub wait: Wait,
 }
 
 /// A transfer to be written down.
 #[derive(Debug, Args)]
 pub struct TxBuild {
-    /// Who receives, and how much in far; again for each further recipient, up to 64.
+    /// Who receives, and how much in far; again for each further recipient, up to 64. For one, max for all that can be
+    /// spent, less the fee.
     #[arg(required = true, num_args = 2.., value_names = ["TO", "AMOUNT"])]
     pub payments: Vec<String>,
-    /// Fee in far, opening costs included; computed if left out.
-    #[arg(long, value_name = "AMOUNT")]
-    pub fee: Option<String>,
-    /// Ask no node: use this nonce, how many transfers the key has paid before. Needs --fee.
+    /// What it may cost.
+    #[command(flatten)]
+    pub fees: Fees,
+    /// Ask no node: use this nonce, how many transfers the key has paid before. Needs --fee with an amount.
     #[arg(long, value_name = "N", requires = "fee")]
     pub nonce: Option<u64>,
     /// At most 256 bytes for the recipients, public for ever.

@@ -76,11 +76,11 @@ pub fn run(context: &mut Context, arguments: &cli::Pay) -> Result<()> {
     let order = Order {
         outputs: Vec::new(),
         all: false,
-        fee: parse_fee(arguments.fee.as_deref())?,
+        fee: parse_fee(arguments.fees.fee.as_deref())?,
         valid_until: None,
         memo: read_memo(arguments.memo.as_deref())?,
     };
-    let fees = bounds(context, arguments.max_fee.as_deref())?;
+    let fees = bounds(context, arguments.fees.max_fee.as_deref())?;
     let most = arguments.max_total.as_deref().map(parse_amount).transpose()?;
     let rows = payees::read(context, &arguments.file)?;
     let payer = context.own_key()?;
@@ -111,7 +111,7 @@ pub fn run(context: &mut Context, arguments: &cli::Pay) -> Result<()> {
     // Given up for this one: it holds up no other payroll from now on.
     let outbox = context.wallet.outbox();
     note_told(context, beside.iter().try_for_each(|key| outbox.mark_key_told(key)));
-    let wanted = if arguments.no_wait { 0 } else { arguments.wait };
+    let wanted = arguments.wait.wanted();
     if ended.is_ok() && wanted > 0 {
         ended = wait(context, &client, &mut parts, wanted);
     }

@@ -2,19 +2,24 @@
 
 mod again;
 mod dry_run;
+mod offline;
 mod screen;
 mod view;
 mod words;
 
 use std::{sync::Arc, time::Duration};
 
-use farthing::{SignedTransaction, TxId, wire::TransactionStatus};
+use farthing::{
+    SignedTransaction, TxId,
+    wire::{TransactionStanding, TransactionStatus},
+};
 
 pub use self::{
     again::{AgainError, Asks, Earlier, counting, find, is_another, note_told, revive, tell_all},
-    screen::{describe, expectation, warn_of_nonces, warn_of_recipients},
+    offline::plan_offline,
+    screen::{describe, expectation, tell_plan, warn_of_nonces, warn_of_recipients},
     view::{SentView, state},
-    words::{WordsError, parse_amount, parse_fee, parse_payment, read_memo},
+    words::{WordsError, parse_amount, parse_fee, parse_payment, payment, read_memo},
 };
 use crate::{
     cli,
@@ -36,7 +41,7 @@ pub const CONFIRMATION_TIME: Duration = Duration::from_secs(600);
 /// Everything that can stand between a wish and its confirmation.
 pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
     let order = words::order(&context.wallet, arguments)?;
-    let bounds = bounds(context, arguments.max_fee.as_deref())?;
+    let bounds = bounds(context, arguments.fees.max_fee.as_deref())?;
     let key = arguments.id.as_deref().map(str::parse::<Key>).transpose()?;
     let payer = context.own_key()?;
     if arguments.sign_only {
@@ -49,7 +54,7 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
         let wish = dry_run::Wished { payer: &payer, order: &order, bounds, marks: &marks, again: arguments.again };
         return dry_run::run(context, &client, &wish);
     }
-    let wanted = if arguments.no_wait { 0 } else { arguments.wait };
+    let wanted = arguments.wait.wanted();
     let sending = context.lock_sending()?;
     let looked = look_after_outbox(context, &client)?;
     let (transfer, status, is_mined, resumed) = match find(context, &marks, &looked, arguments.again, Asks::Person)? {
@@ -153,6 +158,13 @@ pub fn hand_in_as(
         )),
         Err(error) => open_after(error, &id),
     });
+    if let Ok(TransactionStatus { standing: TransactionStanding::Queued, .. }) = &submitted {
+        context.output.warn(format_args!(
+            "the node keeps it aside: its nonce is {}, and transfers of the account with lower ones are missing; it can only be \
+             mined behind them",
+            signed.transaction().nonce()
+        ));
+    }
     if submitted.is_ok() {
         let paid = signed.transaction().outputs().iter().map(|output| output.to);
         // A help to the eye next time; the payment does not depend on it.

@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use farthing::{Output, Params, SignedTransaction, codec::Canonical as _};
+use farthing::{Params, SignedTransaction, codec::Canonical as _};
 use serde::Serialize;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     error::Result,
     keystore::KeyEntry,
     outbox,
-    transfer::{self, Fee, FeeBounds, Order, Plan, Wish},
+    transfer::{FeeBounds, Order, Plan},
 };
 
 /// A signed transfer: as text the request itself, as JSON what a script wants to know.
@@ -80,7 +80,7 @@ pub fn run(
     let network = Arc::clone(context.settings.network());
     let _sending = context.lock_sending()?;
     let plan = match arguments.nonce {
-        Some(nonce) => offline(context, &network, payer, order, nonce)?,
+        Some(nonce) => send::plan_offline(context, payer, order, bounds, nonce)?,
         None => {
             let client = context.connect()?;
             // Earlier transfers that are not mined yet hold the nonces before this one.
@@ -100,25 +100,4 @@ pub fn run(
         payer.name, view.nonce
     ));
     Ok(())
-}
-
-/// A plan without a node, and what a node would have said against it.
-fn offline(context: &mut Context, network: &Params, payer: &KeyEntry, order: &Order, nonce: u64) -> Result<Plan> {
-    let (Fee::Exactly(fee), false) = (order.fee, order.all) else {
-        let what = if order.all { "max" } else { "a speed" };
-        return Err(send::WordsError::SpeedOffline(what.to_owned()).into());
-    };
-    let Output { to, amount } = order.outputs[0];
-    let wish = &Wish { to, amount, fee: Some(fee), valid_until: order.valid_until, memo: order.memo.clone() };
-    let least = transfer::least_fee(&payer.public, wish, nonce)?;
-    if fee < least {
-        context.output.warn(format_args!("nodes relay this transfer for {least} far or more, not for {fee} far"));
-    }
-    let with_opening = least.checked_add(network.opening_cost).unwrap_or(least);
-    if fee < with_opening && wish.to != payer.public.address() {
-        context.output.warn(format_args!(
-            "no node was asked whether the recipient has an account; if not, the fee must be {with_opening} far"
-        ));
-    }
-    Ok(Plan::offline(&payer.public, wish, nonce, fee)?)
 }

@@ -163,8 +163,8 @@ impl Plan {
     ///
     /// # Errors
     /// [`TransferError::Fields`].
-    pub fn offline(payer: &PublicKey, wish: &Wish, nonce: u64, fee: Mites) -> Result<Self, TransferError> {
-        let transaction = transaction(payer, &wish.clone().into(), nonce, fee)?;
+    pub fn offline(payer: &PublicKey, order: &Order, nonce: u64, fee: Mites) -> Result<Self, TransferError> {
+        let transaction = transaction(payer, order, nonce, fee)?;
         Ok(Self { transaction, opening: Mites::ZERO, left: None, within_blocks: None, chain_nonce: nonce })
     }
 
@@ -217,6 +217,12 @@ impl Plan {
     #[must_use]
     pub const fn transaction(&self) -> &Transaction {
         &self.transaction
+    }
+
+    /// What is planned, to be signed elsewhere.
+    #[must_use]
+    pub fn into_transaction(self) -> Transaction {
+        self.transaction
     }
 
     /// Signs it.
@@ -297,7 +303,7 @@ pub fn signed_size(payer: &PublicKey, draft: &Transaction) -> usize {
 ///
 /// # Errors
 /// [`TransferError::Fields`].
-pub fn least_fee(payer: &PublicKey, wish: &Wish, nonce: u64) -> Result<Mites, TransferError> {
-    let draft = transaction(payer, &wish.clone().into(), nonce, Mites::ZERO)?;
+pub fn least_fee(payer: &PublicKey, order: &Order, nonce: u64) -> Result<Mites, TransferError> {
+    let draft = transaction(payer, order, nonce, Mites::ZERO)?;
     FEE_PER_BYTE.checked_mul(signed_size(payer, &draft) as u64).ok_or(TransferError::Overflow)
 }

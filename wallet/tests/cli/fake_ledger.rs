@@ -395,11 +395,15 @@ impl State {
         };
         let standing = if let Some((_, height, _)) = self.mined.iter().find(|(transfer, _, _)| is_it(transfer)) {
             mined(*height)
-        } else if self.pool.iter().any(is_it) {
+        } else if let Some(waiting) = self.pool.iter().find(|transfer| is_it(transfer)) {
+            let lower = self.account.next_nonce..waiting.transaction().nonce();
+            let is_there = |nonce: u64| self.pool.iter().any(|one| one.transaction().nonce() == nonce);
             if self.behaviour == Behaviour::PretendsToMine {
                 mined(self.height())
-            } else {
+            } else if lower.into_iter().all(is_there) {
                 TransactionStanding::Pending
+            } else {
+                TransactionStanding::Queued
             }
         } else if let Some((transfer, reason)) = self.dropped.iter().find(|(transfer, _)| is_it(transfer)) {
             let by = self.waiting_at(transfer.transaction()).filter(|_| *reason == "REPLACED");

@@ -244,7 +244,7 @@ fn an_empty_passphrase_counts_as_one_try() {
     let wallet = Wallet::on("test");
     let node = "http://127.0.0.1:1";
     with_person(&wallet, node, &["key", "new", "a"], &[], &["correct horse", "correct horse"]).0.unwrap();
-    let send = ["send", "a", "1", "--sign-only", "--nonce", "0", "--fee", "0.2", "--yes"];
+    let send = ["send", "a", "1", "--sign-only", "--nonce", "0", "--fee", "0.02", "--yes"];
     let (outcome, text) = with_person(&wallet, node, &send, &[], &["", "correct house", "correct horse"]);
     outcome.unwrap();
     assert_eq!(text.matches("once more").count(), 2, "{text}");

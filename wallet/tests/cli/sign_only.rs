@@ -95,8 +95,17 @@ fn what_no_node_can_say_is_warned_of() {
     ]);
     transfer(&run);
     assert!(run.stderr.contains("nodes relay this transfer for 0.000"), "{}", run.stderr);
-    assert!(run.stderr.contains("whether the recipient has an account"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("whether the recipient has an account; each that has none adds 0.1 far"),
+        "{}",
+        run.stderr
+    );
     assert!(!run.stderr.contains("left "), "{}", run.stderr);
+    // The bounds hold without a node too.
+    let dear = ["send", "bob", "1", "--from", "alice", "--sign-only", "--yes", "--nonce", "3", "--fee", "0.2"];
+    wallet.fails(&dear, 2, "FEE_TOO_HIGH");
+    transfer(&wallet.run(&[&dear[..], &["--max-fee", "0.2"]].concat()));
+    wallet.fails(&[&dear[..], &["--max-fee", "0.1"]].concat(), 2, "FEE_TOO_HIGH");
 }
 
 #[test]

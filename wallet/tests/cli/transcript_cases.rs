@@ -63,10 +63,11 @@ fn never_mines(node: &FakeNode) {
     node.state().mines = false;
 }
 
-const BUILD: &[&str] = &["tx", "build", "bob", "1.5", "--nonce", "0", "--fee", "0.2", "--out", "transfer"];
+const BUILD: &[&str] =
+    &["tx", "build", "bob", "1.5", "--nonce", "0", "--fee", "0.2", "--max-fee", "0.2", "--out", "transfer"];
 const SIGN: &[&str] = &["tx", "sign", "transfer", "--out", "signed", "--yes"];
-const BROADCAST: &[&str] = &["tx", "broadcast", "signed", "--wait", "1", "--yes"];
-const HAND_IN: &[&str] = &["tx", "broadcast", "signed", "--yes"];
+const BROADCAST: &[&str] = &["tx", "broadcast", "signed", "--yes"];
+const HAND_IN: &[&str] = &["tx", "broadcast", "signed", "--no-wait", "--yes"];
 /// The id of what they send.
 const SENT: &str = "98860409944bb297454149f97ae0c87169d1b67af8f561de4b0ddaf5fe2b38ee";
 
@@ -121,12 +122,8 @@ pub(crate) const CASES: &[Case] = &[
     case("tx inspect", &["tx", "inspect", "transfer"], &["tx", "inspect", "payees.csv"])
         .after(&[IMPORT, NEW_BOB, BUILD]),
     case("tx sign", &["tx", "sign", "transfer", "--yes"], &["tx", "sign", "transfer"]).after(&[IMPORT, NEW_BOB, BUILD]),
-    case(
-        "tx broadcast",
-        &["tx", "broadcast", "signed", "--wait", "1", "--yes"],
-        &["tx", "broadcast", "transfer", "--yes"],
-    )
-    .after(&[IMPORT, NEW_BOB, BUILD, SIGN]),
+    case("tx broadcast", &["tx", "broadcast", "signed", "--yes"], &["tx", "broadcast", "transfer", "--yes"])
+        .after(&[IMPORT, NEW_BOB, BUILD, SIGN]),
     case("tx show", &["tx", "show", SENT], &["tx", "show", NOWHERE]).after(&[IMPORT, NEW_BOB, BUILD, SIGN, BROADCAST]),
     case("tx wait", &["tx", "wait", SENT], &["tx", "wait", NOWHERE]).after(&[IMPORT, NEW_BOB, BUILD, SIGN, BROADCAST]),
     case(

@@ -198,6 +198,66 @@ fn building_checks_words_money_and_nonce() {
 }
 
 #[test]
+fn building_plans_as_sending_does() {
+    let (wallet, node) = online();
+    node.state().rate = 150;
+    let build = |more: &[&str]| wallet.json(&[&["tx", "build"], more].concat());
+    let mites = |value: &serde_json::Value, field: &str| value[field].as_str().unwrap().parse::<u64>().unwrap();
+    let fee = |speed: &str| mites(&build(&["alice", "1", "--fee", speed]), "fee_mites");
+    assert_eq!((fee("fast"), fee("slow")), (2 * fee("normal"), fee("normal")));
+    assert_eq!(
+        mites(&build(&["alice", "1"]), "fee_mites"),
+        mites(&wallet.json(&["send", "alice", "1", "--dry-run"]), "fee_mites")
+    );
+    let all = build(&[CAROL, "max"]);
+    assert_eq!(mites(&all, "amount_mites") + mites(&all, "fee_mites"), 100_000_000_000_000);
+    let stderr = wallet.fails(&["tx", "build", CAROL, "max", DAVE, "1"], 2, "BAD_AMOUNT");
+    assert!(stderr.contains("max goes to one recipient, and there are 2"), "{stderr}");
+    wallet.fails(&["tx", "build", CAROL, "1", "--max-fee", "0.1"], 2, "FEE_TOO_HIGH");
+    wallet.fails(&["tx", "build", "alice", "1", "--fee", "1"], 2, "FEE_TOO_HIGH");
+    node.state().rate = 1_000_000;
+    wallet.fails(&["tx", "build", "alice", "1"], 2, "FEE_TOO_HIGH");
+    node.state().rate = 100;
+    let run = wallet.run(&["tx", "build", CAROL, "1", DAVE, "2", "alice", "4"]);
+    for part in
+        ["sum     7 far in 3 payments", "of it 0.2 far to open recipients' new accounts", "what it gets stays there"]
+    {
+        assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
+    }
+    // Without a node the bounds hold, too, and so do they on the machine that signs.
+    let dear = ["tx", "build", CAROL, "1", "--nonce", "0", "--fee", "0.2"];
+    wallet.fails(&dear, 2, "FEE_TOO_HIGH");
+    let path = wallet.file("dear", &wallet.ok(&[&dear[..], &["--max-fee", "0.2"]].concat()));
+    let stderr = wallet.fails(&["tx", "sign", &path], 3, "CONFIRMATION_NEEDED");
+    assert!(stderr.contains("warning: the fee of 0.2 far is above 0.15 far"), "{stderr}");
+}
+
+#[test]
+fn what_is_handed_in_is_waited_for_unless_told_otherwise() {
+    let (wallet, node) = online();
+    let file = |name: &str, nonce: &str| {
+        let built = wallet.file(name, &wallet.ok(&["tx", "build", "alice", "1", "--nonce", nonce, "--fee", "0.001"]));
+        wallet.file(&format!("{name}.signed"), &wallet.ok(&["tx", "sign", &built, "--yes"]))
+    };
+    let first = file("first", "0");
+    let sent = wallet.json(&["tx", "broadcast", &first, "--yes"]);
+    assert_eq!((&sent["verified"], &sent["confirmations"]), (&true.into(), &1.into()));
+    node.state().mines = false;
+    let later = file("later", "2");
+    let run = wallet.run(&["tx", "broadcast", &later, "--no-wait", "--yes"]);
+    assert!(run.code == 0 && run.stdout.contains(" queued"), "{}", run.stderr);
+    assert!(run.stderr.contains("warning: the node keeps it aside: its nonce is 2"), "{}", run.stderr);
+    let stderr = wallet.fails(&["tx", "broadcast", &later, "--yes", "--timeout", "1s"], 8, "UNCONFIRMED");
+    assert!(stderr.contains("try: farthing-wallet tx wait "), "{stderr}");
+    // Another one with the same nonce is warned of, the same one is not.
+    assert!(!stderr.contains("has the nonce 2 too"), "{stderr}");
+    let other = wallet.file("other", &wallet.ok(&["tx", "build", "alice", "7", "--nonce", "2", "--fee", "0.001"]));
+    let other = wallet.file("other.signed", &wallet.ok(&["tx", "sign", &other, "--yes"]));
+    let stderr = wallet.fails(&["tx", "broadcast", &other, "--no-wait", "--no-input"], 3, "CONFIRMATION_NEEDED");
+    assert!(stderr.contains("has the nonce 2 too: only one of the two can be mined"), "{stderr}");
+}
+
+#[test]
 fn a_lost_answer_leaves_the_transfer_in_the_outbox() {
     let (wallet, node) = online();
     let signed = wallet.ok(&["tx", "build", "alice", "1"]);

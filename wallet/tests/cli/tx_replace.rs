@@ -95,10 +95,21 @@ fn a_fee_that_nodes_do_not_take_is_named_with_one_that_they_do() {
     assert_eq!(node.state().submissions, 1);
     let bumped = wallet.json(&["tx", "bump", &first, "--fee", fee, "--no-wait", "--yes"]);
     assert_eq!(bumped["fee"], fee);
+    // However it is reckoned, no bump goes beyond the bounds.
+    let rate = node.state().rate;
+    node.state().rate = 1_000_000;
+    wallet.fails(&["tx", "bump", &first, "--yes"], 2, "FEE_TOO_HIGH");
+    wallet.fails(&["tx", "cancel", &first, "--yes"], 2, "FEE_TOO_HIGH");
+    node.state().rate = rate;
+    wallet.fails(&["tx", "bump", &first, "--fee", "1", "--yes"], 2, "FEE_TOO_HIGH");
+    wallet.fails(&["tx", "bump", &first, "--fee", "1", "--max-fee", "0.99999999", "--yes"], 2, "FEE_TOO_HIGH");
+    assert_eq!(node.state().submissions, 2);
     // By the name of the first one, the second one is bumped.
     let again = wallet.json(&["tx", "bump", &first, "--no-wait", "--yes"]);
     assert_eq!(again["replaces"], bumped["transaction_id"]);
     assert!(mites(&again, "fee_mites") > mites(&bumped, "fee_mites"), "{again}");
+    let dear = wallet.json(&["tx", "bump", &first, "--fee", "1", "--max-fee", "1", "--no-wait", "--yes"]);
+    assert_eq!(dear["fee"], "1");
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub(super) fn describe(
         ));
     }
     if let Some(first) = plans.first() {
-        warn_of_nonces(context, first)?;
+        warn_of_nonces(context, first.transaction(), first.chain_nonce)?;
     }
     Ok(total)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use farthing::{Address, Output};
+use farthing::{Address, Mites, Output, Transaction};
 
 use crate::{
     context::Context,
@@ -11,7 +11,7 @@ use crate::{
     outbox::Outbox,
     output::style::{AMOUNT, WARNING, in_parts, paint},
     recipients::look_alike,
-    transfer::Plan,
+    transfer::{Plan, TransferError},
 };
 
 /// Says what a plan will do: on the screen of whoever is asked, else as a note.
@@ -19,21 +19,45 @@ use crate::{
 /// # Errors
 /// Those of contacts, keystore and outbox.
 pub fn describe(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<()> {
+    let lines = lines(context, payer, plan)?;
+    context.show(&lines);
+    warn(context, payer, plan)
+}
+
+/// The same as a note, where nobody is asked.
+///
+/// # Errors
+/// As [`describe`].
+pub fn tell_plan(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<()> {
+    let lines = lines(context, payer, plan)?;
+    context.output.note(lines);
+    warn(context, payer, plan)
+}
+
+fn warn(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<()> {
+    warn_of_recipients(context, payer, plan.transaction().outputs())?;
+    warn_of_nonces(context, plan.transaction(), plan.chain_nonce)
+}
+
+fn lines(context: &Context, payer: &KeyEntry, plan: &Plan) -> Result<String> {
     let transaction = plan.transaction();
     let from = context.wallet.show(&transaction.sender_address());
     let mut lines =
         vec![format!("  network {}", context.wallet.network().name), format!("  from    {}, {from}", payer.name)];
-    for Output { to, amount } in transaction.outputs() {
+    let outputs = transaction.outputs();
+    for Output { to, amount } in outputs {
         let name = context.wallet.name_of(to)?.map(|name| format!("{name}, ")).unwrap_or_default();
         lines.push(format!("  to      {name}{}", in_parts(&context.wallet.show(to))));
         lines.push(format!("          {}", acquaintance(context, payer, to)?));
         lines.push(format!("  amount  {AMOUNT}{amount} far{AMOUNT:#}"));
     }
-    let opening = if plan.opening.is_zero() {
-        String::new()
-    } else {
-        format!(" (of it {} far to open the recipient's new account)", plan.opening)
-    };
+    let whose = if outputs.len() == 1 { "the recipient's new account" } else { "recipients' new accounts" };
+    if outputs.len() > 1 {
+        let amount = Mites::checked_sum(outputs.iter().map(|output| output.amount)).ok_or(TransferError::Overflow)?;
+        lines.push(format!("  sum     {AMOUNT}{amount} far{AMOUNT:#} in {} payments", outputs.len()));
+    }
+    let opening =
+        if plan.opening.is_zero() { String::new() } else { format!(" (of it {} far to open {whose})", plan.opening) };
     lines.push(format!("  fee     {AMOUNT}{} far{AMOUNT:#}{opening}", transaction.fee()));
     if let Some(blocks) = plan.within_blocks {
         lines.push(format!("  mined   {}", expectation(context, blocks)));
@@ -48,9 +72,7 @@ pub fn describe(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<
     if let Some(left) = plan.left {
         lines.push(format!("  left    {AMOUNT}{left} far{AMOUNT:#}"));
     }
-    context.show(&lines.join("\n"));
-    warn_of_recipients(context, payer, transaction.outputs())?;
-    warn_of_nonces(context, plan)
+    Ok(lines.join("\n"))
 }
 
 /// How soon, on the node's word.
@@ -91,7 +113,11 @@ pub fn warn_of_recipients(context: &mut Context, payer: &KeyEntry, outputs: &[Ou
     let texts: Vec<String> = known.iter().map(|(_, address)| context.wallet.show(address)).collect();
     for Output { to, .. } in outputs {
         if *to == payer.public.address() {
-            context.output.warn("the recipient is the paying account itself: only the fee is spent");
+            context.output.warn(if outputs.len() == 1 {
+                "the recipient is the paying account itself: only the fee is spent"
+            } else {
+                "one of the recipients is the paying account itself: what it gets stays there"
+            });
         }
         if known.iter().take(named).any(|(_, address)| address == to) {
             continue;
@@ -110,20 +136,21 @@ pub fn warn_of_recipients(context: &mut Context, payer: &KeyEntry, outputs: &[Ou
     Ok(())
 }
 
-/// Warns of what else has the nonce, and of what has to be mined first and is not this wallet's.
+/// Warns of what else has the nonce, and of what has to be mined first and is not this wallet's: as many as lie between the
+/// nonce that the account has used and this one.
 ///
 /// # Errors
 /// Those of the outbox.
-pub fn warn_of_nonces(context: &mut Context, plan: &Plan) -> Result<()> {
-    let transaction = plan.transaction();
+pub fn warn_of_nonces(context: &mut Context, transaction: &Transaction, chain_nonce: u64) -> Result<()> {
     let (sender, nonce) = (transaction.sender_address(), transaction.nonce());
+    let this = transaction.id(context.wallet.network().genesis_id()).to_string();
     let own = own_nonces(&context.wallet.outbox(), &sender)?;
-    for (id, _) in own.iter().filter(|(_, earlier)| *earlier == nonce) {
+    for (id, _) in own.iter().filter(|(id, earlier)| *earlier == nonce && *id != this) {
         context.output.warn(format_args!(
             "the transfer {id} in the outbox has the nonce {nonce} too: only one of the two can be mined"
         ));
     }
-    let foreign = (plan.chain_nonce..nonce).filter(|nonce| !own.iter().any(|(_, own)| own == nonce)).count();
+    let foreign = (chain_nonce..nonce).filter(|nonce| !own.iter().any(|(_, own)| own == nonce)).count();
     if foreign > 0 {
         context.output.warn(format_args!(
             "by the node's word {foreign} transfers of this account wait that this wallet did not send (another copy of \

@@ -25,6 +25,9 @@ pub enum WordsError {
     /// Nobody said how much.
     #[error("how much to send is missing")]
     NoAmount,
+    /// All that can be spent, for several.
+    #[error("max goes to one recipient, and there are {0}")]
+    MaxForSeveral(usize),
     /// More than one amount.
     #[error("the payment request asks for {requested} far, and {given:?} is to be sent")]
     OtherAmount {
@@ -47,7 +50,9 @@ pub enum WordsError {
 impl Explain for WordsError {
     fn code(&self) -> &'static str {
         match self {
-            Self::Amount { .. } | Self::Zero | Self::NoAmount | Self::OtherAmount { .. } => "BAD_AMOUNT",
+            Self::Amount { .. } | Self::Zero | Self::NoAmount | Self::OtherAmount { .. } | Self::MaxForSeveral(_) => {
+                "BAD_AMOUNT"
+            }
             Self::SpeedOffline(_) => "BAD_FEE",
             Self::Memo(_) => "BAD_MEMO",
         }
@@ -92,29 +97,38 @@ pub fn parse_payment(text: &str) -> Result<Mites, WordsError> {
 /// # Errors
 /// [`WordsError`] and those of [`crate::wallet::Wallet::find`].
 pub(super) fn order(wallet: &Wallet, arguments: &cli::Send) -> Result<Order> {
-    let (to, requested) = if payment_uri::is_uri(&arguments.to) {
-        let request = PaymentUri::parse(&arguments.to, wallet)?;
+    let (output, all) = payment(wallet, &arguments.to, arguments.amount.as_deref())?;
+    Ok(Order {
+        fee: parse_fee(arguments.fees.fee.as_deref())?,
+        valid_until: arguments.valid_until.map(Height::new),
+        memo: read_memo(arguments.memo.as_deref())?,
+        outputs: vec![output],
+        all,
+    })
+}
+
+/// Reads whom a person pays how much, and whether that is all that can be spent.
+///
+/// # Errors
+/// [`WordsError`] and those of [`crate::wallet::Wallet::find`].
+pub fn payment(wallet: &Wallet, to: &str, amount: Option<&str>) -> Result<(Output, bool)> {
+    let (to, requested) = if payment_uri::is_uri(to) {
+        let request = PaymentUri::parse(to, wallet)?;
         (request.to, request.amount)
     } else {
-        (wallet.find(&arguments.to)?, None)
+        (wallet.find(to)?, None)
     };
-    let all = arguments.amount.as_deref() == Some("max");
+    let all = amount == Some("max");
     // What is not known before the fee is.
-    let given = arguments.amount.as_deref().map(|text| if all { Ok(Mites::new(1)) } else { parse_payment(text) });
+    let given = amount.map(|text| if all { Ok(Mites::new(1)) } else { parse_payment(text) });
     let amount = match (given.transpose()?, requested) {
         (Some(given), Some(requested)) if all || given != requested => {
-            let given = arguments.amount.iter().flat_map(|text| text.chars()).take(60).collect();
+            let given = amount.into_iter().flat_map(str::chars).take(60).collect();
             return Err(WordsError::OtherAmount { requested, given }.into());
         }
         (given, requested) => given.or(requested).ok_or(WordsError::NoAmount)?,
     };
-    Ok(Order {
-        fee: parse_fee(arguments.fee.as_deref())?,
-        valid_until: arguments.valid_until.map(Height::new),
-        memo: read_memo(arguments.memo.as_deref())?,
-        outputs: vec![Output { to, amount }],
-        all,
-    })
+    Ok((Output { to, amount }, all))
 }
 
 /// Reads a fee that a person wrote.

@@ -1,6 +1,6 @@
 //! `tx broadcast`.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, path::Path};
 
 use farthing::wire::{TransactionStanding, TransactionStatus};
 use serde::Serialize;
@@ -9,16 +9,13 @@ use super::{Particulars, read};
 use crate::{
     commands::{
         resubmit::look_after_outbox,
-        send::{self, hand_in},
+        send::{self, CONFIRMATION_TIME, hand_in},
     },
     context::Context,
     error::Result,
     transfer::Confirmed,
     verify::Evidence,
 };
-
-/// How long to wait for confirmations if nobody says otherwise.
-const CONFIRMATION_TIME: Duration = Duration::from_secs(600);
 
 /// A transfer that was handed in.
 #[derive(Serialize)]
@@ -63,6 +60,7 @@ pub(super) fn run(context: &mut Context, path: &Path, wanted: u64) -> Result<()>
     let client = context.connect()?;
     let sending = context.lock_sending()?;
     look_after_outbox(context, &client)?;
+    send::warn_of_nonces(context, transfer.transaction(), transfer.transaction().nonce())?;
     context.confirm("nothing was sent", "Send it?")?;
     let status = hand_in(context, &client, &transfer)?;
     drop(sending);

@@ -2,21 +2,18 @@
 
 use std::sync::Arc;
 
-use farthing::{
-    Address, Height, Mites, Output, Params, PublicKey, Sender, Transaction, limits::MAX_OUTPUTS, tx::TransactionFields,
-};
+use farthing::{Height, limits::MAX_OUTPUTS};
 
 use super::hand_over;
 use crate::{
     cli::TxBuild,
-    client::NodeClient,
     commands::{
         resubmit::look_after_outbox,
-        send::{parse_amount, parse_payment, read_memo},
+        send::{WordsError, bounds, parse_fee, payment, plan_offline, read_memo, tell_plan},
     },
     context::Context,
     error::{Exit, Explain, Result},
-    transfer::{FEE_PER_BYTE, TransferError},
+    transfer::{Order, Plan},
     transfer_file::TransferFile,
 };
 
@@ -48,127 +45,54 @@ impl Explain for PaymentsError {
     }
 }
 
-/// A transfer as far as the person decides on it.
-struct Draft {
-    outputs: Vec<Output>,
-    fee: Option<Mites>,
-    valid_until: Option<Height>,
-    memo: Vec<u8>,
+/// What a person wishes, as the command line says it.
+fn order(context: &Context, arguments: &TxBuild) -> Result<Order> {
+    let (pairs, rest) = arguments.payments.as_chunks::<2>();
+    if let [odd, ..] = rest {
+        return Err(PaymentsError::Odd(odd.chars().take(100).collect()).into());
+    }
+    if pairs.len() > MAX_OUTPUTS {
+        return Err(PaymentsError::TooMany(pairs.len()).into());
+    }
+    let payments = pairs.iter().map(|[to, amount]| payment(&context.wallet, to, Some(amount)));
+    let payments = payments.collect::<Result<Vec<_>>>()?;
+    let all = payments.iter().any(|(_, all)| *all);
+    if all && payments.len() > 1 {
+        return Err(WordsError::MaxForSeveral(payments.len()).into());
+    }
+    Ok(Order {
+        outputs: payments.into_iter().map(|(output, _)| output).collect(),
+        all,
+        fee: parse_fee(arguments.fees.fee.as_deref())?,
+        valid_until: arguments.valid_until.map(Height::new),
+        memo: read_memo(arguments.memo.as_deref())?,
+    })
 }
 
-impl Draft {
-    fn read(context: &Context, arguments: &TxBuild) -> Result<Self> {
-        let (pairs, rest) = arguments.payments.as_chunks::<2>();
-        if let [odd, ..] = rest {
-            return Err(PaymentsError::Odd(odd.chars().take(100).collect()).into());
-        }
-        if pairs.len() > MAX_OUTPUTS {
-            return Err(PaymentsError::TooMany(pairs.len()).into());
-        }
-        let output =
-            |[to, amount]: &[String; 2]| Ok(Output { to: context.wallet.find(to)?, amount: parse_payment(amount)? });
-        Ok(Self {
-            outputs: pairs.iter().map(output).collect::<Result<_>>()?,
-            fee: arguments.fee.as_deref().map(parse_amount).transpose()?,
-            valid_until: arguments.valid_until.map(Height::new),
-            memo: read_memo(arguments.memo.as_deref())?,
-        })
-    }
-
-    fn transaction(&self, payer: &PublicKey, nonce: u64, fee: Mites) -> Result<Transaction, TransferError> {
-        Transaction::new(TransactionFields {
-            sender: if nonce == 0 { Sender::Key(payer.clone()) } else { Sender::Address(payer.address()) },
-            nonce,
-            fee,
-            valid_until: self.valid_until,
-            outputs: self.outputs.clone(),
-            memo: self.memo.clone(),
-        })
-        .map_err(TransferError::Fields)
-    }
-
-    /// The least fee at which nodes relay it, if it opens no account.
-    fn least_fee(&self, network: &Params, payer: &PublicKey, nonce: u64) -> Result<Mites> {
-        let file = TransferFile::unsigned(network, payer.clone(), self.transaction(payer, nonce, Mites::ZERO)?);
-        Ok(FEE_PER_BYTE.checked_mul(file.size_bytes()? as u64).ok_or(TransferError::Overflow)?)
-    }
-
-    /// The recipients, each once.
-    fn recipients(&self) -> Vec<Address> {
-        let mut recipients: Vec<Address> = self.outputs.iter().map(|output| output.to).collect();
-        recipients.sort_unstable();
-        recipients.dedup();
-        recipients
-    }
-}
-
-/// Plans a transfer and writes it down.
+/// Plans a transfer as `send` does, and writes it down.
 ///
 /// # Errors
-/// [`PaymentsError`], [`TransferError`], and those of the node.
+/// [`PaymentsError`], [`crate::transfer::TransferError`], and those of the node.
 pub(super) fn run(context: &mut Context, arguments: &TxBuild) -> Result<()> {
-    let draft = Draft::read(context, arguments)?;
-    let payer = context.own_key()?.public;
+    let order = order(context, arguments)?;
+    let bounds = bounds(context, arguments.fees.max_fee.as_deref())?;
+    let payer = context.own_key()?;
     let network = Arc::clone(context.settings.network());
-    let transaction = match arguments.nonce {
-        Some(nonce) => offline(context, &draft, &payer, nonce)?,
+    let plan = match arguments.nonce {
+        Some(nonce) => plan_offline(context, &payer, &order, bounds, nonce)?,
         None => {
             let client = context.connect()?;
             let _sending = context.lock_sending()?;
             // Earlier transfers that are not mined yet hold the nonces before this one.
             look_after_outbox(context, &client)?;
-            online(&client, &network, &draft, &payer)?
+            Plan::draw(&client, &network, &payer.public, &order, bounds)?
         }
     };
-    let file = TransferFile::unsigned(&network, payer, transaction);
+    tell_plan(context, &payer, &plan)?;
+    let file = TransferFile::unsigned(&network, payer.public, plan.into_transaction());
     file.size_bytes()?;
     hand_over(context, &file, arguments.out.as_deref())?;
     let (id, nonce) = (file.transaction().id(network.genesis_id()), file.transaction().nonce());
     context.output.note(format_args!("built {id} with nonce {nonce}; it is not signed, and nothing was submitted"));
     Ok(())
-}
-
-/// Takes nonce and fee as given, and says what a node would have said against it.
-fn offline(context: &mut Context, draft: &Draft, payer: &PublicKey, nonce: u64) -> Result<Transaction> {
-    let network = Arc::clone(context.settings.network());
-    let least = draft.least_fee(&network, payer, nonce)?;
-    let fee = draft.fee.unwrap_or(least);
-    if fee < least {
-        context.output.warn(format_args!("nodes relay this transfer for {least} far or more, not for {fee} far"));
-    }
-    let strangers = draft.recipients().iter().filter(|to| **to != payer.address()).count() as u64;
-    let opening = network.opening_cost.checked_mul(strangers);
-    let all_new = opening.and_then(|opening| least.checked_add(opening)).ok_or(TransferError::Overflow)?;
-    if fee < all_new && strangers > 0 {
-        let each = network.opening_cost;
-        context.output.warn(format_args!(
-            "no node was asked which recipients have an account; each that has none adds {each} far to the fee"
-        ));
-    }
-    Ok(draft.transaction(payer, nonce, fee)?)
-}
-
-/// Asks the node for all accounts, checks what it says, and works out nonce and fee.
-fn online(client: &NodeClient, network: &Params, draft: &Draft, payer: &PublicKey) -> Result<Transaction> {
-    let (sender, answer) = client.account(&payer.address())?;
-    let mut opening = Mites::ZERO;
-    for to in draft.recipients() {
-        if to != payer.address() && client.account(&to)?.0.account.is_none() {
-            opening = opening.checked_add(network.opening_cost).ok_or(TransferError::Overflow)?;
-        }
-    }
-    // The node may know of transfers that are not mined yet; it cannot make us use a nonce again.
-    let nonce = answer.next_pending_nonce.max(sender.state().next_nonce);
-    let least = draft.least_fee(network, payer, nonce)?.checked_add(opening);
-    let fee = draft.fee.or(least).ok_or(TransferError::Overflow)?;
-    if fee < opening {
-        return Err(TransferError::FeeBelowOpening { fee, opening }.into());
-    }
-    let transaction = draft.transaction(payer, nonce, fee)?;
-    let (needed, pending) = (transaction.total(), answer.pending_out);
-    let spendable = sender.state().balance.checked_sub(pending).unwrap_or(Mites::ZERO);
-    if needed > spendable {
-        return Err(TransferError::Funds { needed, spendable, pending }.into());
-    }
-    Ok(transaction)
 }

@@ -26,7 +26,7 @@ pub fn run(context: &mut Context, command: &TxCommand) -> Result<()> {
         TxCommand::Build(arguments) => build::run(context, arguments),
         TxCommand::Inspect { file, message_out } => inspect::run(context, file, message_out.as_deref()),
         TxCommand::Sign { file, out, signature } => sign::run(context, file, out.as_deref(), signature.as_deref()),
-        TxCommand::Broadcast { file, wait } => broadcast::run(context, file, *wait),
+        TxCommand::Broadcast { file, wait } => broadcast::run(context, file, wait.wanted()),
         TxCommand::Show { id } => show::run(context, id),
         TxCommand::Wait { id, confirmations } => wait::run(context, id, *confirmations),
         TxCommand::Bump(arguments) => replace::run(context, arguments, replace::What::Bump),

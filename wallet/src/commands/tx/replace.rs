@@ -121,8 +121,8 @@ impl Explain for ReplaceError {
 /// # Errors
 /// [`ReplaceError`], and those of `send`.
 pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What) -> Result<()> {
-    let fee = parse_fee(arguments.fee.as_deref())?;
-    let bounds = bounds(context, arguments.max_fee.as_deref())?;
+    let fee = parse_fee(arguments.fees.fee.as_deref())?;
+    let bounds = bounds(context, arguments.fees.max_fee.as_deref())?;
     let client = context.connect()?;
     let sending = context.lock_sending()?;
     let looked = look_after_outbox(context, &client)?;
@@ -255,7 +255,7 @@ fn conclude(
     group: &[&Looked],
     arguments: &cli::TxReplace,
 ) -> Result<StandingView> {
-    let wanted = if arguments.no_wait { 0 } else { arguments.wait };
+    let wanted = arguments.wait.wanted();
     if wanted == 0 {
         let found = look(context, client, new)?.ok_or(TransferError::Unknown(*new))?;
         return Ok(StandingView::new(context, found)?.replacing(old));

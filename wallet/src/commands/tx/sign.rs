@@ -7,6 +7,7 @@ use farthing::{Mites, keys::KeySize};
 
 use super::{Particulars, hand_over, read};
 use crate::{
+    commands::send,
     context::Context,
     disk,
     error::{Exit, Explain, Result},
@@ -79,6 +80,7 @@ fn sign(context: &mut Context, file: &TransferFile) -> Result<TransferFile> {
     let particulars = Particulars::of(context, file)?;
     context.output.note(&particulars);
     warn(context, file)?;
+    send::warn_of_recipients(context, &payer, file.transaction().outputs())?;
     context.confirm("nothing was signed", "Sign it?")?;
     let signer = context.unlock(&payer.name)?;
     let signed = signer.sign(file.transaction().clone(), context.wallet.network().genesis_id())?;
@@ -103,6 +105,11 @@ fn warn(context: &mut Context, file: &TransferFile) -> Result<()> {
     let (fee, amount) = (transaction.fee(), transaction.total().checked_sub(transaction.fee()).unwrap_or(Mites::ZERO));
     if fee < least {
         context.output.warn(format_args!("nodes relay this transfer for {least} far or more, not for {fee} far"));
+    }
+    let strangers = transaction.outputs().iter().filter(|output| output.to != transaction.sender_address()).count();
+    let opening = context.wallet.network().opening_cost.checked_mul(strangers as u64).unwrap_or(Mites::MAX);
+    if let Err(error) = send::bounds(context, None)?.check(fee, opening) {
+        context.output.warn(error);
     }
     if fee > amount {
         context.output.warn(format_args!("the fee of {fee} far is more than what is paid, {amount} far"));
