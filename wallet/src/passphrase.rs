@@ -49,6 +49,9 @@ pub enum PassphraseError {
     /// No terminal to ask on, and no file given.
     #[error("a passphrase is needed and there is no terminal to ask for it")]
     NoTerminal,
+    /// Ctrl-D instead of one.
+    #[error("no passphrase was typed: the input ended")]
+    Ended,
     /// The descriptor is not open.
     #[error("cannot read a passphrase from the descriptor {number}")]
     Descriptor {
@@ -87,7 +90,7 @@ impl Explain for PassphraseError {
             Self::TooShort { .. } => "PASSPHRASE_TOO_SHORT",
             Self::Control | Self::NotText => "PASSPHRASE_NOT_TEXT",
             Self::Mismatch => "PASSPHRASE_MISMATCH",
-            Self::NoTerminal => "PASSPHRASE_NEEDED",
+            Self::NoTerminal | Self::Ended => "PASSPHRASE_NEEDED",
             Self::Descriptor { .. } => "PASSPHRASE_FD",
             Self::Askpass { .. } | Self::NoAnswer { .. } => "ASKPASS",
             Self::File(_) => "PASSPHRASE_FILE",
@@ -95,7 +98,10 @@ impl Explain for PassphraseError {
     }
 
     fn exit(&self) -> Exit {
-        Exit::Usage
+        match self {
+            Self::Ended => Exit::Declined,
+            _ => Exit::Usage,
+        }
     }
 
     fn tries(&self) -> Vec<String> {
@@ -104,6 +110,7 @@ impl Explain for PassphraseError {
                 "--passphrase-file FILE, whose first line is the passphrase".into(),
                 "FARTHING_ASKPASS=PROGRAM, which asks and prints the answer".into(),
             ],
+            Self::Ended => vec!["the command again, and the passphrase when it asks".into()],
             Self::Descriptor { number, .. } => vec![format!("{number}< FILE behind the command, in the shell")],
             Self::Askpass { .. } => vec!["the full path of the program, which must be executable".into()],
             Self::NoAnswer { .. } => vec!["the command again, and an answer when the program asks".into()],

@@ -3,7 +3,10 @@
 //! The doors, first come first served: `--passphrase-fd`, `--passphrase-file`, the program in `FARTHING_ASKPASS`, the
 //! terminal.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::Context;
 use crate::{
@@ -69,6 +72,13 @@ impl Context {
         }
     }
 
+    /// How often a passphrase may be wrong: three times if it is typed.
+    #[must_use]
+    pub fn attempts(&self) -> usize {
+        let asks = !self.secrets.is_given() && self.secrets.askpass.is_none() && self.is_interactive();
+        if asks { TRIES } else { 1 }
+    }
+
     fn given_passphrase(&mut self) -> Result<Option<Passphrase>, PassphraseError> {
         if let Some(number) = self.secrets.descriptor {
             if self.secrets.read.is_none() {
@@ -109,7 +119,10 @@ impl Context {
         self.output.asking();
         let secret = self.terminal.secret(prompt);
         self.output.answered();
-        Passphrase::new(secret.map_err(|_| PassphraseError::NoTerminal)?)
+        Passphrase::new(secret.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => PassphraseError::Ended,
+            _ => PassphraseError::NoTerminal,
+        })?)
     }
 
     /// The passphrase of a new key: given beforehand, or asked for twice; long enough. On development networks an
@@ -189,12 +202,16 @@ impl Context {
         Agent::connect(self.secrets.agent.as_deref())
     }
 
-    /// Finds a token; `writes` to make keys in it.
+    /// Finds a token, and says how near it is to locking itself; `writes` to make keys in it.
     ///
     /// # Errors
     /// [`TokenError`].
-    pub fn token(&self, uri: &TokenUri, writes: bool) -> Result<Token, TokenError> {
-        Token::open(uri, self.secrets.module.as_deref(), writes)
+    pub fn token(&mut self, uri: &TokenUri, writes: bool) -> Result<Token, TokenError> {
+        let token = Token::open(uri, self.secrets.module.as_deref(), writes)?;
+        if let Some(remark) = token.remark() {
+            self.output.warn(remark);
+        }
+        Ok(token)
     }
 
     /// The PIN of a token, through the same doors as a passphrase. Asked for once: tokens lock themselves.
@@ -211,8 +228,7 @@ impl Context {
     /// [`KeystoreError`].
     pub fn open_key(&mut self, name: &Name) -> Result<(SecretKey, Option<Passphrase>), KeystoreError> {
         let keys = self.wallet.keys();
-        let asks = !self.secrets.is_given() && self.secrets.askpass.is_none() && self.is_interactive();
-        let mut attempts = if asks { TRIES } else { 1 };
+        let mut attempts = self.attempts();
         loop {
             let mut used = None;
             let opened = keys.unlock(name, &mut || {

@@ -84,6 +84,7 @@ impl Explain for ImportError {
     fn exit(&self) -> Exit {
         match self {
             Self::Unlock(UnlockError::WrongPassphrase) => Exit::WrongPassphrase,
+            Self::Passphrase(error) => error.exit(),
             _ => Exit::Usage,
         }
     }

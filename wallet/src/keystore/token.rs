@@ -154,6 +154,8 @@ pub struct Token {
     uri: TokenUri,
     needs_login: bool,
     is_locked: bool,
+    /// What its owner should know before giving a PIN.
+    remark: Option<&'static str>,
     is_logged_in: bool,
 }
 
@@ -175,7 +177,19 @@ impl Token {
         let session = if writes { module.open_rw_session(slot) } else { module.open_ro_session(slot) };
         let session = session.map_err(TokenError::token("open a session"))?;
         let (needs_login, is_locked) = (info.login_required(), info.user_pin_locked());
-        Ok(Self { session, uri: uri.clone(), needs_login, is_locked, is_logged_in: false })
+        let remark = if info.user_pin_final_try() {
+            Some("one more wrong PIN, and the token locks itself")
+        } else if info.user_pin_count_low() {
+            Some("the token was given a wrong PIN; after a few it locks itself")
+        } else {
+            None
+        };
+        Ok(Self { session, uri: uri.clone(), needs_login, is_locked, remark, is_logged_in: false })
+    }
+
+    /// What its owner should know before giving a PIN, if anything.
+    pub const fn remark(&self) -> Option<&'static str> {
+        self.remark
     }
 
     fn login(&mut self, ask: &mut dyn FnMut() -> Result<Passphrase, PassphraseError>) -> Result<(), TokenError> {

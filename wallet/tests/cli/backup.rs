@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 use crate::{
     fake_node::FakeNode,
     harness::{Wallet, fixture},
+    terminal::{PLAIN, code, on_a_terminal, press},
     tools::{have, run_in},
 };
 
@@ -115,6 +116,29 @@ fn an_id_that_was_settled_stays_taken_in_the_wallet_that_is_restored() {
     assert_eq!(paid(&other), "");
     other.fails(&["send", "alice", "2", "--id", "invoice-7", "--yes"], 2, "ID_REUSED");
     assert_eq!(node.state().submissions, 1);
+}
+
+#[test]
+fn a_passphrase_typed_wrongly_may_be_typed_again_and_ctrl_d_gives_up() {
+    let (wallet, _, secret) = desk();
+    let file = wallet.path("wallet.age").display().to_string();
+    wallet.ok(&["key", "backup", &file, "--passphrase-file", &secret]);
+    let other = Wallet::on("main");
+    let mut screen = on_a_terminal(&other, PLAIN, &["key", "restore", &file]);
+    screen.exp_string("Passphrase of ").unwrap();
+    screen.send_line("battery stable").unwrap();
+    screen.exp_string("does not open the backup; once more").unwrap();
+    screen.exp_string("Passphrase of ").unwrap();
+    screen.send_line("battery staple").unwrap();
+    screen.exp_string("keys 3").unwrap();
+    screen.exp_eof().unwrap();
+    assert_eq!(code(&screen), 0);
+    let mut screen = on_a_terminal(&other, PLAIN, &["key", "export", "a", "--format", "ssh"]);
+    screen.exp_string("Passphrase for a: ").unwrap();
+    press(&mut screen, "\u{4}");
+    screen.exp_string("no passphrase was typed").unwrap();
+    screen.exp_eof().unwrap();
+    assert_eq!(code(&screen), 3);
 }
 
 /// Runs `age`, which asks for passphrases on a terminal only, on one that this makes for it.

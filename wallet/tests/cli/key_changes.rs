@@ -4,9 +4,16 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     process::{Command, Stdio},
+    time::Instant,
 };
 
-use crate::harness::{Run, Wallet, fixture};
+use crate::{
+    harness::{Run, Wallet, fixture},
+    kills::run_or_kill,
+};
+
+/// Moments of a command at which it is killed.
+const KILLS: u32 = 8;
 
 /// A wallet with the key `a` under the passphrase in the file whose path comes with it.
 fn with_key(network: &'static str) -> (Wallet, String) {
@@ -77,6 +84,27 @@ fn a_key_gets_another_passphrase() {
     wallet.fails(&passwd(&old, &["--new-passphrase-file", &new]), 4, "WRONG_PASSPHRASE");
     let mode = fs::metadata(wallet.path("wallet/main/keys/a.pem")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
+}
+
+#[test]
+fn a_key_outlives_every_kill_of_passwd() {
+    let (wallet, one) = with_key("main");
+    let two = wallet.file("two", "correct horse\n");
+    let words = ["key", "passwd", "a", "--passphrase-file", &one, "--new-passphrase-file", &two];
+    let started = Instant::now();
+    wallet.ok(&words);
+    let whole = started.elapsed();
+    let (mut now, mut next, mut kills) = (&two, &one, 0);
+    for part in 1..=KILLS {
+        let words = ["key", "passwd", "a", "--passphrase-file", now, "--new-passphrase-file", next];
+        kills += u32::from(run_or_kill(wallet.command(&words), Some(whole * part / KILLS)).is_err());
+        if opens(&wallet, "a", now).code != 0 {
+            (now, next) = (next, now);
+            assert_eq!(opens(&wallet, "a", now).code, 0, "neither passphrase opens the key after kill {part}");
+        }
+    }
+    assert!(kills > 0);
+    assert_eq!(wallet.json(&["key", "list"])["keys"].as_array().unwrap().len(), 1);
 }
 
 #[test]

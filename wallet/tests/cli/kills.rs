@@ -55,7 +55,7 @@ struct Tally {
 }
 
 /// Waits for the program, and kills it if it has not ended by then.
-fn run_or_kill(mut command: Command, after: Option<Duration>) -> Result<Run, ()> {
+pub(crate) fn run_or_kill(mut command: Command, after: Option<Duration>) -> Result<Run, ()> {
     let mut child: Child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let Some(after) = after else {
         return Ok(Run::from(child.wait_with_output().unwrap()));

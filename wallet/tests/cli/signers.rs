@@ -162,6 +162,10 @@ fn a_token_signs_as_the_key_itself_would() {
     let wrong = hsm.wallet.file("wrong", "654321\n");
     hsm.fails(&send("a", to.trim(), &["--passphrase-file", &wrong]), 4, "WRONG_PIN");
     hsm.fails(&send("a", to.trim(), &[]), 2, "PASSPHRASE_NEEDED");
+    // From now on until the right one comes.
+    let again = send("a", to.trim(), &["--passphrase-file", &hsm.pin]);
+    assert!(hsm.run(&again).stderr.contains("was given a wrong PIN"), "the token's warning is passed on");
+    assert!(!hsm.run(&again).stderr.contains("was given a wrong PIN"));
 }
 
 #[test]

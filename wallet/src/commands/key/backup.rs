@@ -70,17 +70,32 @@ pub fn backup(context: &mut Context, file: &Path) -> Result<()> {
     Ok(context.output.data(&View::new(file, archive.contents(), None))?)
 }
 
+/// Opens a backup; a typed passphrase may be wrong twice.
+fn open(context: &mut Context, file: &Path, sealed: &[u8]) -> Result<Archive> {
+    let mut attempts = context.attempts();
+    loop {
+        let passphrase = context.passphrase(&format!("Passphrase of {}: ", file.display()))?;
+        let opened = {
+            let _progress = context.output.progress("decrypting the backup");
+            Archive::open(sealed, &passphrase)
+        };
+        attempts -= 1;
+        match opened {
+            Err(BackupError::WrongPassphrase) if attempts > 0 => {
+                context.output.note("that passphrase does not open the backup; once more");
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
 /// Writes what is in a backup and not here; never overwrites anything.
 ///
 /// # Errors
 /// [`BackupError`], and a passphrase that cannot be had.
 pub fn restore(context: &mut Context, file: &Path) -> Result<()> {
     let sealed = disk::read_any(file, MAX_BYTES)?;
-    let passphrase = context.passphrase(&format!("Passphrase of {}: ", file.display()))?;
-    let archive = {
-        let _progress = context.output.progress("decrypting the backup");
-        Archive::open(&sealed, &passphrase)?
-    };
+    let archive = open(context, file, &sealed)?;
     let (written, other_settings) = archive.restore(&context.settings)?;
     if other_settings {
         let path = context.settings.config().display();
