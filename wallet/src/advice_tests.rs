@@ -307,6 +307,7 @@ fn others() -> Vec<Box<dyn Explain>> {
         Box::new(AskError::NameDiffers { what: "x", name: name(), given: "x".into() }),
         Box::new(BackupError::Empty),
         Box::new(BackupError::TooLarge),
+        Box::new(BackupError::Strange(path())),
         Box::new(BackupError::Write(io())),
         Box::new(BackupError::Damaged("x".into())),
         Box::new(BackupError::WrongPassphrase),

@@ -59,6 +59,9 @@ pub enum BackupError {
          altogether"
     )]
     TooLarge,
+    /// What stands among the keys and may be one.
+    #[error("{} lies among the keys and is not named like one (NAME.pem); nothing was backed up", .0.display())]
+    Strange(PathBuf),
     /// The archive could not be put together.
     #[error("cannot put the archive together")]
     Write(#[source] io::Error),
@@ -95,6 +98,7 @@ impl Explain for BackupError {
         match self {
             Self::Empty => "NO_KEYS",
             Self::TooLarge => "BACKUP_TOO_LARGE",
+            Self::Strange(_) => "KEY_FILE_NAME",
             Self::Write(_) => "BACKUP_WRITE",
             Self::Damaged(_) | Self::Foreign(_) => "BACKUP_DAMAGED",
             Self::WrongPassphrase => "WRONG_PASSPHRASE",
@@ -119,6 +123,9 @@ impl Explain for BackupError {
                 vec!["farthing-wallet key new NAME".into(), "--wallet-dir with the wallet that you mean".into()]
             }
             Self::TooLarge => vec!["a copy of the wallet's folder by other means".into()],
+            Self::Strange(path) => {
+                vec![format!("move '{}' out of the folder, and import it if it is a key", path.display())]
+            }
             Self::Write(_) => vec!["again, with memory to spare".into()],
             Self::Damaged(_) | Self::Foreign(_) => vec!["another copy of the backup".into()],
             Self::WrongPassphrase => vec![
@@ -172,6 +179,9 @@ impl Archive {
             }
             for file in FILES {
                 archive.add(format!("{network}/{file}"), &home.join(file))?;
+            }
+            if let Some(file) = names(&home.join(KEYS), |file| !file.starts_with('.') && !is_key(file))?.first() {
+                return Err(BackupError::Strange(home.join(KEYS).join(file)));
             }
             for (folder, fits) in FOLDERS {
                 for file in names(&home.join(folder), fits)? {
@@ -314,8 +324,11 @@ impl PartialEq for Archive {
 /// Whether a name belongs there.
 type Fits = fn(&str) -> bool;
 
+/// The folder of a network with its keys.
+const KEYS: &str = "keys";
+
 /// The folders of a network, and which files belong there.
-const FOLDERS: [(&str, Fits); 3] = [("keys", is_key), ("outbox", is_transfer), ("sent", is_transfer)];
+const FOLDERS: [(&str, Fits); 3] = [(KEYS, is_key), ("outbox", is_transfer), ("sent", is_transfer)];
 
 fn is_key(file: &str) -> bool {
     file.strip_suffix(".pem").is_some_and(|name| name.parse::<Name>().is_ok())
@@ -367,7 +380,8 @@ fn names(folder: &Path, fits: Fits) -> Result<Vec<String>, DiskError> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(failed)?.file_name();
-        names.extend(name.to_str().filter(|name| fits(name)).map(str::to_owned));
+        let name = name.to_string_lossy();
+        names.extend(Some(name.as_ref()).filter(|name| fits(name)).map(str::to_owned));
     }
     names.sort();
     Ok(names)

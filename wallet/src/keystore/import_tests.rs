@@ -1,6 +1,7 @@
 //! Every form that people have their keys in, every kind that must be refused, and damaged files.
 
 use farthing::PublicKey;
+use pkcs8::der::Encode as _;
 use rand_core::{OsRng, RngCore as _};
 
 use super::*;
@@ -166,6 +167,29 @@ fn what_is_exported_is_read_again_in_every_form() {
     let refused = |format, seal| private_text(&key, format, seal, "").unwrap_err();
     assert_eq!(refused(Format::Pkcs1, Seal::Passphrase(&secret)), ExportError::WeakEncryption);
     assert_eq!(refused(Format::Spki, Seal::Plain), ExportError::PublicOnly);
+}
+
+#[test]
+fn what_a_key_has_beside_its_primes_is_worked_out_anew() {
+    let original = pem::blocks(&fixture("pkcs1_2048")).unwrap().remove(0);
+    let whole = pkcs1::RsaPrivateKey::try_from(original.der.as_slice()).unwrap();
+    let seven = pkcs1::UintRef::new(&[7]).unwrap();
+    for changed in [
+        pkcs1::RsaPrivateKey { exponent1: seven, ..whole.clone() },
+        pkcs1::RsaPrivateKey { exponent2: seven, ..whole.clone() },
+        pkcs1::RsaPrivateKey { coefficient: seven, ..whole.clone() },
+    ] {
+        let text = pem::write(pem::PKCS1, &changed.to_der().unwrap());
+        let key = read_key(text.as_bytes(), &mut || unreachable!()).unwrap();
+        let again = private_text(&key, Format::Pkcs1, Seal::Plain, "").unwrap();
+        assert_eq!(pem::blocks(again.as_bytes()).unwrap()[0].der, original.der);
+    }
+    for exponent in [&[1][..], &[2], &[3], &[1, 0, 0], &[1, 0, 3], &[1, 0, 1, 0, 1]] {
+        let public_exponent = pkcs1::UintRef::new(exponent).unwrap();
+        let text = pem::write(pem::PKCS1, &pkcs1::RsaPrivateKey { public_exponent, ..whole.clone() }.to_der().unwrap());
+        let error = read_key(text.as_bytes(), &mut || unreachable!()).unwrap_err();
+        assert!(matches!(error, ImportError::Rules(SecretKeyError::Exponent)), "{exponent:?}: {error}");
+    }
 }
 
 #[test]

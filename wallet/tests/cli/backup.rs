@@ -30,6 +30,12 @@ fn what_is_backed_up_is_there_again_in_another_wallet() {
     assert_eq!((&made["keys"], &made["networks"]), (&3.into(), &2.into()), "{made}");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
     wallet.fails(&backup, 1, "FILE_EXISTS");
+    // A key that would be left out without a word.
+    let strange = wallet.path("wallet/test/keys/Savings.pem");
+    fs::copy(fixture("pkcs8_2048.pem"), &strange).unwrap();
+    let more = wallet.path("more.age").display().to_string();
+    wallet.fails(&["key", "backup", &more, "--passphrase-file", &secret], 1, "KEY_FILE_NAME");
+    fs::remove_file(strange).unwrap();
 
     let other = Wallet::on("main");
     let restore = ["key", "restore", &file, "--passphrase-file", &secret];
