@@ -166,12 +166,16 @@ impl Explain for DiskError {
     }
 }
 
-/// Makes a folder, and those above it, that only its owner may enter; an existing one is taken as it is.
+/// Makes a folder, and those above it, that only its owner may enter, and syncs each; an existing one is taken as it is.
 ///
 /// # Errors
 /// [`DiskError::Io`] and [`DiskError::Kind`].
 pub fn make_folder(path: &Path) -> Result<(), DiskError> {
+    let is_new = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let new: Vec<&Path> = path.ancestors().take_while(is_new).collect();
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).map_err(DiskError::io("make the folder", path))?;
+    // A key in a folder whose own entry is lost with the power is lost as well. Not every folder above may be read.
+    new.into_iter().skip(1).for_each(|folder| drop(sync_parent(folder)));
     sync_parent(path)
 }
 
