@@ -58,6 +58,26 @@ fn a_key_gets_another_name_but_never_one_that_is_taken() {
 }
 
 #[test]
+fn a_key_is_never_named_like_somebody_else() {
+    let (wallet, passphrase) = with_key("main");
+    let own = wallet.ok(&["address", "a"]).trim().to_owned();
+    wallet.ok(&["key", "import", &fixture("public_3072.pem"), "--name", "w", "--watch-only"]);
+    let other = wallet.ok(&["address", "w"]).trim().to_owned();
+    wallet.ok(&["contact", "add", "anna", &other]);
+    wallet.ok(&["contact", "add", "me", &own]);
+    let secret = ["--passphrase-file", &passphrase];
+    let said = wallet.fails(&[&["key", "new", "anna"][..], &secret].concat(), 2, "CONTACT_TAKEN");
+    assert!(said.contains(&other) && said.contains("contact rename anna"), "{said}");
+    let import = ["key", "import", &fixture("pkcs8_4096.pem"), "--name", "anna"];
+    wallet.fails(&[&import[..], &secret].concat(), 2, "CONTACT_TAKEN");
+    wallet.fails(&[&import[..], &["--watch-only"]].concat(), 2, "CONTACT_TAKEN");
+    wallet.fails(&["key", "rename", "a", "anna"], 2, "CONTACT_TAKEN");
+    // One's own.
+    wallet.ok(&["key", "rename", "a", "me"]);
+    wallet.ok(&["key", "rename", "w", "anna"]);
+}
+
+#[test]
 fn settings_that_choose_a_renamed_key_are_remarked_on() {
     let (wallet, _) = with_key("main");
     assert!(!wallet.run(&["key", "rename", "a", "b"]).stderr.contains("warning"));

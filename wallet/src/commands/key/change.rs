@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use serde::Serialize;
 
-use super::{KeyCommandError, print};
+use super::{KeyCommandError, check_contacts, print};
 use crate::{
     context::Context,
     error::Result,
@@ -31,7 +31,9 @@ impl fmt::Display for Removed {
 pub fn rename(context: &mut Context, old: &Name, new: &Name) -> Result<()> {
     let entry = {
         let _lock = context.wallet.lock()?;
-        context.wallet.keys().rename(old, new)?
+        let keys = context.wallet.keys();
+        check_contacts(context, new, Some(&keys.entry(old)?.public))?;
+        keys.rename(old, new)?
     };
     if context.settings.account() == Some(old) {
         context.output.warn(format_args!(

@@ -6,7 +6,7 @@ use farthing::PublicKey;
 use zeroize::Zeroizing;
 
 use super::{
-    KeyCommandError,
+    KeyCommandError, check_contacts,
     new::{choose_passphrase, store},
     print,
 };
@@ -146,6 +146,7 @@ pub(super) fn store_public(context: &Context, name: &Name, public: &PublicKey, h
         return Err(KeyCommandError::DevKeyElsewhere(network.name.clone()).into());
     }
     let _lock = context.wallet.lock()?;
+    check_contacts(context, name, Some(public))?;
     Ok(context.wallet.keys().create_public(name, public, holder)?)
 }
 

@@ -9,6 +9,7 @@ mod new;
 
 use std::{fmt, path::PathBuf};
 
+use farthing::PublicKey;
 use serde::Serialize;
 
 pub use self::{
@@ -42,6 +43,8 @@ enum KeyCommandError {
     NoMaker(Holder),
     #[error("the name of the key is not known: neither --name nor a file says it")]
     NoName,
+    #[error("the name {name:?} stands for the contact {address} already")]
+    ContactName { name: Name, address: String },
     #[error("the key in {} is not the one that {signer} has", file.display())]
     OtherKey { file: PathBuf, signer: Holder },
     #[error("cannot make a name for the key from the file's name {}", file.display())]
@@ -61,6 +64,7 @@ impl Explain for KeyCommandError {
             Self::UnknownDevKey(_) => "UNKNOWN_DEV_KEY",
             Self::PlainElsewhere(_) | Self::StoredPlain(_) => "KEY_UNENCRYPTED",
             Self::NoMaker(_) => "KEY_SIGNER",
+            Self::ContactName { .. } => "CONTACT_TAKEN",
             Self::OtherKey { .. } => "KEY_DIFFERS",
             Self::NoName | Self::FileName { .. } => "BAD_NAME",
             Self::Import { source, .. } => source.code(),
@@ -90,6 +94,9 @@ impl Explain for KeyCommandError {
                     "ssh-keygen -t rsa -b 2048 -f KEYFILE and ssh-add KEYFILE, then key import --signer ssh-agent"
                         .into(),
                 ]
+            }
+            Self::ContactName { name, .. } => {
+                vec!["another name".into(), format!("farthing-wallet contact rename {name} NEW_NAME")]
             }
             Self::OtherKey { .. } => vec!["without FILE: the key is taken from the token".into()],
             Self::NoName | Self::FileName { .. } => vec!["--name NAME".into()],
@@ -141,6 +148,17 @@ struct AddressView {
 impl fmt::Display for AddressView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.address)
+    }
+}
+
+/// A key must not be named like a contact, unless it is that contact's: money follows names. None is a key that is not made
+/// yet, which is nobody's.
+fn check_contacts(context: &Context, name: &Name, public: Option<&PublicKey>) -> Result<()> {
+    match context.wallet.contacts()?.get(name) {
+        Some(address) if public.is_none_or(|public| public.address() != address) => {
+            Err(KeyCommandError::ContactName { name: name.clone(), address: context.wallet.show(&address) }.into())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use farthing::keys::KeySize;
 use rand_core::OsRng;
 
-use super::{KeyCommandError, import::store_public, print};
+use super::{KeyCommandError, check_contacts, import::store_public, print};
 use crate::{
     cli::NewKey,
     context::Context,
@@ -31,6 +31,7 @@ pub fn make(context: &mut Context, request: &NewKey) -> Result<KeyEntry> {
     if context.wallet.keys().contains(&request.name) {
         return Err(KeystoreError::NameTaken { name: request.name.clone() }.into());
     }
+    check_contacts(context, &request.name, None)?;
     let size = match request.bits.as_str() {
         "4096" => KeySize::Bits4096,
         "3072" => KeySize::Bits3072,
@@ -78,6 +79,7 @@ pub(super) fn store(
         return Err(KeyCommandError::DevKeyElsewhere(network.name.clone()).into());
     }
     let _lock = context.wallet.lock()?;
+    check_contacts(context, name, Some(key.public()))?;
     let seal = passphrase.map_or(Seal::Plain, Seal::Passphrase);
     Ok(context.wallet.keys().create(name, key, seal)?)
 }
