@@ -22,8 +22,8 @@ pub const MANY_HEADERS: u64 = 1_000_000;
 pub struct Depth {
     /// Blocks from its own up to the newest, both counted.
     pub blocks: u64,
-    /// Whether they were counted; else so many follow from heights that one block alone commits to.
-    pub is_counted: bool,
+    /// Its own, if they were counted; else so many follow from heights that one block alone commits to.
+    pub block: Option<BlockId>,
 }
 
 /// The transfer stands in another block than the chain has there.
@@ -56,7 +56,13 @@ impl Depth {
     /// Whether that is enough for whoever wants so many blocks; the first of them is the account's proof itself.
     #[must_use]
     pub const fn is_enough(self, wanted: u64) -> bool {
-        self.blocks >= wanted && (self.is_counted || wanted <= 1)
+        self.blocks >= wanted && (self.is_counted() || wanted <= 1)
+    }
+
+    /// Whether they were counted.
+    #[must_use]
+    pub const fn is_counted(self) -> bool {
+        self.block.is_some()
     }
 }
 
@@ -68,22 +74,22 @@ pub fn of(client: &NodeClient, account: &ProvenAccount, id: &TxId, height: Heigh
     let blocks = account.height.get().saturating_add(1).saturating_sub(height.get());
     // The header that the account is proven against is the block itself.
     if blocks <= 1 {
-        return Ok(Depth { blocks, is_counted: true });
+        return Ok(Depth { blocks, block: (blocks == 1).then(|| account.header.id()) });
     }
     let chain = &account.standing().chain;
     let missing = chain.first_height().get().saturating_sub(height.get());
     if missing > most {
-        return Ok(Depth { blocks, is_counted: false });
+        return Ok(Depth { blocks, block: None });
     }
     let shown = match client.transaction_proof(id) {
         Ok(proof) => proof.header.id(),
         // A node without an index of transactions, or an older one.
-        Err(NodeError::Refused { .. } | NodeError::TooOld { .. }) => return Ok(Depth { blocks, is_counted: false }),
+        Err(NodeError::Refused { .. } | NodeError::TooOld { .. }) => return Ok(Depth { blocks, block: None }),
         Err(error) => return Err(error.into()),
     };
     let is_its_block = match chain.header_at(height) {
         Some(header) => header.id() == shown,
         None => client.leads(height, shown, chain)?,
     };
-    if is_its_block { Ok(Depth { blocks, is_counted: true }) } else { Err(Error::from(OtherBlock { height, shown })) }
+    if is_its_block { Ok(Depth { blocks, block: Some(shown) }) } else { Err(Error::from(OtherBlock { height, shown })) }
 }

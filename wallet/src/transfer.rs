@@ -112,7 +112,7 @@ pub fn wait(
                             Ok((depth, proof)) => {
                                 confirmations = depth.blocks;
                                 if depth.is_enough(wanted) {
-                                    return Ok(Confirmed { status: with_depth(status, depth.blocks), proof });
+                                    return Ok(Confirmed { status: with_depth(status, depth), proof });
                                 }
                             }
                             Err(error) if error.exit() != Exit::Verification => {}
@@ -146,10 +146,11 @@ fn proven(
     Ok((depth, account.evidence().of_a_mined_transfer(depth)))
 }
 
-/// What a node says, with the depth that was proven in the place of the one that it names.
-fn with_depth(mut status: TransactionStatus, blocks: u64) -> TransactionStatus {
-    if let TransactionStanding::Mined { confirmations, .. } = &mut status.standing {
-        *confirmations = blocks;
+/// What a node says, with what was proven in the place of the block and the depth that it names.
+fn with_depth(mut status: TransactionStatus, depth: Depth) -> TransactionStatus {
+    if let TransactionStanding::Mined { block_id, confirmations, .. } = &mut status.standing {
+        *confirmations = depth.blocks;
+        *block_id = depth.block.unwrap_or(*block_id);
     }
     status
 }

@@ -72,7 +72,7 @@ impl Evidence {
     pub fn of_a_mined_transfer(mut self, depth: Depth) -> Self {
         self.verified.push("that the sender's history contains the transfer");
         let above = "how many blocks stand above the transfer's";
-        if depth.is_counted {
+        if depth.is_counted() {
             self.verified.push(above);
         } else {
             self.not_verified.push(above);

@@ -41,9 +41,15 @@ fn a_transfer_is_shown_with_its_terms_and_is_proven_once_it_is_mined() {
     let mined = wallet.json(&["tx", "show", &id]);
     assert_eq!((&mined["state"], &mined["verified"]), (&"mined".into(), &true.into()));
     assert_eq!((&mined["block_height"], &mined["confirmations"]), (&2.into(), &3.into()));
+    // Not the one that the node names, which is another.
+    let block_id = |height: u64| serde_json::Value::from(node.state().chain.header(height).id().to_string());
+    assert_eq!(mined["block_id"], block_id(2));
+    node.state().mines = true;
+    let sent = wallet.json(&["send", "alice", "2", "--wait", "1", "--yes"]);
+    assert_eq!((&sent["verified"], &sent["block_id"]), (&true.into(), &block_id(5)));
     let shown = wallet.run(&["tx", "show", &id]);
-    assert!(shown.stdout.contains("mined in block 2, confirmations: 3 (verified: "), "{}", shown.stdout);
-    assert!(shown.stderr.contains("verified against block 4"), "{}", shown.stderr);
+    assert!(shown.stdout.contains("mined in block 2, confirmations: 4 (verified: "), "{}", shown.stdout);
+    assert!(shown.stderr.contains("verified against block 5"), "{}", shown.stderr);
 }
 
 #[test]

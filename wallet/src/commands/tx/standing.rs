@@ -24,7 +24,7 @@ pub(super) enum Stands {
     Mined {
         /// In this block.
         height: u64,
-        /// Which is this one, on the node's word.
+        /// Which is this one; on the node's word if the depth was not counted.
         block_id: Option<String>,
         /// Blocks from its own on.
         depth: Depth,
@@ -109,13 +109,12 @@ fn prove(
         return Ok(Some((Stands::Replaced { by: used.id }, account.evidence())));
     }
     let height = used.height.get();
+    let depth = depth::of(client, &account, id, used.height, depth::FEW_HEADERS)?;
     let block_id = match said {
-        Some(TransactionStanding::Mined { block_id, height: said, .. }) if said.get() == height => {
-            Some(block_id.to_string())
-        }
+        Some(TransactionStanding::Mined { block_id, height: said, .. }) if said.get() == height => Some(*block_id),
         _ => None,
     };
-    let depth = depth::of(client, &account, id, used.height, depth::FEW_HEADERS)?;
+    let block_id = depth.block.or(block_id).map(|id| id.to_string());
     let stands = Stands::Mined { height, block_id, depth };
     Ok(Some((stands, account.evidence().of_a_mined_transfer(depth))))
 }
