@@ -211,6 +211,17 @@ pub fn read_any(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, DiskError> 
     read_bounded(file, path, max)
 }
 
+/// Reads a file that holds no secret and may be long: nothing is reserved for what it does not have, nor wiped.
+///
+/// # Errors
+/// As [`read_any`].
+pub fn read_public(path: &Path, max: u64) -> Result<Vec<u8>, DiskError> {
+    let file = File::open(path).map_err(DiskError::io("open", path))?;
+    let mut bytes = Vec::new();
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(DiskError::io("read", path))?;
+    if bytes.len() as u64 > max { Err(DiskError::TooLong { path: path.to_owned(), max }) } else { Ok(bytes) }
+}
+
 /// Writes a new private file and syncs it and its folder. It appears whole or not at all.
 ///
 /// # Errors

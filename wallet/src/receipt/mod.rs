@@ -109,7 +109,7 @@ impl Receipt {
     /// # Errors
     /// [`ReceiptError::Disk`], [`ReceiptError::Armor`], [`ReceiptError::Content`].
     pub fn read(path: &Path) -> Result<Self, ReceiptError> {
-        let text = disk::read_any(path, MAX_FILE_BYTES)?;
+        let text = disk::read_public(path, MAX_FILE_BYTES)?;
         let bytes = KIND.unwrap(&text).map_err(|source| ReceiptError::Armor { path: path.to_owned(), source })?;
         Self::decode(&bytes).map_err(|reason| ReceiptError::Content { path: path.to_owned(), reason })
     }
