@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::terminal::columns;
+
 /// What is over sooner is not remarked on.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How long a frame stands.
@@ -97,7 +99,7 @@ impl Progress {
                     break;
                 }
                 pause = FRAME;
-                stage.draw(&line(frame, &what, started.elapsed(), &shown));
+                stage.draw(&cut(line(frame, &what, started.elapsed(), &shown), columns(io::stderr())));
             }
             stage.cleared(|| ());
         });
@@ -119,6 +121,15 @@ impl Drop for Progress {
             let _ = thread.join();
         }
     }
+}
+
+/// No longer than the terminal is wide: what wraps is not wiped.
+fn cut(line: String, columns: Option<usize>) -> String {
+    let Some(most) = columns.map(|columns| columns.saturating_sub(1)).filter(|most| line.chars().count() > *most)
+    else {
+        return line;
+    };
+    line.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn line(frame: &str, what: &str, elapsed: Duration, count: &Count) -> String {
@@ -146,6 +157,16 @@ mod tests {
         assert_eq!((text.matches('█').count(), text.matches('░').count()), (12, 12), "{text}");
         count.done.store(u64::MAX, Ordering::Relaxed);
         assert!(!line("*", "looking", Duration::ZERO, &count).contains('░'));
+    }
+
+    #[test]
+    fn a_line_does_not_wrap() {
+        let line = "⠋ waiting for a block 0 s";
+        assert_eq!(cut(line.into(), None), line);
+        assert_eq!(cut(line.into(), Some(26)), line);
+        assert_eq!(cut(line.into(), Some(25)), "⠋ waiting for a block 0…");
+        assert_eq!(cut(line.into(), Some(25)).chars().count(), 24);
+        assert_eq!(cut(line.into(), Some(1)), "…");
     }
 
     #[test]

@@ -31,6 +31,9 @@ use crate::{
 /// How long the session waits for a transfer to be mined before it goes on.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Instead of an amount: all that can be spent.
+const MAX: &str = "max";
+
 const HELP: &str = "\
 Answer the questions, or type one of these words at any of them:
   balance    what your accounts hold
@@ -40,6 +43,7 @@ Answer the questions, or type one of these words at any of them:
   status     the node and its tip
   help       this text
   quit       leave (so does Ctrl-D)
+For an amount, max is all that can be spent, less the fee.
 Tab completes names and words, the arrows call back what you typed before. Ctrl-C gives up a question or a wait; twice, it
 leaves. Payments to you are shown as they arrive and as they are mined.";
 
@@ -164,7 +168,8 @@ impl Session<'_> {
             let print = move |text: String| printer(crate::output::style::fit(text, shows));
             Box::new(print) as Printer
         });
-        let (address, known, is_lost) = (me.public.address(), self.balance, self.client.is_none());
+        // What went wrong with the balance was said.
+        let (address, known, is_lost) = (me.public.address(), self.balance, self.balance.is_none());
         self.live =
             Some(Live::begin(&context.settings, context.quorum(), &context.wallet, address, printer, known, is_lost));
     }
@@ -247,20 +252,23 @@ impl Session<'_> {
         let Some((to, requested)) = self.find_recipient(&recipient, Some(me))? else {
             return Ok(true);
         };
-        let amount = match requested {
-            Some(amount) => amount,
+        let (amount, all) = match requested {
+            Some(amount) => (amount, false),
             None => {
-                let words = words::completed(Vec::new());
+                let words = words::completed(vec![MAX.to_owned()]);
                 let Answer::Text(amount) = self.question(&|_| "Amount in far: ".to_owned(), &words, Some(me))? else {
                     return Ok(false);
                 };
-                let parsed = send::parse_payment(&amount)?;
+                let all = amount.eq_ignore_ascii_case(MAX);
+                // Of all there is, how much that is comes out when the fee is known.
+                let parsed = if all { Mites::new(1) } else { send::parse_payment(&amount)? };
                 memory::remember(self.context, &amount);
-                parsed
+                (parsed, all)
             }
         };
         self.connect()?;
-        self.pay(me, &Wish { to, amount, fee: None, valid_until: None, memo: Vec::new() }.into())?;
+        let wish = Wish { to, amount, fee: None, valid_until: None, memo: Vec::new() };
+        self.pay(me, &Order { all, ..wish.into() })?;
         Ok(true)
     }
 
@@ -299,7 +307,7 @@ impl Session<'_> {
         let plan = draw(self.bounds)?;
         if plan.transaction().total() > shown.total() {
             send::describe(self.context, me, &plan)?;
-            if !self.agrees("The fee has changed. Send it?")? {
+            if !self.agrees("That has changed. Send it?")? {
                 return Ok(());
             }
         }
@@ -374,10 +382,16 @@ impl Session<'_> {
     fn greet(&mut self, me: &KeyEntry) {
         let address = self.context.wallet.show(&me.public.address());
         self.context.output.note(format_args!("Hello {}. Your address is {address}", me.name));
-        if let Some(Ok((proven, _))) = self.client.as_ref().map(|client| client.account(&me.public.address())) {
-            let balance = proven.state().balance;
-            self.balance = Some(balance);
-            self.context.output.note(format_args!("You have {AMOUNT}{balance} far{AMOUNT:#}."));
+        match self.client.as_ref().map(|client| client.account(&me.public.address())) {
+            Some(Ok((proven, _))) => {
+                let balance = proven.state().balance;
+                self.balance = Some(balance);
+                self.context.output.note(format_args!("You have {AMOUNT}{balance} far{AMOUNT:#} (verified)."));
+            }
+            Some(Err(error)) => self.context.output.error(&error),
+            // That was said.
+            None => {}
         }
+        self.context.tell_remarks();
     }
 }

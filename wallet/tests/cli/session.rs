@@ -166,7 +166,19 @@ fn a_lie_during_the_session_is_reported_and_the_session_goes_on() {
     node.state().behaviour = Behaviour::Boasts;
     let (outcome, text) = with_person(&wallet, &node.url, &[], &["alice", "bob", "1", "quit"], &[]);
     outcome.unwrap();
-    assert!(text.contains("error[VERIFICATION_FAILED]") && text.ends_with("bye\n"), "{text}");
+    // At the greeting already, and again when it matters.
+    let (greeting, rest) = text.split_once("Recipient's").unwrap();
+    assert!(greeting.contains("error[VERIFICATION_FAILED]") && !greeting.contains("You have"), "{text}");
+    assert!(rest.contains("error[VERIFICATION_FAILED]") && text.ends_with("bye\n"), "{text}");
+}
+
+#[test]
+fn max_is_all_that_can_be_spent() {
+    let (wallet, node) = (Wallet::new(), FakeNode::start(&alice_address(), 0));
+    let (outcome, text) = with_person(&wallet, &node.url, &[], &["alice", "bob", "max", "y", "quit"], &[]);
+    outcome.unwrap();
+    assert!(text.contains("left    0 far") && text.contains("Mined in block 2"), "{text}");
+    assert_eq!(node.state().submissions, 1);
 }
 
 #[test]
