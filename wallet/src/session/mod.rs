@@ -126,8 +126,16 @@ impl Session<'_> {
         let recalled = self.recall(&me);
         self.survive(recalled)?;
         self.watch(&me);
+        let outcome = self.pay_and_pay(&me);
+        self.show_news();
+        let parted = self.part(&me);
+        outcome.and(self.survive(parted).map(drop))
+    }
+
+    /// One payment after the other.
+    fn pay_and_pay(&mut self, me: &KeyEntry) -> Result<()> {
         loop {
-            let outcome = self.one_transfer(&me);
+            let outcome = self.one_transfer(me);
             if self.survive(outcome)? == Some(false) {
                 return Ok(());
             }

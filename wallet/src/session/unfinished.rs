@@ -30,22 +30,19 @@ impl Session<'_> {
     /// Says which payments of the account were begun and not finished, and what became of them.
     pub(super) fn recall(&mut self, me: &KeyEntry) -> Result<()> {
         let address = me.public.address();
-        let mut untold = Vec::new();
-        for entry in self.context.wallet.outbox().entries()?.into_iter().filter(|entry| entry.place().0 == address) {
-            if is_untold(self.context, &entry)? {
-                untold.push(entry);
-            }
-        }
+        let untold = self.untold(me)?;
         if untold.is_empty() {
             return Ok(());
         }
-        self.context.output.note("\nThe end of this was not told yet:");
+        self.context.output.screen("\nThe end of this was not told yet:");
         let Some(client) = &self.client else {
             for entry in &untold {
                 let what = words(self.context, entry)?;
-                self.context.output.note(format_args!("  {what}\n  no node answers that could say what became of it"));
+                self.context
+                    .output
+                    .screen(format_args!("  {what}\n  no node answers that could say what became of it"));
             }
-            self.context.output.note("The same answers will not pay it again without asking you.");
+            self.context.output.screen("The same answers will not pay it again without asking you.");
             return Ok(());
         };
         let looked = resubmit::look_after(self.context, client)?;
@@ -55,12 +52,35 @@ impl Session<'_> {
                 continue;
             }
             let what = words(self.context, &one.entry)?;
-            self.context.output.note(format_args!("  {what}\n  {}", fate(one)));
+            self.context.output.screen(format_args!("  {what}\n  {}", fate(one)));
             if one.is_final && !self.context.ask_yes_no("Ask before the same is paid once more?", true)? {
                 self.context.wallet.outbox().mark_payment_told(&one.entry.id)?;
             }
         }
-        self.context.output.note("The same answers will not pay it again without asking you.");
+        self.context.output.screen("The same answers will not pay it again without asking you.");
+        Ok(())
+    }
+
+    /// Payments of the account that were begun and whose end nobody was told.
+    fn untold(&self, me: &KeyEntry) -> Result<Vec<Entry>> {
+        let mut untold = Vec::new();
+        for entry in self.context.wallet.outbox().entries()? {
+            if entry.place().0 == me.public.address() && is_untold(self.context, &entry)? {
+                untold.push(entry);
+            }
+        }
+        Ok(untold)
+    }
+
+    /// Says at the end what is still on its way.
+    pub(super) fn part(&mut self, me: &KeyEntry) -> Result<()> {
+        for entry in self.untold(me)? {
+            let what = words(self.context, &entry)?;
+            self.context.output.note(format_args!(
+                "You were not told the end of this: {what}\n  farthing-wallet tx wait {} tells it, and so does the next session",
+                entry.id
+            ));
+        }
         Ok(())
     }
 

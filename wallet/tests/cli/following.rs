@@ -13,7 +13,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until somebody follows the node.
-fn followed(node: &FakeNode) {
+pub(crate) fn followed(node: &FakeNode) {
     let started = Instant::now();
     while !node.state().is_followed() {
         assert!(started.elapsed() < PATIENCE, "nobody follows");

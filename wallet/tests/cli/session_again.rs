@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     fake_node::{Behaviour, FakeNode},
+    following::followed,
     harness::Wallet,
     terminal::{PLAIN, alice_and_bob, as_alice, code, on_a_terminal},
 };
@@ -133,13 +134,23 @@ fn a_wait_that_was_given_up_leaves_the_payment_known() {
     screen.exp_string("[SAME/another] ").unwrap();
     screen.send_control('c').unwrap();
     screen.exp_string("Recipient's name or address: ").unwrap();
+    // Whoever leaves now is told what is open, and so is whoever comes back.
+    screen.send_line("quit").unwrap();
+    screen.exp_string("You were not told the end of this: 2 far to bob").unwrap();
+    screen.exp_string("bye").unwrap();
+    node.state().streams = true;
+    let mut screen = on_a_terminal(&wallet, PLAIN, &["shell", "--quiet"]);
+    screen.exp_string("Your name: ").unwrap();
+    screen.send_line("alice").unwrap();
+    screen.exp_string("The end of this was not told yet:").unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
     // The news tell its end.
+    followed(&node);
     node.state().mine();
     screen.exp_string("sent: 2 far to bob, in block 2, verified").unwrap();
     pay_bob(&mut screen, "2");
     screen.exp_string("Send it? [y/N]").unwrap();
     screen.send_control('d').unwrap();
-    screen.exp_string("bye").unwrap();
     screen.exp_eof().unwrap();
     assert_eq!((code(&screen), node.state().submissions), (0, 1));
 }
