@@ -83,7 +83,8 @@ pub struct Confirmed {
 /// Waits until a transfer has so many confirmations, then proves it from the sender's history.
 ///
 /// # Errors
-/// [`TransferError::Dropped`], [`TransferError::Unconfirmed`], [`crate::verify::VerifyError`].
+/// [`TransferError::Dropped`], [`TransferError::Overtaken`], [`TransferError::NotSeen`], [`TransferError::Unconfirmed`],
+/// [`crate::verify::VerifyError`].
 pub fn wait(
     context: &mut Context,
     client: &NodeClient,
@@ -96,15 +97,20 @@ pub fn wait(
     let started = Instant::now();
     let mut confirmations = 0;
     let mut doubts = 0;
+    let (mut is_known, mut is_remarked) = (true, false);
     let parting = context.output.parting();
     while started.elapsed() < timeout && !parting.is_given_up() {
         match client.transaction_status(&id) {
             // Kept in the outbox: only this node dropped it.
             Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason, replaced_by }, .. }) => {
+                if let Some(by) = taken_by(client, &network, transfer, &id) {
+                    return Err(TransferError::Overtaken { id, by }.into());
+                }
                 let reason = replaced_by.map_or(reason.clone(), |by| format!("{reason} by {by}"));
                 return Err(TransferError::Dropped { id, reason }.into());
             }
             Ok(status) => {
+                is_known = true;
                 if let TransactionStanding::Mined { confirmations: found, height, .. } = &status.standing {
                     confirmations = *found;
                     if confirmations >= wanted {
@@ -115,7 +121,9 @@ pub fn wait(
                                     return Ok(Confirmed { status: with_depth(status, depth), proof });
                                 }
                             }
-                            Err(error) if error.exit() != Exit::Verification => {}
+                            Err(error) if error.exit() != Exit::Verification => {
+                                remark(context, &mut is_remarked, &error);
+                            }
                             // The block may just have left the best chain; a node that insists is not believed.
                             Err(error) if doubts == MAX_DOUBTS => return Err(error),
                             Err(_) => doubts += 1,
@@ -123,13 +131,39 @@ pub fn wait(
                     }
                 }
             }
+            Err(error) if error.is_not_found() => {
+                is_known = false;
+                if let Some(by) = taken_by(client, &network, transfer, &id) {
+                    return Err(TransferError::Overtaken { id, by }.into());
+                }
+            }
             // The node may be restarting, or busy; it keeps what it acknowledged.
-            Err(_) => {}
+            Err(error) => remark(context, &mut is_remarked, &error),
         }
         client.pause(POLL);
     }
     let seconds = started.elapsed().min(timeout).as_secs();
+    if !is_known {
+        return Err(TransferError::NotSeen { id, seconds }.into());
+    }
     Err(TransferError::Unconfirmed { id, confirmations, wanted, seconds }.into())
+}
+
+/// Says once that a wait goes on although the node does not answer.
+pub(crate) fn remark(context: &mut Context, is_remarked: &mut bool, error: &dyn std::fmt::Display) {
+    if !std::mem::replace(is_remarked, true) {
+        context.output.note(format_args!("note: {error}; asking again until it answers"));
+    }
+}
+
+/// The other transfer that has its nonce in its sender's proven history, if one has.
+fn taken_by(client: &NodeClient, network: &Params, transfer: &SignedTransaction, id: &TxId) -> Option<String> {
+    let (sender, nonce) = (transfer.transaction().sender_address(), transfer.transaction().nonce());
+    if client.account(&sender).ok()?.0.state().next_nonce <= nonce {
+        return None;
+    }
+    let used = history::recent_with_nonce(client, network, &sender, nonce).ok()?.1?;
+    (used.id != (*id).into()).then(|| hex::encode(used.id.as_bytes()))
 }
 
 /// How deep a transfer is in its sender's proven history, and what was checked.

@@ -119,6 +119,14 @@ pub enum TransferError {
     /// Neither the node nor the outbox has it.
     #[error("the node knows no transfer {0}, and this wallet's outbox has none of that id")]
     Unknown(TxId),
+    /// The wait was too short, and no node knows it now.
+    #[error("no node that was asked knows the transfer {id} after {seconds} s: it was not handed in there, or is lost")]
+    NotSeen {
+        /// Its id.
+        id: TxId,
+        /// How long was waited.
+        seconds: u64,
+    },
     /// Another transfer of its account took its nonce.
     #[error("the transfer {id} was not mined and cannot be any more: {by} took its nonce")]
     Overtaken {
@@ -157,6 +165,7 @@ impl Explain for TransferError {
             Self::Uncertain { .. } => "ANSWER_LOST",
             Self::NotTaken { .. } => "NOT_TAKEN",
             Self::Unconfirmed { .. } => "UNCONFIRMED",
+            Self::NotSeen { .. } => "NOT_SEEN",
         }
     }
 
@@ -175,6 +184,7 @@ impl Explain for TransferError {
             | Self::NotTaken { .. }
             | Self::Dropped { .. }
             | Self::NotWaiting { .. }
+            | Self::NotSeen { .. }
             | Self::Unconfirmed { .. } => Exit::Unconfirmed,
         }
     }
@@ -204,6 +214,10 @@ impl Explain for TransferError {
                     "farthing-wallet resubmit, which says what became of it; never simply pay again".into(),
                 ]
             }
+            Self::NotSeen { id, .. } => vec![
+                "farthing-wallet resubmit, which hands in again what this wallet sent".into(),
+                format!("farthing-wallet tx wait {id} --node URL with another node"),
+            ],
             Self::Unknown(_) => vec!["copy the id again, all of it".into(), "--node URL with another node".into()],
             Self::Overtaken { by, .. } => {
                 vec![

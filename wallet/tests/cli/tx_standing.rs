@@ -87,6 +87,75 @@ fn what_the_node_lost_is_shown_from_the_outbox() {
     assert!(wallet.ok(&["tx", "show", &id]).contains("farthing-wallet resubmit hands it in"));
 }
 
+/// Begins a wait, and gives it once it says this.
+fn waiting(wallet: &Wallet, words: &[&str], until: &str) -> std::process::Child {
+    let mut command = wallet.command(words);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(until) {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "the wallet ended before it said {until}");
+    }
+    // The pipe stays open, so that nothing that is said later ends it.
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    child
+}
+
+#[test]
+fn what_no_node_knows_is_waited_for_until_it_appears() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    let id = send(&wallet, "1");
+    node.state().forget();
+    let stderr = wallet.fails(&["tx", "wait", &id, "--timeout", "1s"], 8, "NOT_SEEN");
+    assert!(
+        stderr.contains("it is in this wallet's outbox") && stderr.contains("try: farthing-wallet resubmit"),
+        "{stderr}"
+    );
+    let child = waiting(&wallet, &["tx", "wait", &id, "--json"], "waiting for 1 confirmation");
+    assert_eq!(wallet.json(&["resubmit"])["transfers"][0]["fate"], "resubmitted");
+    node.state().mine();
+    let mined: Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!((&mined["state"], &mined["verified"]), (&"mined".into(), &true.into()));
+}
+
+#[test]
+fn a_wait_for_what_was_bumped_goes_on_with_the_bump() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    let first = send(&wallet, "1");
+    let early = waiting(&wallet, &["tx", "wait", &first, "--json"], "waiting for 1 confirmation");
+    let bump = wallet.json(&["tx", "bump", &first, "--no-wait", "--yes"])["transaction_id"].clone();
+    let late = waiting(&wallet, &["tx", "wait", &first, "--json"], "which pays the same");
+    node.state().mine();
+    for child in [early, late] {
+        let output = child.wait_with_output().unwrap();
+        let mined: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&mined["state"], &mined["transaction_id"]), (&"mined".into(), &bump));
+    }
+    assert_eq!(wallet.json(&["tx", "wait", &first])["transaction_id"], bump);
+    // A cancellation pays nobody: it is not what was waited for.
+    let second = send(&wallet, "2");
+    wallet.ok(&["tx", "cancel", &second, "--no-wait", "--yes"]);
+    wallet.fails(&["tx", "wait", &second], 8, "DROPPED");
+    node.state().mine();
+    wallet.fails(&["tx", "wait", &second], 7, "REPLACED");
+}
+
+#[test]
+fn a_wait_ends_when_another_transfer_took_the_nonce() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    let child = waiting(&wallet, &["send", "alice", "1", "--yes"], "waiting for 1 confirmation");
+    node.state().forget();
+    let copy = Wallet::new().with_node(&node.url);
+    copy.ok(&["key", "import", "--dev", "alice"]);
+    send(&copy, "2");
+    node.state().mine();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(7));
+}
+
 #[test]
 fn what_the_node_dropped_is_said_with_its_reason() {
     let (wallet, node) = alice();

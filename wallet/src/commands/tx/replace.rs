@@ -275,5 +275,6 @@ fn conclude(
         return Err(ReplaceError::TooLate { paid, cancel: *new }.into());
     }
     context.output.note(format_args!("{paid} was mined all the same; it is paid, once, with the lower fee"));
-    StandingView::new(context, wait::until(context, client, &paid, wanted)?)
+    let found = wait::until(context, client, &paid, wanted)?;
+    StandingView::new(context, found)
 }
