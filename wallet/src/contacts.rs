@@ -48,9 +48,22 @@ pub enum ContactsError {
         /// The address that it stands for.
         address: String,
     },
+    /// The name is that of a key here.
+    #[error("{name:?} is a key of this wallet, with the address {address}; no contact can have its name")]
+    OwnKey {
+        /// The name.
+        name: Name,
+        /// The key's address.
+        address: String,
+    },
     /// No such contact.
-    #[error("there is no contact named {0:?}")]
-    NotFound(Name),
+    #[error("there is no contact named {name:?}")]
+    NotFound {
+        /// The name.
+        name: Name,
+        /// The contact that was probably meant.
+        near: Option<Name>,
+    },
     /// The file cannot be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -60,15 +73,15 @@ impl Explain for ContactsError {
     fn code(&self) -> &'static str {
         match self {
             Self::Syntax { .. } | Self::Address { .. } => "BAD_CONTACTS",
-            Self::Taken { .. } => "CONTACT_TAKEN",
-            Self::NotFound(_) => "UNKNOWN_CONTACT",
+            Self::Taken { .. } | Self::OwnKey { .. } => "CONTACT_TAKEN",
+            Self::NotFound { .. } => "UNKNOWN_CONTACT",
             Self::Disk(error) => error.code(),
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Taken { .. } | Self::NotFound(_) => Exit::Usage,
+            Self::Taken { .. } | Self::OwnKey { .. } | Self::NotFound { .. } => Exit::Usage,
             _ => Exit::Other,
         }
     }
@@ -78,7 +91,13 @@ impl Explain for ContactsError {
             Self::Taken { name, .. } => {
                 vec!["another name".into(), format!("farthing-wallet contact remove {name}, then add it again")]
             }
-            Self::NotFound(_) => vec!["farthing-wallet contact list".into()],
+            Self::OwnKey { name, .. } => {
+                vec!["another name".into(), format!("farthing-wallet key rename {name} NEW_NAME, then add it again")]
+            }
+            Self::NotFound { near, .. } => {
+                let meant = near.iter().map(|near| format!("{near}, if you meant that"));
+                meant.chain(["farthing-wallet contact list".into()]).collect()
+            }
             Self::Disk(error) => error.tries(),
             Self::Syntax { path, .. } | Self::Address { path, .. } => {
                 vec![format!("mend '{0}', or move it away and add the contacts again", path.display())]
@@ -132,6 +151,18 @@ impl Contacts {
         self.entries.get(name).copied()
     }
 
+    /// The address behind a name that must be there.
+    ///
+    /// # Errors
+    /// [`ContactsError::NotFound`], with the contact that was probably meant.
+    pub fn find(&self, name: &Name) -> Result<Address, ContactsError> {
+        self.get(name).ok_or_else(|| {
+            let near = lookalike::nearest(name.as_str(), self.entries.keys().map(Name::as_str));
+            let near = near.and_then(|near| near.parse().ok());
+            ContactsError::NotFound { name: name.clone(), near }
+        })
+    }
+
     /// The name of an address.
     #[must_use]
     pub fn name_of(&self, address: &Address) -> Option<&Name> {
@@ -179,7 +210,7 @@ impl Contacts {
     /// # Errors
     /// [`ContactsError::NotFound`], [`ContactsError::Taken`], [`ContactsError::Disk`].
     pub fn rename(&mut self, from: &Name, to: &Name) -> Result<Address, ContactsError> {
-        let address = self.get(from).ok_or_else(|| ContactsError::NotFound(from.clone()))?;
+        let address = self.find(from)?;
         match self.get(to) {
             Some(known) if known != address => {
                 return Err(ContactsError::Taken { name: to.clone(), address: self.prefix.format(&known) });
@@ -204,7 +235,8 @@ impl Contacts {
     /// # Errors
     /// [`ContactsError::NotFound`] and [`ContactsError::Disk`].
     pub fn remove(&mut self, name: &Name) -> Result<Address, ContactsError> {
-        let address = self.entries.remove(name).ok_or_else(|| ContactsError::NotFound(name.clone()))?;
+        let address = self.find(name)?;
+        self.entries.remove(name);
         self.write()?;
         Ok(address)
     }
@@ -250,6 +282,8 @@ mod tests {
         let error = contacts.add(&name("ann"), Address::from_bytes([3; 32])).unwrap_err();
         assert_eq!(error.code(), "CONTACT_TAKEN");
         assert_eq!(contacts.get(&name("ann")), Some(Address::from_bytes([2; 32])));
+        let slip = contacts.remove(&name("anm")).unwrap_err();
+        assert_eq!((slip.code(), slip.tries().remove(0).as_str()), ("UNKNOWN_CONTACT", "ann, if you meant that"));
         contacts.remove(&name("ann")).unwrap();
         assert_eq!(contacts.remove(&name("ann")).unwrap_err().code(), "UNKNOWN_CONTACT");
     }

@@ -1,4 +1,5 @@
-//! Names that the eye takes for one another: `al1ce` and `alice`, `shop-2` and `shop2`, `rnary` and `mary`.
+//! Names that the eye takes for one another: `al1ce` and `alice`, `shop-2` and `shop2`, `rnary` and `mary`; and words that
+//! the fingers do.
 
 use crate::name::Name;
 
@@ -31,6 +32,18 @@ const fn folded(character: char) -> Option<char> {
 #[must_use]
 pub fn are_alike(one: &Name, other: &Name) -> bool {
     one != other && skeleton(one) == skeleton(other)
+}
+
+/// The one of these that was probably meant: a slip or two of the finger away, fewer in a short word. Whether it was meant is for the person to say.
+#[must_use]
+pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = if typed.chars().count() <= 4 { 1 } else { 2 };
+    let typed = typed.to_lowercase();
+    candidates
+        .map(|candidate| (strsim::osa_distance(&typed, candidate), candidate))
+        .filter(|(distance, _)| (1..=allowed).contains(distance))
+        .min()
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

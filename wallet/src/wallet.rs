@@ -15,7 +15,8 @@ use crate::{
     contacts::Contacts,
     disk,
     error::{Exit, Explain, Result},
-    keystore::{KeyEntry, Keystore, KeystoreError},
+    keystore::{KeyEntry, Keystore, KeystoreError, dev},
+    lookalike,
     name::Name,
     outbox::Outbox,
     recipients::Recipients,
@@ -23,6 +24,8 @@ use crate::{
 
 /// Longest `wallet.toml`.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// Most keys that are named to choose from.
+const MAX_SHOWN: usize = 4;
 /// How long another command may hold this wallet up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -34,6 +37,10 @@ pub enum LookupError {
     UnknownName {
         /// The name.
         name: Name,
+        /// The contact or key that was probably meant.
+        near: Option<Name>,
+        /// Whether it is one of the well-known accounts of a development network.
+        well_known: bool,
     },
     /// Contact and key, with different addresses.
     #[error("{name:?} is both a contact ({contact}) and a key of this wallet ({own})")]
@@ -92,15 +99,19 @@ impl Explain for LookupError {
 
     fn tries(&self) -> Vec<String> {
         match self {
-            Self::UnknownName { name } => {
-                vec![format!("farthing-wallet contact add {name} ADDRESS"), "farthing-wallet contact list".into()]
+            Self::UnknownName { name, near, well_known } => {
+                let meant = near.iter().map(|near| format!("{near}, if you meant that"));
+                let import = format!("farthing-wallet key import --dev {name} --no-passphrase, for everybody's {name}");
+                let add = [format!("farthing-wallet contact add {name} ADDRESS"), "farthing-wallet contact list".into()];
+                meant.chain(well_known.then_some(import)).chain(add).collect()
             }
             Self::Ambiguous { own, contact, .. } => vec![format!("the address itself: {contact} or {own}")],
             Self::Malformed { .. } => vec!["copy the address again, all of it; it is never repaired".into()],
             Self::OtherNetwork { .. } => vec!["ask for an address of this network, or choose another --network".into()],
             Self::NoKeys => vec!["farthing-wallet init".into(), "farthing-wallet key import FILE".into()],
             Self::SeveralKeys { names } => {
-                names.iter().map(|name| format!("--account {name}, or {name} as the argument")).take(4).collect()
+                let one = names.iter().take(MAX_SHOWN).map(|name| format!("--account {name}"));
+                one.chain(["farthing-wallet config set account NAME, which chooses it for good".into()]).collect()
             }
         }
     }
@@ -244,7 +255,8 @@ impl Wallet {
         self.network.prefix.format(address)
     }
 
-    /// The key to use: the one named, or the only one.
+    /// The key to use: the one named, or the only one. Everybody has the keys of a development network's well-known
+    /// accounts: they count only if there is no other.
     ///
     /// # Errors
     /// [`LookupError::NoKeys`], [`LookupError::SeveralKeys`] and those of the keystore.
@@ -253,6 +265,10 @@ impl Wallet {
             return Ok(self.keys().entry(name)?);
         }
         let mut entries = self.keys().list()?;
+        let is_well_known = |entry: &KeyEntry| self.network.is_dev() && dev::is_well_known(&entry.public);
+        if entries.iter().filter(|entry| !is_well_known(entry)).count() == 1 {
+            entries.retain(|entry| !is_well_known(entry));
+        }
         match (entries.pop(), entries.is_empty()) {
             (None, _) => Err(LookupError::NoKeys.into()),
             (Some(only), true) => Ok(only),
@@ -284,8 +300,18 @@ impl Wallet {
                 Err(LookupError::Ambiguous { name, contact, own }.into())
             }
             (Some(address), _) | (None, Some(address)) => Ok(address),
-            (None, None) => Err(LookupError::UnknownName { name }.into()),
+            (None, None) => Err(self.unknown(name)?.into()),
         }
+    }
+
+    /// What there is to say of a name that leads nowhere.
+    fn unknown(&self, name: Name) -> Result<LookupError> {
+        let keys = self.keys().list()?;
+        let contacts = self.contacts()?;
+        let known = keys.iter().map(|key| &key.name).chain(contacts.iter().map(|(name, _)| name));
+        let near = lookalike::nearest(name.as_str(), known.map(Name::as_str)).and_then(|near| near.parse().ok());
+        let well_known = self.network.is_dev() && dev::names().any(|known| known == name.as_str());
+        Ok(LookupError::UnknownName { name, near, well_known })
     }
 
     /// Whether a text is meant as an address, even if it is cut short.
@@ -371,8 +397,35 @@ mod tests {
         add(&wallet, "bob");
         let error = wallet.own_key(None).unwrap_err();
         assert_eq!(error.code(), "WHICH_KEY");
-        assert_eq!(error.report().tries.len(), 2);
+        assert_eq!(error.report().tries[..2], ["--account alice", "--account bob"]);
         assert_eq!(wallet.own_key(Some(&"bob".parse().unwrap())).unwrap().name.as_str(), "bob");
+    }
+
+    #[test]
+    fn everybodys_keys_do_not_stand_in_the_way_of_the_only_one_of_ones_own() {
+        let root = tempfile::tempdir().unwrap();
+        let wallet = wallet(root.path(), "dev");
+        add(&wallet, "alice");
+        let create = |name: &str, pem: &[u8]| {
+            let never = &mut || unreachable!("it is not encrypted");
+            let key = crate::keystore::read_key(pem, never).unwrap();
+            wallet.keys().create(&name.parse().unwrap(), &key, Seal::Plain).unwrap();
+        };
+        create("me", include_bytes!("../tests/fixtures/pkcs8_2048.pem"));
+        assert_eq!(wallet.own_key(None).unwrap().name.as_str(), "me");
+        create("shop", include_bytes!("../tests/fixtures/pkcs8_3072.pem"));
+        assert_eq!(wallet.own_key(None).unwrap_err().code(), "WHICH_KEY");
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_told_from_a_stranger() {
+        let root = tempfile::tempdir().unwrap();
+        let wallet = wallet(root.path(), "dev");
+        add(&wallet, "alice");
+        let hint = |name: &str| wallet.find(name).unwrap_err().report().tries.remove(0);
+        assert_eq!(hint("alcie"), "alice, if you meant that");
+        assert_eq!(hint("bob"), "farthing-wallet key import --dev bob --no-passphrase, for everybody's bob");
+        assert_eq!(hint("zoe"), "farthing-wallet contact add zoe ADDRESS");
     }
 
     #[test]

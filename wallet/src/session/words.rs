@@ -2,6 +2,7 @@
 
 use farthing::Mites;
 
+pub(super) use crate::lookalike::nearest;
 use crate::{context::Context, error::Result, keystore::dev};
 
 /// What can be typed at any question instead of an answer.
@@ -36,17 +37,6 @@ pub(super) fn recipient_question(name: &str, balance: Option<Mites>, columns: us
     let questions = ["Recipient's name or address: ", "Name or address: ", "Recipient: ", "To: "];
     let all = questions.iter().map(|question| format!("{standing}{question}"));
     all.chain(["To: ".to_owned()]).find(|text| text.len() <= columns).unwrap_or_else(|| "To: ".to_owned())
-}
-
-/// The one of these that was probably meant: a slip or two of the finger away, fewer in a short word.
-pub(super) fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = if typed.chars().count() <= 4 { 1 } else { 2 };
-    let typed = typed.to_lowercase();
-    candidates
-        .map(|candidate| (strsim::osa_distance(&typed, candidate), candidate))
-        .filter(|(distance, _)| (1..=allowed).contains(distance))
-        .min()
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

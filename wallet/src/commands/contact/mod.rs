@@ -76,7 +76,7 @@ fn check_own(context: &Context, name: &Name, address: &Address) -> Result<()> {
     match context.wallet.keys().entry(name) {
         Ok(own) if own.public.address() != *address => {
             let address = context.wallet.show(&own.public.address());
-            Err(ContactsError::Taken { name: name.clone(), address }.into())
+            Err(ContactsError::OwnKey { name: name.clone(), address }.into())
         }
         _ => Ok(()),
     }
@@ -107,7 +107,7 @@ fn check_alike(context: &mut Context, name: &Name, address: &Address) -> Result<
 /// No such contact; a name that stands for someone else, or is easily taken for another.
 fn rename(context: &mut Context, from: &Name, to: &Name) -> Result<()> {
     let contacts = context.wallet.contacts()?;
-    let address = contacts.get(from).ok_or_else(|| ContactsError::NotFound(from.clone()))?;
+    let address = contacts.find(from)?;
     check_alike(context, to, &address)?;
     let _lock = context.wallet.lock()?;
     check_own(context, to, &address)?;

@@ -6,7 +6,6 @@ use farthing::{Address, Mites, SignedTransaction};
 use serde::Serialize;
 
 use crate::{
-    contacts::ContactsError,
     context::Context,
     error::Result,
     history,
@@ -102,7 +101,7 @@ impl fmt::Display for Shown {
 /// # Errors
 /// No such contact; a history that fails its verification. A node that is away is only remarked on.
 pub(super) fn run(context: &mut Context, name: &Name, offline: bool) -> Result<()> {
-    let address = context.wallet.contacts()?.get(name).ok_or_else(|| ContactsError::NotFound(name.clone()))?;
+    let address = context.wallet.contacts()?.find(name)?;
     let mut open = Vec::new();
     for (id, transfer) in context.wallet.outbox().list()? {
         let amount = paid_to(&transfer, &address);
