@@ -339,7 +339,7 @@ fn others() -> Vec<Box<dyn Explain>> {
         Box::new(OutboxError::Syntax { path: path(), source: toml() }),
         Box::new(OutboxError::Transfer { path: path(), source: damaged }),
         Box::new(OutboxError::OtherId { path: path(), found: TxId::from_bytes([1; 32]) }),
-        Box::new(LookupError::UnknownName { name: name() }),
+        Box::new(LookupError::UnknownName { name: name(), near: None, well_known: true }),
         Box::new(LookupError::Ambiguous { name: name(), contact: address_text(), own: address_text() }),
         Box::new(LookupError::Malformed { text: address_text(), source: address() }),
         Box::new(LookupError::OtherNetwork { text: address_text(), source: address() }),

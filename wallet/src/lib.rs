@@ -39,9 +39,9 @@ pub mod verify;
 pub mod wallet;
 pub mod watch;
 
-use std::{path::PathBuf, process::ExitCode, thread};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, thread};
 
-use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
+use clap::{ColorChoice, FromArgMatches as _, error::ErrorKind};
 
 use crate::{
     cli::Cli,
@@ -50,6 +50,9 @@ use crate::{
     output::{Output, Parting, style::Styled},
     terminal::{Settings, SystemTerminal},
 };
+
+/// The flag that keeps colours away, as it may be spelt.
+const PLAIN: &[&str] = &["--no-color", "--no-colour"];
 
 /// The whole program: parses the command line, runs the command, and turns its outcome into an exit code.
 #[must_use]
@@ -92,21 +95,37 @@ fn end(output: &mut Output, outcome: Result<(), error::Error>) -> ExitCode {
     }
 }
 
-/// Reads the command line. Help and complaints about it come before its flags are known, so that the one about colours is
-/// looked for beforehand.
+/// Whether one of the words is a flag, before the flags are read.
+fn is_said(flags: &[&str]) -> bool {
+    std::env::args_os().any(|word| flags.iter().any(|flag| word == *flag))
+}
+
+/// The words of the command line; `help COMMAND` means `COMMAND --help`, as in other programs.
+fn words() -> Vec<OsString> {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
+}
+
+/// Reads the command line. Help comes before its flags are known, so that the one about colours is looked for beforehand.
 fn parse() -> Result<Cli, clap::Error> {
-    let plain = std::env::args_os().any(|argument| argument == "--no-color" || argument == "--no-colour");
-    let colours = if plain { ColorChoice::Never } else { ColorChoice::Auto };
-    let mut command = Cli::command().color(colours);
-    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let colours = if is_said(PLAIN) { ColorChoice::Never } else { ColorChoice::Auto };
+    let mut command = cli::command().color(colours);
+    let matches = command.try_get_matches_from_mut(words())?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Ends a command line that cannot be read; `--help` and `--version` come this way too.
 fn refuse_words(error: &clap::Error) -> ExitCode {
-    let wants_json = std::env::args_os().any(|argument| argument == "--json");
-    if wants_json && error.use_stderr() {
-        Output::standard(true).report(cli::report(error));
+    // Help that was not asked for is printed on stderr as it is.
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if error.use_stderr() && (!is_help || is_said(&["--json"])) {
+        let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        let mut output = Output::standard(is_said(&["--json"])).styled(Styled::standard(is_said(PLAIN)));
+        output.report(cli::report(error, &words));
     } else {
         // Nobody is left to tell when printing fails.
         let _ = error.print();

@@ -3,6 +3,7 @@
 mod config;
 mod contact;
 pub(crate) mod duration;
+mod help;
 mod key;
 mod ledger;
 mod message;
@@ -12,6 +13,7 @@ mod receive;
 mod send;
 mod spending;
 mod tx;
+mod usage;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -23,6 +25,7 @@ use clap::{
 pub use self::{
     config::ConfigCommand,
     contact::ContactCommand,
+    help::command,
     key::{KeyCommand, NewKey},
     ledger::{Balance, History, When},
     message::MessageCommand,
@@ -32,17 +35,11 @@ pub use self::{
     send::Send,
     spending::{Fees, Wait},
     tx::{TxBuild, TxCommand, TxReplace},
+    usage::report,
 };
-use crate::{
-    config::Choices,
-    error::{Exit, Report},
-    name::Name,
-};
+use crate::{config::Choices, name::Name};
 
-/// Holds the keys, signs transfers, and checks what the node says.
-///
-/// Exit codes: 0 done, 1 other, 2 usage, 3 declined, 4 wrong passphrase, 5 not enough money, 6 node unreachable,
-/// 7 rejected by the node, 8 submitted but not confirmed, 9 the node's answer failed verification, 130 interrupted.
+/// A wallet for Farthing: keeps your keys, pays and is paid, and checks what nodes say.
 #[derive(Debug, Parser)]
 #[command(name = "farthing-wallet", version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Cli {
@@ -52,21 +49,6 @@ pub struct Cli {
     /// What to do; without it, and on a terminal, an interactive session.
     #[command(subcommand)]
     pub command: Option<Command>,
-}
-
-/// What is wrong with a command line, for programs; people get the parser's own words.
-#[must_use]
-pub fn report(error: &clap::Error) -> Report {
-    let text = error.render().to_string();
-    let what = text.lines().next().unwrap_or_default();
-    let why: Vec<&str> = text.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()).collect();
-    Report {
-        code: "USAGE",
-        what: what.strip_prefix("error: ").unwrap_or(what).to_owned(),
-        why: (!why.is_empty()).then(|| why.join("; ")),
-        tries: vec!["farthing-wallet --help".to_owned()],
-        exit: Exit::Usage.code(),
-    }
 }
 
 /// Flags of every command.
@@ -153,53 +135,59 @@ impl Global {
 pub enum Command {
     /// Set up a wallet: its folder, its settings and a first key.
     Init(NewKey),
-    /// Keys: make, import, export, list.
-    #[command(subcommand)]
-    Key(KeyCommand),
-    /// Show the address of a key.
+    /// Be asked instead, step by step; so does no command at all.
+    ///
+    /// On a terminal only. Tab completes names, payments to you are told as they arrive, and `help` lists its words.
+    Shell {
+        /// Pay at most this fee in far a transfer, opening costs included. Without it the miner gets at most 0.05 far (max_fee
+        /// in the settings), whatever the node estimates.
+        #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+        max_fee: Option<String>,
+    },
+    /// Show the wallet, its nodes and how far they are.
+    Status,
+    /// Look whether all is well, and say what to do if it is not.
+    Doctor,
+    /// Show an address of yours, for whoever shall pay you.
     Address {
         /// The key; not needed if there is only one.
         name: Option<Name>,
     },
-    /// Names for other people's addresses.
-    #[command(subcommand)]
-    Contact(ContactCommand),
-    /// Show what an account holds, proven by the node.
-    Balance(Balance),
-    /// Show where to be paid, as address, payment request or QR code, and wait for the payment.
+    /// Ask for a payment, as text or as QR code, and wait for it.
     Receive(Receive),
+    /// Show what accounts hold, verified.
+    Balance(Balance),
+    /// Show what an account received and spent, verified.
+    History(History),
     /// Send money.
     Send(Send),
     /// Pay everybody in a file: once, however often the command comes.
     Pay(Pay),
-    /// Show what an account received and spent, proven by the node.
-    History(History),
-    /// One transfer as a file: build, inspect, sign, hand in.
+    /// One transfer: show it, wait, speed it up, call it off, prove it.
+    ///
+    /// Or make it in steps, as files, on machines without a network: build, inspect, sign, broadcast.
     #[command(subcommand)]
     Tx(TxCommand),
+    /// Hand in again what got no answer, and say what became of it.
+    Resubmit,
+    /// Names for other people's addresses.
+    #[command(subcommand)]
+    Contact(ContactCommand),
+    /// Keys: make, take over, give out, list, back up.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Messages: sign them, check who signed them.
     #[command(subcommand)]
     Message(MessageCommand),
-    /// Submit again what the outbox holds: transfers whose answer was lost.
-    Resubmit,
-    /// Lead through payments by questions, with completion and news of your account; so does no command at all.
-    Shell {
-        /// Pay at most this fee in far a transfer, opening costs included. Without it the miner gets at most 0.05 far (max_fee
-        /// in the settings), whatever the node estimates.
-        #[arg(long, value_name = "AMOUNT")]
-        max_fee: Option<String>,
-    },
-    /// Show the wallet, and what its node is and how far it is.
-    Status,
-    /// Look at everything that a payment needs, and say what to do about what is wrong.
-    Doctor,
     /// Networks: list, add a private one, use one, find nodes.
     #[command(subcommand)]
     Network(NetworkCommand),
     /// Settings: show, choose, and where things lie.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print what makes a shell complete these commands, such as: completions bash > FILE.
+    /// Print what makes a shell complete these commands.
+    ///
+    /// For bash: farthing-wallet completions bash > ~/.local/share/bash-completion/completions/farthing-wallet
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -213,13 +201,11 @@ pub enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -232,7 +218,7 @@ mod tests {
             }
             command.get_subcommands().for_each(check);
         }
-        check(&Cli::command());
+        check(&command());
     }
 
     #[test]

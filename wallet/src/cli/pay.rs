@@ -15,7 +15,7 @@ pub struct Pay {
     #[command(flatten)]
     pub fees: Fees,
     /// Pay nothing if amounts and fees come to more than this, in far.
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     pub max_total: Option<String>,
     /// At most 256 bytes for all recipients, in every transaction, public for ever.
     #[arg(long, value_name = "TEXT")]

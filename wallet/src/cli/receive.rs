@@ -11,7 +11,7 @@ pub struct Receive {
     #[arg(value_name = "ACCOUNT")]
     pub who: Option<Name>,
     /// How much to ask for, in far, such as 12.5.
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     pub amount: Option<String>,
     /// What it is for, at most 100 characters; whoever gets the request reads it, nobody else.
     #[arg(long, value_name = "TEXT")]

@@ -10,6 +10,7 @@ pub struct Send {
     /// Who receives: a contact, a key of this wallet, an address, or a payment request (farthing:...).
     pub to: String,
     /// How much, in far, such as 12.5; max for all that can be spent, less the fee. A payment request may say it.
+    #[arg(allow_negative_numbers = true)]
     pub amount: Option<String>,
     /// What it may cost.
     #[command(flatten)]

@@ -7,11 +7,11 @@ use clap::Args;
 pub struct Fees {
     /// slow, normal or fast as the node estimates it, or the whole fee of each transaction in far, opening costs included;
     /// normal if left out, and for a replacement in any case as much as nodes ask.
-    #[arg(long, value_name = "SPEED|AMOUNT")]
+    #[arg(long, value_name = "SPEED|AMOUNT", allow_negative_numbers = true)]
     pub fee: Option<String>,
     /// Pay at most this fee in far, all transactions of the command and opening costs included. Without it the miner gets at
     /// most 0.05 far a transaction (max_fee in the settings), whatever the node estimates.
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     pub max_fee: Option<String>,
 }
 

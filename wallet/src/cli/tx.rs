@@ -11,8 +11,10 @@ use super::{Fees, Wait};
 #[derive(Debug, Subcommand)]
 pub enum TxCommand {
     /// Plan a transfer and write it to a file, not signed; one payment or several.
+    #[command(display_order = 5)]
     Build(TxBuild),
     /// Show what a transfer's file says, derived from its bytes; asks no node.
+    #[command(display_order = 6)]
     Inspect {
         /// The file, or - for what comes through a pipe.
         #[arg(value_parser = super::path())]
@@ -22,6 +24,7 @@ pub enum TxCommand {
         message_out: Option<PathBuf>,
     },
     /// Sign a transfer's file; asks no node.
+    #[command(display_order = 7)]
     Sign {
         /// The file, or - for what comes through a pipe.
         #[arg(value_parser = super::path())]
@@ -34,6 +37,7 @@ pub enum TxCommand {
         signature: Option<PathBuf>,
     },
     /// Hand a signed transfer's file in.
+    #[command(display_order = 8)]
     Broadcast {
         /// The file, or - for what comes through a pipe.
         #[arg(value_parser = super::path())]
@@ -43,12 +47,14 @@ pub enum TxCommand {
         wait: Wait,
     },
     /// Show where a transfer stands, and what it says.
+    #[command(display_order = 1)]
     Show {
         /// The transfer's id.
         #[arg(value_name = "ID")]
         id: TxId,
     },
     /// Wait until a transfer is mined; any transfer, also one that this wallet did not send.
+    #[command(display_order = 2)]
     Wait {
         /// The transfer's id.
         #[arg(value_name = "ID")]
@@ -58,10 +64,13 @@ pub enum TxCommand {
         confirmations: u64,
     },
     /// Replace a waiting transfer of this wallet by the same one with a higher fee.
+    #[command(display_order = 3)]
     Bump(TxReplace),
     /// Replace a waiting transfer of this wallet by one that pays nobody; what the first one pays is then not paid.
+    #[command(display_order = 4)]
     Cancel(TxReplace),
     /// Prove a mined transfer: write one file that anyone can check without a node.
+    #[command(display_order = 9)]
     Prove {
         /// The transfer's id.
         #[arg(value_name = "ID")]
@@ -71,6 +80,7 @@ pub enum TxCommand {
         out: Option<PathBuf>,
     },
     /// Check a receipt that tx prove wrote; asks no node.
+    #[command(display_order = 10)]
     VerifyProof {
         /// The file, or - for what comes through a pipe.
         #[arg(value_parser = super::path())]

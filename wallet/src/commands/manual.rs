@@ -5,13 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use serde::Serialize;
 
 use crate::{
-    cli::Cli,
+    cli,
     error::{Exit, Explain, Result},
     output::Output,
 };
@@ -69,7 +68,7 @@ impl fmt::Display for Pages {
 /// When it cannot be printed.
 pub fn completions(output: &mut Output, shell: Shell) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "farthing-wallet", &mut script);
+    clap_complete::generate(shell, &mut cli::command(), "farthing-wallet", &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
     if shell == Shell::Bash {
         // The generator writes a hyphen in the program's name in two ways, so that nothing below it completes
@@ -86,7 +85,7 @@ pub fn completions(output: &mut Output, shell: Shell) -> Result<()> {
 pub fn man(output: &mut Output, folder: &Path) -> Result<()> {
     let failed = |source| ManError { folder: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
-    let mut root = Cli::command();
+    let mut root = cli::command();
     root.build();
     let mut pages = Vec::new();
     write(&root, folder, &mut pages).map_err(failed)?;

@@ -55,7 +55,7 @@ fn words_that_make_no_sense_are_refused_before_a_node_is_asked() {
     wallet.fails(&["send", "nobody", "1"], 2, "UNKNOWN_CONTACT");
     wallet.fails(&["send", "alice", "1,5"], 2, "BAD_AMOUNT");
     wallet.fails(&["send", "alice", "0"], 2, "BAD_AMOUNT");
-    wallet.fails(&["send", "alice", "1", "--fee", "x"], 2, "BAD_AMOUNT");
+    wallet.fails(&["send", "alice", "1", "--fee", "x"], 2, "BAD_FEE");
     wallet.fails(&["send", "alice", "1", "--memo", &"x".repeat(257)], 2, "BAD_MEMO");
     wallet.fails(&["send", "alice", "1", "--from", "bob"], 2, "KEY_NOT_FOUND");
     wallet.fails(&["balance", "nobody"], 2, "UNKNOWN_CONTACT");

@@ -69,7 +69,7 @@ fn the_speeds_have_the_nodes_prices_and_an_amount_is_taken_as_it_is() {
     // Less than nodes relay is no honest price.
     node.state().rate = 1;
     assert_eq!(fee(&["--fee", "normal"]) * 3, normal * 2);
-    wallet.fails(&["send", "alice", "1", "--fee", "quick", "--yes"], 2, "BAD_AMOUNT");
+    wallet.fails(&["send", "alice", "1", "--fee", "quick", "--yes"], 2, "BAD_FEE");
 }
 
 #[test]

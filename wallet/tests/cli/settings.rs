@@ -2,7 +2,6 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use clap::CommandFactory as _;
 
 use crate::harness::Wallet;
 
@@ -81,7 +80,7 @@ fn commands(command: &clap::Command, before: &str) -> Vec<String> {
 #[test]
 fn completions_know_every_command() {
     let wallet = Wallet::new();
-    let all = commands(&farthing_wallet::cli::Cli::command(), "");
+    let all = commands(&farthing_wallet::cli::command(), "");
     assert!(all.iter().any(|name| name == "contact add"), "{all:?}");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = wallet.ok(&["completions", shell]);
@@ -98,7 +97,7 @@ fn bash_completes_below_every_command() {
     let wallet = Wallet::new();
     let script = wallet.file("completions", &wallet.ok(&["completions", "bash"]));
     let mut program = format!(". {script}\n");
-    let all = commands(&farthing_wallet::cli::Cli::command(), "");
+    let all = commands(&farthing_wallet::cli::command(), "");
     for name in &all {
         let at = name.split(' ').count() + 1;
         program += &format!("COMP_WORDS=(farthing-wallet {name} --js) COMP_CWORD={at}\n");
@@ -118,7 +117,7 @@ fn every_command_has_a_man_page() {
     let wallet = Wallet::new();
     let folder = wallet.path("man");
     let pages = wallet.json(&["man", &folder.display().to_string()]);
-    let all = commands(&farthing_wallet::cli::Cli::command(), "");
+    let all = commands(&farthing_wallet::cli::command(), "");
     assert_eq!(pages["pages"].as_array().unwrap().len(), all.len() + 1);
     for name in all {
         let page = folder.join(format!("farthing-wallet-{}.1", name.replace(' ', "-")));

@@ -3,7 +3,6 @@
 
 use std::process::Stdio;
 
-use clap::CommandFactory as _;
 use serde_json::Value;
 
 use crate::{
@@ -214,7 +213,7 @@ fn commands() -> Vec<String> {
         }
     }
     let mut all = Vec::new();
-    walk(&farthing_wallet::cli::Cli::command(), "", &mut all);
+    walk(&farthing_wallet::cli::command(), "", &mut all);
     all
 }
 

@@ -84,7 +84,10 @@ impl Explain for KeyCommandError {
                 vec!["--network dev".into(), "farthing-wallet key new NAME, which makes a key of your own".into()]
             }
             Self::UnknownDevKey(_) => vec![format!("one of: {}", dev::names().collect::<Vec<_>>().join(", "))],
-            Self::PlainElsewhere(_) => vec!["without --no-passphrase".into()],
+            Self::PlainElsewhere(_) => vec![
+                "without --no-passphrase".into(),
+                "--network dev, or farthing-wallet config set network dev, to try everything with play money".into(),
+            ],
             Self::StoredPlain(name) => vec![
                 format!("farthing-wallet key passwd {name}, which gives it a passphrase"),
                 format!("farthing-wallet key export {name} --unencrypted"),

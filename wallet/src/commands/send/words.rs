@@ -22,6 +22,15 @@ pub enum WordsError {
         #[source]
         source: ParseAmountError,
     },
+    /// Neither a speed nor an amount.
+    #[error("{text:?} is no fee: neither slow, normal or fast nor an amount")]
+    Fee {
+        /// What was given.
+        text: String,
+        /// Why it is no amount.
+        #[source]
+        source: ParseAmountError,
+    },
     /// Nobody said how much.
     #[error("how much to send is missing")]
     NoAmount,
@@ -53,7 +62,7 @@ impl Explain for WordsError {
             Self::Amount { .. } | Self::Zero | Self::NoAmount | Self::OtherAmount { .. } | Self::MaxForSeveral(_) => {
                 "BAD_AMOUNT"
             }
-            Self::SpeedOffline(_) => "BAD_FEE",
+            Self::SpeedOffline(_) | Self::Fee { .. } => "BAD_FEE",
             Self::Memo(_) => "BAD_MEMO",
         }
     }
@@ -69,6 +78,7 @@ impl Explain for WordsError {
                 "the payment request alone, to pay what it asks for".into(),
                 "the address alone and your amount, to pay another one".into(),
             ],
+            Self::Fee { .. } => vec!["--fee normal, which is meant if it is left out".into(), "--fee 0.001".into()],
             Self::SpeedOffline(_) => vec!["--fee 0.001, or another amount in far".into()],
             _ => vec!["an amount in far, such as 12.5".into()],
         }
@@ -134,12 +144,12 @@ pub fn payment(wallet: &Wallet, to: &str, amount: Option<&str>) -> Result<(Outpu
 /// Reads a fee that a person wrote.
 ///
 /// # Errors
-/// [`WordsError::Amount`].
+/// [`WordsError::Fee`].
 pub fn parse_fee(text: Option<&str>) -> Result<Fee, WordsError> {
     let Some(text) = text else {
         return Ok(Fee::default());
     };
-    text.parse().map_err(|source| WordsError::Amount { text: text.chars().take(60).collect(), source })
+    text.parse().map_err(|source| WordsError::Fee { text: text.chars().take(60).collect(), source })
 }
 
 /// Reads a memo.
