@@ -22,6 +22,7 @@ use crate::{
     cli::duration,
     disk::{self, DiskError},
     error::{Exit, Explain},
+    lookalike,
     name::{Name, NameError},
 };
 
@@ -128,8 +129,18 @@ impl Explain for ConfigError {
 
     fn tries(&self) -> Vec<String> {
         match self {
-            Self::UnknownNetwork(_) => vec!["--network dev".into(), "--network FILE.toml for a private network".into()],
-            Self::NodeUrl(_) | Self::Tls(_) => vec![format!("--node {DEFAULT_NODE}")],
+            Self::UnknownNetwork(text) => {
+                let known = lookalike::nearest(text, Network::ALL.iter().map(|network| network.params().name.as_str()));
+                let meant = known.map(|near| format!("{near}, if you meant that"));
+                let others = ["farthing-wallet network list".into(), "the FILE.toml of a private network".into()];
+                meant.into_iter().chain(others).collect()
+            }
+            // Most of those who leave the scheme out know host and port.
+            Self::NodeUrl(text) => {
+                let url = format!("http://{text}").parse::<NodeUrl>().map(|url| url.to_string());
+                vec![format!("--node {}", url.unwrap_or_else(|_| DEFAULT_NODE.to_owned()))]
+            }
+            Self::Tls(_) => vec![format!("--node {DEFAULT_NODE}")],
             Self::NoFolder => vec!["--wallet-dir FOLDER".into()],
             Self::Disk(error) => error.tries(),
             Self::OtherNetwork { .. } => vec!["--wallet-dir with another folder".into()],
@@ -141,7 +152,11 @@ impl Explain for ConfigError {
                 vec![format!("mend '{}'; it may set {}", path.display(), key_names())]
             }
             Self::Value { key, .. } => vec![format!("farthing-wallet config set {key} VALUE"), "config get".into()],
-            Self::UnknownKey(_) => vec![format!("one of: {}", key_names())],
+            Self::UnknownKey(name) => {
+                let near = lookalike::nearest(name, file::KEYS.iter().map(|key| key.name));
+                let meant = near.map(|near| format!("{near}, if you meant that"));
+                meant.into_iter().chain([format!("one of: {}", key_names())]).collect()
+            }
         }
     }
 }

@@ -62,10 +62,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse_words(&error),
     };
-    let mut output =
-        Output::standard(cli.global.json).quiet(cli.global.quiet).styled(Styled::standard(cli.global.no_color));
-    watch_for_interruption(cli.global.json, output.parting());
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let plain = cli.global.no_color || config::file::forbids_colours(&cli.global.choices(), variable);
+    let mut output = Output::standard(cli.global.json).quiet(cli.global.quiet).styled(Styled::standard(plain));
+    watch_for_interruption(cli.global.json, output.parting());
     if let Some(outcome) = commands::run_without_wallet(&mut output, &cli, variable) {
         return end(&mut output, outcome);
     }

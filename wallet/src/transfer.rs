@@ -11,6 +11,7 @@ use farthing::{
     Height, Params, SignedTransaction, TxId,
     wire::{TransactionStanding, TransactionStatus},
 };
+use farthing_client::NodeInfo;
 
 pub use self::{
     error::TransferError,
@@ -80,6 +81,16 @@ pub struct Confirmed {
     pub proof: Evidence,
 }
 
+/// What a wait for a block may come to nothing by.
+pub const NOBODY_MINES: &str = "the node neither mines nor has peers, as it says: unless a miner works on it, no block comes, \
+                                and what is sent waits";
+
+/// Whether a node, as it says, makes no blocks and gets none.
+#[must_use]
+pub const fn is_without_miners(info: &NodeInfo) -> bool {
+    !info.is_mining && info.peers.is_empty()
+}
+
 /// Waits until a transfer has so many confirmations, then proves it from the sender's history.
 ///
 /// # Errors
@@ -99,6 +110,9 @@ pub fn wait(
     let mut doubts = 0;
     let (mut is_known, mut is_remarked) = (true, false);
     let parting = context.output.parting();
+    if client.node_info().is_ok_and(|info| is_without_miners(&info)) {
+        context.output.warn(NOBODY_MINES);
+    }
     while started.elapsed() < timeout && !parting.is_given_up() {
         match client.transaction_status(&id) {
             // Kept in the outbox: only this node dropped it.

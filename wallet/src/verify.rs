@@ -11,7 +11,7 @@ pub use farthing_client::verify::{Cause, Entry, HistoryWalk, VerifiedAccount, Ve
 pub(crate) use self::evidence::in_words;
 pub use self::{
     agreement::{Agreement, Disagreement, Label, Opinion, Says},
-    evidence::Evidence,
+    evidence::{Evidence, in_words},
 };
 use crate::{
     error::{Exit, Explain},

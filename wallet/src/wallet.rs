@@ -102,7 +102,8 @@ impl Explain for LookupError {
             Self::UnknownName { name, near, well_known } => {
                 let meant = near.iter().map(|near| format!("{near}, if you meant that"));
                 let import = format!("farthing-wallet key import --dev {name} --no-passphrase, for everybody's {name}");
-                let add = [format!("farthing-wallet contact add {name} ADDRESS"), "farthing-wallet contact list".into()];
+                let add =
+                    [format!("farthing-wallet contact add {name} ADDRESS"), "farthing-wallet contact list".into()];
                 meant.chain(well_known.then_some(import)).chain(add).collect()
             }
             Self::Ambiguous { own, contact, .. } => vec![format!("the address itself: {contact} or {own}")],

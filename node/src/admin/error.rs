@@ -90,7 +90,7 @@ pub enum AdminError {
     #[error("to_address: {0}")]
     Address(#[from] ParseAddressError),
     /// Nobody is to be paid.
-    #[error("nobody to pay: name an address, or start the node with --mine ADDRESS")]
+    #[error("nobody to pay: name an address (mine --to ADDRESS), or start the node with --mine ADDRESS")]
     NoReward,
     /// The network's difficulty follows time.
     #[error(

@@ -11,7 +11,7 @@ pub fn report(error: &Error, words: &[String]) -> Report {
     let text = error.render().to_string();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         match line.strip_prefix("tip: ") {
-            Some(tip) => tries.push(tip.to_owned()),
+            Some(tip) => tries.push(meaning(tip)),
             None if line.starts_with("Usage: ") || line.starts_with("For more information") => {}
             None => what.push(line.strip_prefix("error: ").unwrap_or(line)),
         }
@@ -28,6 +28,12 @@ pub fn report(error: &Error, words: &[String]) -> Report {
     }
     tries.push(format!("{path} --help"));
     Report { code: "USAGE", what, why, tries, exit: Exit::Usage.code() }
+}
+
+/// What the parser takes for a slip of the finger, as the wallet says such things.
+fn meaning(tip: &str) -> String {
+    let quoted = tip.rsplit_once(": '").and_then(|(what, word)| what.ends_with("exists").then_some(word));
+    quoted.map_or_else(|| tip.to_owned(), |word| format!("{}, if you meant that", word.trim_end_matches('\'')))
 }
 
 /// The innermost command that was named, as it is typed, and how it is used.
@@ -76,7 +82,7 @@ mod tests {
         assert_eq!(wrong.tries, ["farthing-wallet tx show [OPTIONS] <ID>", "farthing-wallet tx show --help"]);
         let slip = of("farthing-wallet blance");
         assert_eq!(slip.what, "unrecognized subcommand 'blance'");
-        assert_eq!(slip.tries, ["a similar subcommand exists: 'balance'", "farthing-wallet --help"]);
+        assert_eq!(slip.tries, ["balance, if you meant that", "farthing-wallet --help"]);
         let value = of("farthing-wallet --account key contact add Bob x");
         assert_eq!(value.what, "invalid value 'Bob' for '<NAME>'");
         assert!(value.why.is_some_and(|why| why.ends_with("\"bob\" would do")));

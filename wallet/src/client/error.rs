@@ -216,7 +216,9 @@ impl Explain for NodeError {
         match self {
             Self::Unreachable { network, .. } => {
                 let start = match Network::by_name(network) {
-                    Some(_) if network == "dev" => "farthing-node --network dev, or ./run_all.sh".to_owned(),
+                    Some(_) if network == "dev" => {
+                        "farthing-node --network dev --mine ADDRESS --mine-when 1, or ./run_all.sh".to_owned()
+                    }
                     Some(_) => format!("farthing-node --network {network}"),
                     None => format!("farthing-node --network FILE, with the file of the network {network}"),
                 };
@@ -338,7 +340,10 @@ mod tests {
             let source = "nobody".into();
             NodeError::Unreachable { url: String::new(), network: network.into(), source }.tries().remove(0)
         };
-        assert_eq!(tries("dev"), "start a node: farthing-node --network dev, or ./run_all.sh");
+        assert_eq!(
+            tries("dev"),
+            "start a node: farthing-node --network dev --mine ADDRESS --mine-when 1, or ./run_all.sh"
+        );
         assert_eq!(tries("main"), "start a node: farthing-node --network main");
         assert!(tries("ours").contains("--network FILE"));
     }

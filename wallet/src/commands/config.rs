@@ -11,12 +11,13 @@ use serde::Serialize;
 use crate::{
     cli::{ConfigCommand, Global},
     config::{
-        Places, Settings,
+        Choices, Places, Settings,
         file::{self, Draft, KEYS, Key},
     },
     disk,
     error::Result,
     output::Output,
+    wallet::Wallet,
 };
 
 /// How long another command may be changing the settings.
@@ -111,11 +112,14 @@ pub fn run(
             let key = file::key(name)?;
             let value = if key.name == "network" { &places.network(value) } else { value };
             let value = change(output, &path, |draft| draft.set(key, value))?;
-            output.note(format_args!("{name} is {value} from now on, in {}", path.display()));
+            output.note(format_args!("{} is {value} from now on, in {}", key.name, path.display()));
             if view(key, &Draft::read(&path)?, global).from == "flag" {
                 output.warn(format_args!(
                     "a flag or a FARTHING_ variable of this shell goes before the {name} in the file"
                 ));
+            }
+            if let Some(doubt) = doubt(key, &value, &global.choices(), variable) {
+                output.warn(doubt);
             }
             Ok(output.data(&One(SettingView { key: key.name, value: Some(value), from: "file", what: key.what }))?)
         }
@@ -123,7 +127,7 @@ pub fn run(
             let key = file::key(name)?;
             let was_there = change(output, &path, |draft| Ok(draft.unset(key)))?;
             let what = if was_there { "is not in" } else { "was not in" };
-            output.note(format_args!("{name} {what} {} any more", path.display()));
+            output.note(format_args!("{} {what} {} any more", key.name, path.display()));
             Ok(output.data(&One(view(key, &Draft::read(&path)?, global)))?)
         }
         ConfigCommand::Path => {
@@ -139,6 +143,26 @@ pub fn run(
             };
             Ok(output.data(&view)?)
         }
+    }
+}
+
+/// What is doubtful of a setting that could be made: later commands would stumble over it.
+fn doubt(key: &Key, value: &str, choices: &Choices, variable: impl Fn(&str) -> Option<PathBuf>) -> Option<String> {
+    let settings = Settings::resolve(choices, variable).ok()?;
+    match key.name {
+        "account" => {
+            let wallet = Wallet::open(&settings).ok()?;
+            let (name, network) = (value.parse().ok()?, &settings.network().name);
+            let is_known = wallet.keys().contains(&name) || wallet.contacts().ok()?.get(&name).is_some();
+            (!is_known).then(|| format!("there is neither a key nor a contact {name} on the network {network} yet"))
+        }
+        "quorum" => {
+            let (wanted, nodes) = (settings.quorum()?, settings.nodes().len());
+            let text =
+                format!("nodes that must agree: {wanted}, nodes to ask: {nodes}; config set node URL,URL names more");
+            (usize::from(wanted) > nodes).then_some(text)
+        }
+        _ => None,
     }
 }
 
@@ -188,7 +212,8 @@ fn view(key: &'static Key, draft: &Draft, global: &Global) -> SettingView {
         "node" => (!choices.nodes.is_empty()).then(|| choices.nodes.join(",")),
         "account" => global.account().map(str::to_owned),
         "quorum" => global.quorum.map(|number| number.to_string()),
-        "timeout" => global.timeout.map(|time| humantime::format_duration(time).to_string()),
+        "timeout" => global.timeout.map(|time| humantime::format_duration(time).to_string().replace(' ', "")),
+        "color" => global.no_color.then(|| "never".to_owned()),
         _ => None,
     };
     let default = || (key.default.map(str::to_owned), "default");

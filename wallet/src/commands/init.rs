@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use farthing::params::Network;
 use serde::Serialize;
 
 use super::key::{self, KeyView};
@@ -94,15 +95,18 @@ fn advice(context: &Context, entry: &KeyEntry, made: &Made, global: &Global) -> 
     let node = context.settings.node();
     lines.push(format!("next      farthing-wallet doctor      is all well, and does the node {node} answer?"));
     lines.push("          farthing-wallet address     give this to whoever shall pay you".to_owned());
-    if made.network == "dev" {
+    let (network, address) = (&made.network, context.wallet.show(&entry.public.address()));
+    if network == "dev" {
+        lines.push(format!("          farthing-node --mine {address} --mine-when 1"));
+        lines.push("              a node, in another terminal, that mines for you whenever a payment waits".to_owned());
         lines.push("          farthing-wallet key import --dev alice --no-passphrase".to_owned());
         lines.push(format!(
             "          farthing-wallet send {name} 100 --from alice     play money, from an account that everybody has"
         ));
     } else {
-        lines.push(
-            "          farthing-node --mine ADDRESS     or earn it: a node that mines for your address".to_owned(),
-        );
+        let named = if Network::by_name(network).is_some() { network } else { "FILE" };
+        lines.push(format!("          farthing-node --network {named} --mine {address}"));
+        lines.push("              or earn it: a node that mines for your address".to_owned());
     }
     if made.network == "main" {
         lines.push(format!(

@@ -33,6 +33,25 @@ use crate::{
 #[error("no command given, and there is no terminal for an interactive session")]
 struct NoCommand;
 
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+#[error("the interactive session needs a terminal, and may not be told to ask nothing")]
+struct NoTerminal;
+
+impl Explain for NoTerminal {
+    fn code(&self) -> &'static str {
+        "NO_TERMINAL"
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn tries(&self) -> Vec<String> {
+        vec!["the same on a terminal, without --no-input".into(), "farthing-wallet --help, for single commands".into()]
+    }
+}
+
 impl Explain for NoCommand {
     fn code(&self) -> &'static str {
         "NO_COMMAND"
@@ -74,7 +93,8 @@ pub fn run(context: &mut Context, cli: &Cli) -> Result<()> {
     match &cli.command {
         None if context.is_interactive() => session::run(context, None),
         Some(Command::Shell { max_fee }) if context.is_interactive() => session::run(context, max_fee.as_deref()),
-        None | Some(Command::Shell { .. }) => Err(NoCommand.into()),
+        None => Err(NoCommand.into()),
+        Some(Command::Shell { .. }) => Err(NoTerminal.into()),
         Some(Command::Init(new)) => init::run(context, &cli.global, new),
         Some(Command::Key(command)) => run_key(context, command),
         Some(Command::Address { name }) => key::address(context, name.as_ref()),

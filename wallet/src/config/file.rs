@@ -1,12 +1,22 @@
 //! `config.toml`: what a person chose once and for all commands.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, Item, TomlError, Value};
 
-use super::{ConfigError, DEFAULT_NETWORK, DEFAULT_NODE, MAX_FILE_BYTES, network_of, nodes_of};
+use super::{Choices, ConfigError, DEFAULT_NETWORK, DEFAULT_NODE, MAX_FILE_BYTES, Places, network_of, nodes_of};
 use crate::{cli::duration, disk, name::Name};
+
+/// Whether results and remarks are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Colour {
+    /// On terminals.
+    Auto,
+    /// Nowhere.
+    Never,
+}
 
 /// What the file may say. Each of these is a key of [`KEYS`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +43,9 @@ pub struct ConfigFile {
     /// The least work of a chain that is believed, in attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum_work: Option<String>,
+    /// Whether there are colours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color: Option<Colour>,
 }
 
 impl ConfigFile {
@@ -61,6 +74,13 @@ impl ConfigFile {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether the settings keep colours away. What is wrong with the settings is told elsewhere.
+pub fn forbids_colours(choices: &Choices, variable: impl Fn(&str) -> Option<PathBuf>) -> bool {
+    let places = Places::find(choices.wallet_dir.as_deref(), variable).ok();
+    let file = places.and_then(|places| ConfigFile::read(&places.config).ok());
+    file.and_then(|file| file.color) == Some(Colour::Never)
 }
 
 /// Something that can be chosen in the file.
@@ -108,8 +128,12 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "timeout",
         what: "how long to wait for a confirmation, such as 90s or 10m",
-        default: None,
-        check: |text| duration::parse(text).map(|_| text.into()).map_err(|why| bad("timeout", text, why)),
+        default: Some("10m"),
+        check: |text| match duration::parse(text) {
+            // With its unit, so that nobody takes seconds for minutes.
+            Ok(time) => Ok(humantime::format_duration(time).to_string().replace(' ', "").into()),
+            Err(why) => Err(bad("timeout", text, why)),
+        },
     },
     Key {
         name: "max_fee",
@@ -122,6 +146,15 @@ pub const KEYS: &[Key] = &[
         what: "the least work in attempts of a chain of the network set here that is believed; status shows a chain's",
         default: None,
         check: |text| text.parse::<u128>().map(|_| text.into()).map_err(|why| bad("minimum_work", text, why)),
+    },
+    Key {
+        name: "color",
+        what: "auto, which is on terminals, or never",
+        default: Some("auto"),
+        check: |text| match text {
+            "auto" | "never" => Ok(text.into()),
+            _ => Err(bad("color", text, "expected auto or never")),
+        },
     },
 ];
 
@@ -136,12 +169,13 @@ fn bad(key: &'static str, value: &str, why: impl ToString) -> ConfigError {
     ConfigError::Value { key, value: value.chars().take(200).collect(), why: why.to_string() }
 }
 
-/// The key of that name.
+/// The key of that name, which may be spelt as its flag is.
 ///
 /// # Errors
 /// [`ConfigError::UnknownKey`].
 pub fn key(name: &str) -> Result<&'static Key, ConfigError> {
-    KEYS.iter().find(|key| key.name == name).ok_or_else(|| ConfigError::UnknownKey(name.chars().take(100).collect()))
+    let spelt = name.replace('-', "_").replace("colour", "color");
+    KEYS.iter().find(|key| key.name == spelt).ok_or_else(|| ConfigError::UnknownKey(name.chars().take(100).collect()))
 }
 
 /// The file as it stands, comments and all, for changing it.
@@ -174,7 +208,7 @@ impl Draft {
     #[must_use]
     pub fn unknown(&self) -> Vec<String> {
         let names = self.0.iter().map(|(name, _)| name.to_owned());
-        names.filter(|name| key(name).is_err()).collect()
+        names.filter(|name| KEYS.iter().all(|key| key.name != name)).collect()
     }
 
     /// Changes a key, and gives the value as it is written.
@@ -225,7 +259,11 @@ mod tests {
 
     #[test]
     fn every_field_of_the_file_has_a_key_and_every_key_a_field() {
-        let value = |key: &Key| if key.name == "quorum" { "1" } else { "\"x\"" };
+        let value = |key: &Key| match key.name {
+            "quorum" => "1",
+            "color" => "\"never\"",
+            _ => "\"x\"",
+        };
         let text: String = KEYS.iter().map(|key| format!("{} = {}\n", key.name, value(key))).collect();
         let file: ConfigFile = toml::from_str(&text).unwrap();
         let back: toml::Table = toml::from_str(&toml::to_string(&file).unwrap()).unwrap();
@@ -257,11 +295,15 @@ mod tests {
             ("account", "Anna", "BAD_SETTING"),
             ("timeout", "soon", "BAD_SETTING"),
             ("quorum", "0", "BAD_SETTING"),
+            ("color", "green", "BAD_SETTING"),
         ] {
             assert_eq!(draft.set(key(name).unwrap(), value).unwrap_err().code(), code, "{name} {value}");
         }
         assert_eq!(key("netwrok").unwrap_err().code(), "UNKNOWN_SETTING");
-        assert_eq!(draft.set(key("timeout").unwrap(), "90s").unwrap(), "90s");
+        assert_eq!(draft.set(key("timeout").unwrap(), "90").unwrap(), "1m30s");
+        assert_eq!(draft.set(key("max-fee").unwrap(), "0.1").unwrap(), "0.1");
+        assert_eq!(draft.set(key("colour").unwrap(), "never").unwrap(), "never");
+        assert_eq!(key("max_fees").unwrap_err().tries()[0], "max_fee, if you meant that");
         assert_eq!(draft.set(key("quorum").unwrap(), "2").unwrap(), "2");
     }
 

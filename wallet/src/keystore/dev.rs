@@ -13,11 +13,7 @@ const KEYS: [(&str, &str, &str); 4] = [
         include_str!("../../dev-keys/alice.pem"),
         "6567b63f71ac0add9e50b98c785c6cbecd96c4b1320494b8ed323ef4b1a1f5b2",
     ),
-    (
-        "bob",
-        include_str!("../../dev-keys/bob.pem"),
-        "0e8fdb9f827ffb04ac49f1006e3b373e6c673f592a589ee438b871cd4a2fa741",
-    ),
+    ("bob", include_str!("../../dev-keys/bob.pem"), "0e8fdb9f827ffb04ac49f1006e3b373e6c673f592a589ee438b871cd4a2fa741"),
     (
         "carol",
         include_str!("../../dev-keys/carol.pem"),

@@ -104,8 +104,9 @@ impl Evidence {
     }
 }
 
-/// A length of time as people say it.
-pub(crate) fn in_words(time: Duration) -> String {
+/// A time as people say it.
+#[must_use]
+pub fn in_words(time: Duration) -> String {
     let (number, unit) = match time.as_secs() / 60 {
         minutes @ 0..120 => (minutes, "minutes"),
         minutes @ 120..2880 => (minutes / 60, "hours"),

@@ -105,6 +105,8 @@ pub(crate) struct State {
     pub(crate) chain_proofs: usize,
     /// Whether it says that it is still fetching blocks.
     pub(crate) syncing: bool,
+    /// Whether it says that it mines.
+    pub(crate) mining: bool,
     /// The clock that it tells, in milliseconds, if it tells one.
     pub(crate) clock: Option<u64>,
     /// Its version.
@@ -151,6 +153,7 @@ impl State {
             submissions: 0,
             chain_proofs: 0,
             syncing: false,
+            mining: true,
             clock: None,
             version: "fake-node/1",
             rate: 100,

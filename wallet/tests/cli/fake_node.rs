@@ -254,6 +254,7 @@ impl LedgerService for Service {
             sync_state: sync_state.into(),
             time_ms: state.clock.unwrap_or_default(),
             best_header_height: 900,
+            mining: state.mining,
             ..v1::GetNodeInfoResponse::default()
         }))
     }

@@ -104,6 +104,20 @@ fn a_contact_that_looks_like_another_and_an_open_transfer_are_remarked_on() {
 }
 
 #[test]
+fn a_node_on_which_nothing_can_be_mined_is_told_before_anybody_waits() {
+    let (wallet, node) = with_node();
+    node.state().clock_is_right();
+    assert!(verdicts(&doctor(&wallet, &[]).1, "mining").is_empty());
+    node.state().mining = false;
+    let (code, findings) = doctor(&wallet, &[]);
+    assert_eq!((code, verdicts(&findings, "mining")), (0, vec!["remark"]), "{findings}");
+    node.state().mines = false;
+    let waits = wallet.run(&["send", crate::transcripts::BOB, "1", "--yes", "--timeout", "1"]);
+    assert_eq!(waits.code, 8, "{}", waits.stderr);
+    assert!(waits.stderr.contains("neither mines nor has peers"), "{}", waits.stderr);
+}
+
+#[test]
 fn the_status_shows_the_wallet_even_when_its_node_is_away() {
     let (wallet, node) = with_node();
     let status = wallet.json(&["status"]);

@@ -27,7 +27,7 @@ fn init_makes_a_wallet_with_an_encrypted_key() {
         "back up",
         "keys/ben.pem",
         "farthing-wallet doctor",
-        "farthing-node --mine",
+        "farthing-node --network test --mine tfar1",
     ] {
         assert!(other.stderr.contains(word), "{word}: {}", other.stderr);
     }

@@ -126,7 +126,8 @@ fn with_json_a_command_line_that_cannot_be_read_is_json_too() {
         let error: serde_json::Value = serde_json::from_str(&run.stderr).unwrap();
         assert_eq!((run.code, run.stdout.as_str()), (2, ""));
         assert_eq!((&error["schema"], &error["error"]["code"]), (&1.into(), &"USAGE".into()), "{error}");
-        assert_eq!(error["error"]["try"][0], "farthing-wallet --help");
+        let tries = error["error"]["try"].as_array().unwrap();
+        assert!(tries.iter().any(|hint| hint.as_str().unwrap().ends_with(" --help")), "{error}");
     }
     let help = Wallet::new().run(&["--json", "--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));

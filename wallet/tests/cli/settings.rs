@@ -2,7 +2,6 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-
 use crate::harness::Wallet;
 
 #[test]
@@ -64,6 +63,43 @@ fn settings_and_data_lie_where_xdg_wants_them() {
     let paths = run(&["config", "path"]);
     assert!(paths.contains(&settings.display().to_string()), "{paths}");
     assert!(paths.contains("d/farthing-wallet/dev/keys\n"), "{paths}");
+}
+
+#[test]
+fn a_setting_over_which_later_commands_would_stumble_is_warned_of() {
+    let wallet = Wallet::new();
+    wallet.ok(&["key", "import", "--dev", "alice"]);
+    let said = |arguments: &[&str]| wallet.run(&[&["config", "set"], arguments].concat()).stderr;
+    assert!(said(&["account", "alcie"]).contains("neither a key nor a contact alcie"));
+    assert!(!said(&["account", "alice"]).contains("warning"));
+    assert!(said(&["quorum", "2"]).contains("nodes that must agree: 2, nodes to ask: 1"));
+    let both = "http://127.0.0.1:1,http://127.0.0.1:2";
+    assert!(!said(&["quorum", "2", "--node", both]).contains("warning"));
+}
+
+#[test]
+fn help_is_there_by_the_word_too() {
+    let wallet = Wallet::new();
+    assert_eq!(wallet.ok(&["help"]), wallet.ok(&["--help"]));
+    assert_eq!(wallet.ok(&["help", "contact", "add"]), wallet.ok(&["contact", "add", "--help"]));
+    let all = wallet.ok(&["help"]);
+    assert!(all.find("  init ").unwrap() < all.find("Exit codes").unwrap(), "{all}");
+}
+
+#[test]
+fn a_wrong_command_line_has_the_form_of_every_error() {
+    let wallet = Wallet::new();
+    let said = wallet.fails(&["blance"], 2, "USAGE");
+    assert!(said.contains("try: balance, if you meant that"), "{said}");
+    // Also with the variable set, whose flag the parser would show as if it had to be there.
+    let missing = wallet.fails(&["tx", "show"], 2, "USAGE");
+    assert!(missing.contains("try: farthing-wallet tx show [OPTIONS] <ID>\n"), "{missing}");
+    wallet.ok(&["key", "import", "--dev", "alice"]);
+    for wrong in [&["send", "alice", "-1"][..], &["receive", "--amount", "-1"], &["tx", "build", "alice", "-1"]] {
+        let said = wallet.fails(wrong, 2, "BAD_AMOUNT");
+        assert!(said.contains("without sign"), "{said}");
+    }
+    wallet.fails(&["shell"], 2, "NO_TERMINAL");
 }
 
 /// Every command that can be typed, such as `contact add`.

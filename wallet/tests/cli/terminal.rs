@@ -256,6 +256,18 @@ fn colours_are_for_terminals_that_want_them() {
 }
 
 #[test]
+fn the_settings_keep_colours_away_too() {
+    let wallet = Wallet::new();
+    wallet.ok(&["contact", "add", "bob", crate::transcripts::BOB]);
+    for coloured in [true, false] {
+        let mut screen = on_a_terminal(&wallet, &[], &["contact", "show", "bbo"]);
+        let shown = screen.exp_eof().unwrap();
+        assert_eq!((shown.contains("\u{1b}["), shown.contains("UNKNOWN_CONTACT")), (coloured, true), "{shown:?}");
+        wallet.ok(&["config", "set", "color", "never"]);
+    }
+}
+
+#[test]
 fn a_confirmation_is_in_colours_and_a_pipe_gets_none() {
     let (wallet, _node) = alice_and_bob();
     let bob = crate::transcripts::BOB;

@@ -101,7 +101,7 @@ impl World {
         // How old a block is depends on today.
         for line in text.lines().filter(|line| !line.starts_with("2> note: block ")) {
             let mut line = line.to_owned();
-            for behind in [" MiB free", " s away from the node's", " minutes old"] {
+            for behind in [" MiB free", " s away from the node's", " days old"] {
                 line = mask_number(&line, behind);
             }
             masked += line.trim_end();

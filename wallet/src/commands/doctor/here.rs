@@ -88,7 +88,7 @@ pub(super) fn wallet(settings: &Settings, wallet: &Wallet) -> Vec<Check> {
         Ok(open) if open.is_empty() => Check::ok("outbox", "empty"),
         Ok(open) => Check::remark(
             "outbox",
-            format_args!("transfers that are not yet six blocks deep, or lost: {}", open.len()),
+            format_args!("transfers kept until they are six blocks deep: {}", open.len()),
             "farthing-wallet resubmit, which says where each stands",
         ),
     });

@@ -2,14 +2,19 @@
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use farthing::{Params, limits::MAX_FUTURE_MS};
 use farthing_client::NodeInfo;
 
 use super::Check;
-use crate::{commands::status, config::NodeUrl};
+use crate::{
+    commands::status,
+    config::NodeUrl,
+    transfer::{NOBODY_MINES, is_without_miners},
+    verify::in_words,
+};
 
 /// A tip that is older says that the node may be cut off; development networks mine when they like.
 const OLD_TIP_MS: u64 = 60 * 60 * 1000;
@@ -31,6 +36,7 @@ pub(super) fn examine(url: &NodeUrl, network: &Arc<Params>) -> Vec<Check> {
     checks.push(synced(&info));
     checks.push(clock(&info, now));
     checks.extend(age(&info, network, now));
+    checks.extend(miners(&info));
     checks.extend(other_version(version));
     checks
 }
@@ -65,12 +71,18 @@ fn age(info: &NodeInfo, network: &Params, now: u64) -> Option<Check> {
     if age <= OLD_TIP_MS {
         return None;
     }
-    let what = format!("the newest block is {} minutes old", age / 60_000);
+    let what = format!("the newest block is {} old", in_words(Duration::from_millis(age)));
     Some(if network.is_dev() {
         Check::ok("tip", format_args!("{what} (a development network mines when it likes)"))
     } else {
         Check::remark("tip", what, "farthing-wallet status: has the node peers?")
     })
+}
+
+/// A payment waits for a block, and with nobody who mines none comes.
+fn miners(info: &NodeInfo) -> Option<Check> {
+    let hint = "a node with --mine ADDRESS --mine-when 1, or --connect HOST:PORT to one that mines";
+    is_without_miners(info).then(|| Check::remark("mining", NOBODY_MINES, hint))
 }
 
 /// Programs of other versions may mean the same words otherwise.
