@@ -8,7 +8,6 @@ use std::ops::Deref;
 
 pub use farthing_client::verify::{Cause, Entry, HistoryWalk, VerifiedAccount, VerifyError, account, stated_head};
 
-pub(crate) use self::evidence::in_words;
 pub use self::{
     agreement::{Agreement, Disagreement, Label, Opinion, Says},
     evidence::{Evidence, in_words},

@@ -12,7 +12,7 @@ pub enum ConfigCommand {
     },
     /// Choose something for all later commands; comments and everything else in the file stay.
     Set {
-        /// Which one: network, node, account, quorum, timeout, max_fee or color.
+        /// Which one: network, node, account, quorum, timeout, max_fee, minimum_work or color.
         key: String,
         /// The value.
         value: String,

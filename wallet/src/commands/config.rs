@@ -52,7 +52,7 @@ struct All {
 impl fmt::Display for All {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for SettingView { key, value, from, what } in &self.settings {
-            writeln!(f, "{key:<9} {:<32} {from:<8} {what}", value.as_deref().unwrap_or("-"))?;
+            writeln!(f, "{key:<12} {:<32} {from:<8} {what}", value.as_deref().unwrap_or("-"))?;
         }
         Ok(())
     }

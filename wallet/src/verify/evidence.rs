@@ -104,7 +104,7 @@ impl Evidence {
     }
 }
 
-/// A time as people say it.
+/// A length of time as people say it.
 #[must_use]
 pub fn in_words(time: Duration) -> String {
     let (number, unit) = match time.as_secs() / 60 {
