@@ -33,7 +33,7 @@ use crate::{
     transfer::TransferError,
     transfer_file::TransferFileError,
     verify::VerifyError,
-    wallet::LookupError,
+    wallet::{AddressFault, LookupError},
 };
 
 fn path() -> PathBuf {
@@ -341,7 +341,7 @@ fn others() -> Vec<Box<dyn Explain>> {
         Box::new(OutboxError::OtherId { path: path(), found: TxId::from_bytes([1; 32]) }),
         Box::new(LookupError::UnknownName { name: name(), near: None, well_known: true }),
         Box::new(LookupError::Ambiguous { name: name(), contact: address_text(), own: address_text() }),
-        Box::new(LookupError::Malformed { text: address_text(), source: address() }),
+        Box::new(LookupError::Malformed { text: address_text(), source: AddressFault::Slip }),
         Box::new(LookupError::OtherNetwork { text: address_text(), source: address() }),
         Box::new(LookupError::NoKeys),
         Box::new(LookupError::SeveralKeys { names: vec![name()] }),

@@ -159,6 +159,9 @@ impl Explain for DiskError {
             Self::Busy { .. } => {
                 vec!["finish or end the other farthing-wallet, which may wait for an answer on its terminal".into()]
             }
+            Self::Io { path, source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
+                vec![format!("a file; '{}' is a folder", path.display())]
+            }
             Self::Io { path, .. } => {
                 vec![format!("df '{0}' and ls -ld '{0}': space and rights", parent(path).display())]
             }

@@ -94,7 +94,8 @@ impl Error {
         let mut reasons: Vec<String> = Vec::new();
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            let text = error.to_string();
+            // Some end with a line of their own.
+            let text = error.to_string().trim_end().to_owned();
             // Some libraries repeat their source in their own text.
             if !what.contains(&text) && !reasons.iter().any(|earlier| earlier.contains(&text)) {
                 reasons.push(text);

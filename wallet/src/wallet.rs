@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use farthing::{Address, Params, address::ParseAddressError};
+use farthing::{Address, Params, address::{Bech32mFault, ParseAddressError}};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -59,7 +59,7 @@ pub enum LookupError {
         text: String,
         /// Why it is not an address.
         #[source]
-        source: ParseAddressError,
+        source: AddressFault,
     },
     /// An address of another network.
     #[error("{text:?} is an address of another network")]
@@ -79,6 +79,17 @@ pub enum LookupError {
         /// Their names.
         names: Vec<Name>,
     },
+}
+
+/// What is wrong with an address, for whoever typed or copied it.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressFault {
+    /// It begins well.
+    #[error("a character in it is wrong, missing or too many: the checksum does not match")]
+    Slip,
+    /// It is something else.
+    #[error("an address of this network begins with \"{0}1\" and has {length} characters", length = .0.len() + 59)]
+    Form(String),
 }
 
 impl Explain for LookupError {
@@ -331,7 +342,10 @@ impl Wallet {
             let text = text.chars().take(100).collect();
             match source {
                 ParseAddressError::WrongPrefix { .. } => LookupError::OtherNetwork { text, source },
-                _ => LookupError::Malformed { text, source },
+                ParseAddressError::NotBech32m { reason: Bech32mFault::Form(_), expected, .. } => {
+                    LookupError::Malformed { text, source: AddressFault::Form(expected) }
+                }
+                _ => LookupError::Malformed { text, source: AddressFault::Slip },
             }
         })
     }
@@ -446,7 +460,11 @@ mod tests {
         assert_eq!(wallet.find(&foreign).unwrap_err().code(), "WRONG_NETWORK");
         let mut typo = wallet.show(&erin);
         typo.replace_range(10..11, if &typo[10..11] == "q" { "p" } else { "q" });
-        assert_eq!(wallet.find(&typo).unwrap_err().code(), "BAD_ADDRESS");
+        let report = wallet.find(&typo).unwrap_err().report();
+        assert_eq!((report.code, report.to_string().matches(typo.as_str()).count()), ("BAD_ADDRESS", 1));
+        assert!(report.why.is_some_and(|why| why.contains("checksum")));
+        let form = wallet.find("Bob").unwrap_err().report().why.unwrap();
+        assert_eq!(form, format!("an address of this network begins with \"dfar1\" and has {} characters", typo.len()));
         wallet.contacts().unwrap().add(&"alice".parse().unwrap(), erin).unwrap();
         assert_eq!(wallet.find("alice").unwrap_err().code(), "AMBIGUOUS_NAME");
     }

@@ -46,6 +46,16 @@ fn a_rename_never_takes_another_ones_place() {
 }
 
 #[test]
+fn what_a_contacts_name_or_address_is_already_is_said() {
+    let (wallet, alice, _) = wallet();
+    let added = wallet.run(&["contact", "add", "al", &alice]);
+    assert_eq!((added.code, added.stderr.as_str()), (0, "note: alice has the same address\n"));
+    // A key cannot be removed as a contact.
+    let taken = wallet.fails(&["contact", "add", "alice", crate::transcripts::BOB], 2, "CONTACT_TAKEN");
+    assert!(taken.contains("key rename alice NEW_NAME") && !taken.contains("contact remove"), "{taken}");
+}
+
+#[test]
 fn a_name_that_looks_like_another_needs_a_yes() {
     let (wallet, bob, carol) = wallet();
     wallet.ok(&["contact", "add", "shop-1", &bob]);

@@ -20,7 +20,7 @@ use crate::{
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing was imported from {}: it has {} bad lines", file.display(), lines.0.len())]
+#[error("nothing was imported from {}: bad lines: {}", file.display(), lines.0.len())]
 struct ImportError {
     file: PathBuf,
     #[source]

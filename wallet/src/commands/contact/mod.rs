@@ -56,7 +56,11 @@ impl fmt::Display for ContactList {
 fn add(context: &mut Context, name: &Name, address: &str) -> Result<()> {
     let address = context.wallet.parse_address(address)?;
     check_alike(context, name, &address)?;
+    let known = context.wallet.name_of(&address)?.filter(|known| known != name);
     remember(context, name, address)?;
+    if let Some(known) = known {
+        context.output.note(format_args!("note: {known} has the same address"));
+    }
     let view = ContactView { name: name.clone(), address: context.wallet.show(&address) };
     Ok(context.output.data(&view)?)
 }

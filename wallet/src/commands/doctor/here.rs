@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
+use rustix::fs::Access;
+
 use super::Check;
 use crate::{
     config::{ConfigFile, Places, Settings},
@@ -51,9 +53,17 @@ pub(super) fn passphrase_file(file: &Path) -> Check {
     }
 }
 
-/// Free space where the folder is, or will be.
+/// Free space where the folder is, or will be, and the right to use it.
 pub(super) fn space(root: &Path) -> Check {
     let there = root.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    if !there.is_dir() {
+        let what = format!("{} is not a folder, so that nothing can be kept in {}", there.display(), root.display());
+        return Check::bad("space", what, "another --wallet-dir");
+    }
+    if let Err(error) = rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        let what = format!("nothing can be written in {} ({error})", there.display());
+        return Check::bad("space", what, format_args!("ls -ld '{}', or another --wallet-dir", there.display()));
+    }
     match rustix::fs::statvfs(there) {
         Err(error) => Check::bad("space", error, format_args!("df '{}'", there.display())),
         Ok(system) => {
@@ -135,4 +145,21 @@ fn contacts(wallet: &Wallet) -> Vec<Check> {
         }
     }
     checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::Verdict;
+
+    #[test]
+    fn a_place_where_nothing_can_be_kept_is_bad() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_ne!(space(&folder.path().join("wallet")).what, "");
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let check = space(&file.join("wallet"));
+        assert_eq!(check.verdict, Verdict::Bad);
+        assert!(check.what.contains("not a folder"), "{}", check.what);
+    }
 }
