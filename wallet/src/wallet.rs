@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use farthing::{Address, Params, address::{Bech32mFault, ParseAddressError}};
+use farthing::{
+    Address, Params,
+    address::{Bech32mFault, ParseAddressError},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{

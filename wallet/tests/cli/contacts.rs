@@ -47,8 +47,9 @@ fn a_rename_never_takes_another_ones_place() {
 
 #[test]
 fn what_a_contacts_name_or_address_is_already_is_said() {
-    let (wallet, alice, _) = wallet();
-    let added = wallet.run(&["contact", "add", "al", &alice]);
+    let (wallet, _, _) = wallet();
+    let alice = wallet.ok(&["address"]);
+    let added = wallet.run(&["contact", "add", "al", alice.trim()]);
     assert_eq!((added.code, added.stderr.as_str()), (0, "note: alice has the same address\n"));
     // A key cannot be removed as a contact.
     let taken = wallet.fails(&["contact", "add", "alice", crate::transcripts::BOB], 2, "CONTACT_TAKEN");
