@@ -107,7 +107,7 @@ pub struct TxReplace {
 pub struct TxBuild {
     /// Who receives, and how much in far; again for each further recipient, up to 64. For one, max for all that can be
     /// spent, less the fee.
-    #[arg(required = true, num_args = 2.., value_names = ["TO", "AMOUNT"])]
+    #[arg(required = true, num_args = 2.., value_names = ["TO", "AMOUNT"], allow_negative_numbers = true)]
     pub payments: Vec<String>,
     /// What it may cost.
     #[command(flatten)]
