@@ -40,9 +40,14 @@ impl Wallet {
 
     /// Writes a file beside the wallet, and gives its path.
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
-        let path = self.folder.path().join(name);
+        let path = self.path(name);
         fs::write(&path, text).expect("a temporary folder can be written");
-        path.display().to_string()
+        path
+    }
+
+    /// Path of a file beside the wallet.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -7,7 +7,7 @@ use super::{MITES_PER_FAR, alice, dev, far, fate_of, holds, id, mine, paid_by_al
 use crate::harness::{
     gate::{Gate, Held},
     process::Place,
-    wallet::Wallet,
+    wallet::{Run, Wallet},
 };
 
 const SUBMIT: &str = "SubmitTransaction";
@@ -96,6 +96,36 @@ async fn a_payroll_whose_command_is_killed_between_its_transactions_is_paid_once
         wallet.fails(&["pay", &file, "--yes"], 2, "ALREADY_PAID");
         assert_eq!((holds(&wallet, &first), holds(&wallet, &last)), (64 * owed, owed), "{but}, {held:?}, {mines}");
         assert_eq!(paid_by_alice(&mut api).await, 2 * number);
+    }
+    assert!(node.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payroll_goes_on_when_the_node_died_between_its_transactions() {
+    let place = Place::new("the node", &dev());
+    let mut node = start(&place).await;
+    let gate = Gate::before(node.rpc).await;
+    let mut wallet = alice(&node);
+    wallet.ask(gate.url());
+    for (number, held) in (1..).zip([Held::There, Held::Back]) {
+        let rows: String = (0..64).map(|_| format!("{},1\n", payee(number))).collect();
+        let file = wallet.file("payroll.csv", &format!("recipient,amount\n{rows}{},1\n", payee(10 + number)));
+        let words = ["pay", &file, "--no-wait", "--yes"];
+        gate.hold(SUBMIT, 1, held);
+        let child = wallet.spawn(&words);
+        gate.has_held().await;
+        node.kill();
+        node = start(&place).await;
+        gate.lead_to(node.rpc);
+        let run = Run::from(child.wait_with_output().expect("the wallet ends"));
+        assert_eq!(run.code, Some(8), "{held:?}: {run:?}");
+        assert!(run.stderr.contains("error[ANSWER_LOST]"), "{held:?}: {run:?}");
+        assert_eq!(wallet.json(&words)["resumed"], true);
+        mine(&place, 1);
+        assert_eq!(wallet.json(&["pay", &file, "--resume", "--yes"])["transactions"][1]["state"], "mined");
+        let held = [number, 10 + number].map(|number| holds(&wallet, &payee(number)));
+        assert_eq!(held, [64 * MITES_PER_FAR, MITES_PER_FAR]);
+        assert_eq!(paid_by_alice(&mut node.api().await).await, 2 * u64::from(number));
     }
     assert!(node.stop().await.success());
 }

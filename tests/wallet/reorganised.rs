@@ -54,3 +54,30 @@ async fn a_confirmed_payment_whose_nonce_another_chain_used_is_said_not_to_be_pa
     wallet.fails(&words, 7, "NOT_PAID");
     assert_eq!(super::fates(&wallet), []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_expires_with_the_blocks_of_another_chain_is_said_not_to_be_paid() {
+    let places = [Place::new("the node", &dev()), Place::new("the other", &dev())];
+    let (node, other) = (start(&places[0]).await, start(&places[1]).await);
+    let wallet = alice(&node);
+    let [plan, signed] = ["plan", "signed"].map(|name| wallet.path(name));
+    wallet.json(&["tx", "build", &payee(1), "1", "--valid-until", "6", "--out", &plan]);
+    wallet.json(&["tx", "sign", &plan, "--out", &signed, "--yes"]);
+    let first = id(&wallet.json(&["tx", "broadcast", &signed, "--yes"]));
+    let second = id(&wallet.json(&["send", &payee(2), "1", "--no-wait", "--yes"]));
+    mine(&places[0], 1);
+    assert_eq!([&first, &second].map(|id| state(&wallet, id)), [proven("mined"), proven("mined")]);
+    mine(&places[1], 8);
+    join(&places[0], &node, &other).await;
+
+    assert_eq!(fate_of(&wallet, &first).as_deref(), Some("expired"));
+    assert_eq!(fate_of(&wallet, &second).as_deref(), Some("queued"), "it waits for the nonce of the first one");
+    wallet.fails(&["resubmit"], 7, "REPLACED");
+    // What is still owed closes the gap.
+    let again = wallet.json(&["send", &payee(1), "1", "--no-wait", "--yes"]);
+    assert_eq!(again["nonce"], 0);
+    mine(&places[0], 1);
+    assert_eq!([1, 2].map(|number| holds(&wallet, &payee(number))), [MITES_PER_FAR; 2]);
+    assert_eq!(state(&wallet, &first), proven("replaced"));
+    assert_eq!([&id(&again), &second].map(|id| state(&wallet, id)), [proven("mined"), proven("mined")]);
+}

@@ -69,6 +69,24 @@ async fn of_a_payment_and_its_bump_or_cancellation_one_is_mined_and_both_are_sho
     assert!(node.stop().await.success());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_row_of_payments_one_is_bumped_one_is_cancelled_and_the_others_are_made() {
+    let place = Place::new("the node", &dev());
+    let node = start(&place).await;
+    let wallet = alice(&node);
+    let sent = [1, 2, 3, 4].map(|number| send(&wallet, &payee(number)));
+    let bumped = replace(&wallet, "bump", &sent[0]);
+    let cancelled = replace(&wallet, "cancel", &sent[2]);
+    assert_eq!((&bumped["nonce"], &cancelled["nonce"]), (&0.into(), &2.into()));
+    assert_eq!(waiting(&mut node.api().await).await, 4);
+    mine(&place, 1);
+    let held = [1, 2, 3, 4].map(|number| holds(&wallet, &payee(number)));
+    assert_eq!(held, [MITES_PER_FAR, MITES_PER_FAR, 0, MITES_PER_FAR]);
+    let expected = [proven("replaced"), proven("mined"), proven("replaced"), proven("mined")];
+    assert_eq!(sent.map(|sent| state(&wallet, &sent)), expected);
+    assert_eq!(paid_by_alice(&mut node.api().await).await, 4);
+}
+
 /// The cancellation or bump goes to a node that does not know yet that another one has mined the first transfer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_that_comes_too_late_pays_once_and_says_so() {
