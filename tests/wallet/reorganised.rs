@@ -63,7 +63,7 @@ async fn a_payment_that_expires_with_the_blocks_of_another_chain_is_said_not_to_
     let [plan, signed] = ["plan", "signed"].map(|name| wallet.path(name));
     wallet.json(&["tx", "build", &payee(1), "1", "--valid-until", "6", "--out", &plan]);
     wallet.json(&["tx", "sign", &plan, "--out", &signed, "--yes"]);
-    let first = id(&wallet.json(&["tx", "broadcast", &signed, "--yes"]));
+    let first = id(&wallet.json(&["tx", "broadcast", &signed, "--no-wait", "--yes"]));
     let second = id(&wallet.json(&["send", &payee(2), "1", "--no-wait", "--yes"]));
     mine(&places[0], 1);
     assert_eq!([&first, &second].map(|id| state(&wallet, id)), [proven("mined"), proven("mined")]);
