@@ -11,6 +11,7 @@ use crate::{
     context::Context,
     error::Result,
     name::Name,
+    output::style::{AMOUNT, GOOD, WARNING, paint},
     verify::{Evidence, Label},
     wallet::LookupError,
 };
@@ -72,10 +73,15 @@ impl BalanceView {
     }
 }
 
+/// A label for people.
+fn worth(label: Label) -> String {
+    paint(if label == Label::Unverified { WARNING } else { GOOD }, label)
+}
+
 impl fmt::Display for BalanceView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = self.name.as_ref().map_or(self.address.as_str(), Name::as_str);
-        write!(f, "{who:<12} {} far ({})", self.balance, self.labels.balance)?;
+        write!(f, "{who:<12} {AMOUNT}{} far{AMOUNT:#} ({})", self.balance, worth(self.labels.balance))?;
         if !self.exists {
             f.write_str("  this account does not exist yet")?;
         }
@@ -85,7 +91,7 @@ impl fmt::Display for BalanceView {
             (&self.immature, "mined, not yet credited", self.labels.immature),
         ] {
             if amount != "0" {
-                write!(f, "  {amount} {what} ({label})")?;
+                write!(f, "  {AMOUNT}{amount}{AMOUNT:#} {what} ({})", worth(label))?;
             }
         }
         Ok(())

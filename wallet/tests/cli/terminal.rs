@@ -279,6 +279,8 @@ fn a_confirmation_is_in_colours_and_a_pipe_gets_none() {
     assert!(shown.contains("amount  \u{1b}[1m1 far\u{1b}[0m"), "{shown:?}");
     screen.send_line("n").unwrap();
     screen.exp_string("\u{1b}[1m\u{1b}[38;5;160merror[DECLINED]").unwrap();
+    let mut screen = on_a_terminal(&wallet, &[], &["balance", "alice"]);
+    screen.exp_string("\u{1b}[1m1000000 far\u{1b}[0m (\u{1b}[38;5;28mverified\u{1b}[0m)").unwrap();
     for arguments in [
         &["send", bob, "1", "--account", "alice", "--yes"][..],
         &["send", "alice", "1", "--account", "alice", "--yes"],

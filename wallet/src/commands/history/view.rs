@@ -9,6 +9,7 @@ use crate::{
     client::printable,
     context::Context,
     error::Result,
+    output::style::{AMOUNT, GOOD, WARNING},
     verify::{Cause, Entry},
 };
 
@@ -67,7 +68,8 @@ impl fmt::Display for Change {
             _ => String::new(),
         };
         let id = self.id.get(..16).unwrap_or(&self.id);
-        write!(f, "{amount:>22} far  {}{with}  {id}...", self.kind)?;
+        let style = if self.kind == "sent" { AMOUNT } else { GOOD };
+        write!(f, "{style}{amount:>22} far{style:#}  {}{with}  {id}...", self.kind)?;
         match &self.memo {
             Some(memo) => write!(f, "  \"{memo}\""),
             None => Ok(()),
@@ -126,6 +128,6 @@ impl PendingView {
 impl fmt::Display for PendingView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.executable { "pending" } else { "queued" };
-        write!(f, "{:>6}  {state:<14} {} (unverified)", "-", self.change)
+        write!(f, "{:>6}  {state:<14} {} ({WARNING}unverified{WARNING:#})", "-", self.change)
     }
 }
