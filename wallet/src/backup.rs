@@ -309,10 +309,14 @@ impl Archive {
     }
 }
 
-/// Reads a file of a wallet. Settings and networks hold no secret: they may be linked from elsewhere, and anybody's to read.
+/// Reads a file of a wallet.
 fn read(place: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, DiskError> {
-    let is_open = place == CONFIG || place.starts_with(NETWORKS);
-    if is_open { disk::read_any(path, MAX_FILE_BYTES) } else { disk::read_private(path, MAX_FILE_BYTES) }
+    if is_open(place) { disk::read_any(path, MAX_FILE_BYTES) } else { disk::read_private(path, MAX_FILE_BYTES) }
+}
+
+/// Settings and added networks hold no secret: they may be linked from elsewhere, and anybody's to read.
+fn is_open(place: &str) -> bool {
+    place == CONFIG || place.strip_prefix(NETWORKS).and_then(|rest| rest.strip_prefix('/')).is_some_and(is_added)
 }
 
 impl PartialEq for Archive {
@@ -438,6 +442,15 @@ mod tests {
         ] {
             let error = Archive::parse(&tar_of(&[(bad, file)])).err().unwrap();
             assert!(matches!(error, BackupError::Foreign(_)), "{bad}: {error}");
+        }
+        for (place, open) in [
+            ("config.toml", true),
+            ("networks/ours.toml", true),
+            ("networks/keys/a.pem", false),
+            ("networks-2/contacts.toml", false),
+            ("main/keys/a.pem", false),
+        ] {
+            assert_eq!(is_open(place), open, "{place}");
         }
         let place = format!("{FOLDER}/main/keys/a.pem");
         assert_eq!(Archive::parse(&tar_of(&[(&place, file)])).unwrap().contents().networks, 1);

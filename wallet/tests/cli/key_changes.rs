@@ -78,12 +78,15 @@ fn a_key_is_never_named_like_somebody_else() {
 }
 
 #[test]
-fn settings_that_choose_a_renamed_key_are_remarked_on() {
+fn settings_that_choose_a_key_that_goes_are_remarked_on() {
     let (wallet, _) = with_key("main");
     assert!(!wallet.run(&["key", "rename", "a", "b"]).stderr.contains("warning"));
     wallet.ok(&["config", "set", "account", "b"]);
     let renamed = wallet.run(&["key", "rename", "b", "c"]);
     assert!(renamed.stderr.contains("try: farthing-wallet config set account c"), "{}", renamed.stderr);
+    wallet.ok(&["config", "set", "account", "c"]);
+    let removed = wallet.run(&["key", "remove", "c", "--confirm-name", "c"]);
+    assert!(removed.stderr.contains("try: farthing-wallet config unset account"), "{}", removed.stderr);
 }
 
 fn passwd<'a>(old: &'a str, words: &[&'a str]) -> Vec<&'a str> {

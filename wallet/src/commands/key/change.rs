@@ -92,5 +92,10 @@ pub fn remove(context: &mut Context, name: &Name, confirm_name: Option<&str>) ->
         let _lock = context.wallet.lock()?;
         context.wallet.keys().remove(&entry)?;
     }
+    if context.settings.account() == Some(name) {
+        context.output.warn(format_args!(
+            "the settings choose the account {name}, which no key has now; try: farthing-wallet config unset account"
+        ));
+    }
     Ok(context.output.data(&Removed { removed: name.clone(), address })?)
 }
