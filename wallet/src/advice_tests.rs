@@ -137,6 +137,7 @@ fn keystore() -> Vec<KeystoreError> {
         KeystoreError::KeyTaken { name: name(), holder: Holder::Nobody },
         KeystoreError::Changed { name: name() },
         KeystoreError::Unencrypted { name: name(), path: path() },
+        KeystoreError::NoPublic { name: name(), path: path() },
         KeystoreError::Tampered { path: path() },
         KeystoreError::Public { path: path(), source: key_error() },
         KeystoreError::NotHere { name: name(), holder: Holder::Nobody },

@@ -65,6 +65,14 @@ pub enum KeystoreError {
         #[source]
         source: KeyError,
     },
+    /// An encrypted private key alone, whose address nobody can know.
+    #[error("the public half of the key {name:?} is missing in {}; another program wrote the file", path.display())]
+    NoPublic {
+        /// The name.
+        name: Name,
+        /// The file.
+        path: PathBuf,
+    },
     /// The private half is not here.
     #[error("the private half of the key {name:?} is not in this wallet: it is {holder}")]
     NotHere {
@@ -119,6 +127,7 @@ impl Explain for KeystoreError {
             Self::Unencrypted { .. } => "KEY_UNENCRYPTED",
             Self::Tampered { .. } => "KEY_TAMPERED",
             Self::Public { .. } => "KEY_UNUSABLE",
+            Self::NoPublic { .. } => "KEY_UNREADABLE",
             Self::NotHere { .. } => "KEY_NOT_HERE",
             Self::Holder { .. } => "KEY_SIGNER",
             Self::StrangeFile { .. } => "KEY_FILE_NAME",
@@ -150,7 +159,7 @@ impl Explain for KeystoreError {
                 vec![format!("one of: {}", known.join(", ")), format!("farthing-wallet key new {name}")]
             }
             Self::NameTaken { .. } => vec!["another name".into(), "farthing-wallet key list".into()],
-            Self::Unencrypted { name, path } => {
+            Self::Unencrypted { name, path } | Self::NoPublic { name, path } => {
                 vec![format!(
                     "move '{0}' away, then: farthing-wallet key import {name}.pem --name {name}",
                     path.display()

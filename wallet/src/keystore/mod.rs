@@ -217,11 +217,9 @@ impl Keystore {
             // Rewritten by another program, which kept the private half only.
             None if !encrypted => self.open(name, &file, &mut || Err(PassphraseError::NoTerminal))?.public().clone(),
             // As `ssh-keygen -p` leaves it.
-            None => file.public_inside().ok_or_else(|| {
-                let reason = "its public half is missing; move it away and import it again".to_owned();
-                let source = ImportError::Damaged { label: file.private.label, reason };
-                KeystoreError::Open { name: name.clone(), source }
-            })?,
+            None => file
+                .public_inside()
+                .ok_or_else(|| KeystoreError::NoPublic { name: name.clone(), path: self.path(name) })?,
         };
         Ok(KeyEntry { name: name.clone(), public, encrypted, holder: Holder::File })
     }

@@ -128,6 +128,20 @@ fn a_swapped_public_half_is_noticed() {
 }
 
 #[test]
+fn a_key_without_its_public_half_is_to_be_imported() {
+    let fixture = sealed();
+    let text = fixture.store.export_sealed(&name("alice")).unwrap().unwrap();
+    fs::write(path(&fixture), text.as_bytes()).unwrap();
+    let error = fixture.store.list().unwrap_err();
+    assert_eq!(error.code(), "KEY_UNREADABLE");
+    assert!(
+        error.tries()[0].ends_with("then: farthing-wallet key import alice.pem --name alice"),
+        "{:?}",
+        error.tries()
+    );
+}
+
+#[test]
 fn an_unknown_name_lists_the_known_ones() {
     let error = sealed().store.entry(&name("alcie")).unwrap_err();
     assert_eq!(error.code(), "KEY_NOT_FOUND");
