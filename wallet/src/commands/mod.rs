@@ -16,6 +16,7 @@ pub mod resubmit;
 pub mod send;
 pub mod sign_only;
 pub mod status;
+pub mod terms;
 pub mod tx;
 
 use std::path::PathBuf;

@@ -59,7 +59,7 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
     let looked = look_after_outbox(context, &client)?;
     let (transfer, status, is_mined, resumed) = match find(context, &marks, &looked, arguments.again, Asks::Person)? {
         Earlier::Settled(entry) => {
-            let view = SentView::settled(context, &entry.transfer, entry.id).under(marks.key.as_ref(), true);
+            let view = SentView::settled(context, &entry.transfer, entry.id)?.under(marks.key.as_ref(), true);
             return Ok(context.output.data(&view)?);
         }
         Earlier::Open(looked) => {
@@ -119,14 +119,14 @@ pub fn conclude(
     if wanted > 0 {
         let timeout = context.timeout.unwrap_or(CONFIRMATION_TIME);
         let Confirmed { status, proof } = wait(context, client, transfer, wanted, timeout)?;
-        return Ok(SentView::new(context, transfer, &status, Some(proof)));
+        return SentView::new(context, transfer, &status, Some(proof));
     }
     let id = transfer.transaction().id(context.wallet.network().genesis_id());
     let status = match status {
         Some(status) => status,
         None => client.transaction_status(&id)?,
     };
-    Ok(SentView::new(context, transfer, &status, None))
+    SentView::new(context, transfer, &status, None)
 }
 
 /// Hands a transfer in; from here on an interruption says what was sent.

@@ -12,11 +12,10 @@ use serde::Serialize;
 
 use crate::{
     cli,
-    commands::{resubmit::look_after_outbox, send},
+    commands::{resubmit::look_after_outbox, send, terms::Terms},
     context::Context,
     error::Result,
     keystore::KeyEntry,
-    outbox,
     transfer::{FeeBounds, Order, Plan},
 };
 
@@ -25,37 +24,21 @@ use crate::{
 struct SignedView {
     transaction_id: String,
     state: &'static str,
-    from: String,
-    to: String,
-    amount: String,
-    amount_mites: String,
-    fee: String,
-    fee_mites: String,
-    nonce: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    valid_until: Option<u64>,
+    #[serde(flatten)]
+    terms: Terms,
     /// Canonical signed bytes in base64, as JSON has `bytes` of protobuf.
     transaction_bytes: String,
 }
 
 impl SignedView {
-    fn new(context: &Context, network: &Params, transfer: &SignedTransaction) -> Self {
+    fn new(context: &Context, network: &Params, transfer: &SignedTransaction) -> Result<Self> {
         let transaction = transfer.transaction();
-        let amount = outbox::paid(transfer);
-        let to = transaction.outputs().first().map(|output| context.wallet.show(&output.to)).unwrap_or_default();
-        Self {
+        Ok(Self {
             transaction_id: transaction.id(network.genesis_id()).to_string(),
             state: "signed",
-            from: context.wallet.show(&transaction.sender_address()),
-            to,
-            amount: amount.to_string(),
-            amount_mites: amount.get().to_string(),
-            fee: transaction.fee().to_string(),
-            fee_mites: transaction.fee().get().to_string(),
-            nonce: transaction.nonce(),
-            valid_until: transaction.valid_until().map(farthing::Height::get),
+            terms: Terms::of(context, transaction)?,
             transaction_bytes: BASE64.encode(transfer.to_canonical()),
-        }
+        })
     }
 }
 
@@ -92,12 +75,13 @@ pub fn run(
     context.confirm("nothing was signed", "Sign it?")?;
     let signer = context.unlock(&payer.name)?;
     let transfer = plan.sign(&*signer, &network)?;
-    let view = SignedView::new(context, &network, &transfer);
+    let view = SignedView::new(context, &network, &transfer)?;
     context.output.data(&view)?;
     context.output.note(format_args!("signed {}; nothing was submitted", view.transaction_id));
     context.output.note(format_args!(
         "whoever has it can submit it; of all transfers of {} with nonce {}, one can be mined",
-        payer.name, view.nonce
+        payer.name,
+        transfer.transaction().nonce()
     ));
     Ok(())
 }

@@ -51,7 +51,7 @@ fn built_here_signed_there_handed_in_here() {
     assert_eq!((&signed["transaction_id"], &signed["size_bytes"]), (&built["transaction_id"], &built["size_bytes"]));
     assert_eq!(node.state().submissions, 0);
     let sent = wallet.json(&["tx", "broadcast", &signed_path, "--wait", "1", "--yes"]);
-    assert_eq!((&sent["standing"], &sent["verified"]), (&"mined".into(), &true.into()));
+    assert_eq!((&sent["state"], &sent["verified"]), (&"mined".into(), &true.into()));
     assert_eq!((&sent["transaction_id"], &sent["memo"]), (&built["transaction_id"], &"rent".into()));
     let history = wallet.json(&["history"]);
     assert_eq!(history["entries"][0]["id"], built["transaction_id"]);
@@ -87,7 +87,7 @@ fn inspection_shows_every_field() {
         &format!("to         shop, {DAVE}\n  amount   0.25 far\n"),
         &format!("to         {CAROL} (no contact)\n  amount   3 far\n"),
         "together   4.75 far to 3 recipients\n",
-        "fee        0.001 far, ",
+        "fee        0.001 far\n",
         "total      4.751 far leave the account\n",
         "nonce      7\n",
         "until      block 77\n",
@@ -270,6 +270,6 @@ fn a_lost_answer_leaves_the_transfer_in_the_outbox() {
     assert_eq!(wallet.json(&["resubmit"])["transfers"][0]["fate"], "pending");
     node.state().mine();
     // Handed in once more, it is the same transfer.
-    assert_eq!(wallet.json(&["tx", "broadcast", &signed, "--yes"])["standing"], "mined");
+    assert_eq!(wallet.json(&["tx", "broadcast", &signed, "--yes"])["state"], "mined");
     assert_eq!(wallet.json(&["history"])["entries_total"], 1);
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Asks, Earlier, SentView, find, screen};
 use crate::{
     client::{NodeClient, NodeError},
-    commands::resubmit::look_at_outbox,
+    commands::{resubmit::look_at_outbox, terms::Terms},
     context::Context,
     error::Result,
     fate::Fate,
@@ -32,15 +32,10 @@ struct DryRun {
     state: &'static str,
     /// Of the transfer as it stands; it changes with every field.
     transaction_id: String,
-    from: String,
-    to: String,
-    amount: String,
-    amount_mites: String,
-    fee: String,
-    fee_mites: String,
+    #[serde(flatten)]
+    terms: Terms,
     /// What of the fee opens accounts.
     opening: String,
-    nonce: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected_within_blocks: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +65,7 @@ pub(super) fn run(context: &mut Context, client: &NodeClient, wished: &Wished<'_
         Earlier::Nothing(_) => {}
         Earlier::Settled(entry) => {
             context.output.note("an earlier command made this payment; this one would only say so");
-            let view = SentView::settled(context, &entry.transfer, entry.id).under(marks.key.as_ref(), true);
+            let view = SentView::settled(context, &entry.transfer, entry.id)?.under(marks.key.as_ref(), true);
             return Ok(context.output.data(&view)?);
         }
         Earlier::Open(one) => {
@@ -81,7 +76,7 @@ pub(super) fn run(context: &mut Context, client: &NodeClient, wished: &Wished<'_
             };
             let again = if marks.key.is_some() { "" } else { " (--again pays once more)" };
             context.output.note(format_args!("an earlier command made this payment; {would}{again}"));
-            let view = SentView::earlier(context, &one.entry.transfer, one.entry.id, "would_go_on");
+            let view = SentView::earlier(context, &one.entry.transfer, one.entry.id, "would_go_on")?;
             return Ok(context.output.data(&view.under(marks.key.as_ref(), true))?);
         }
     }
@@ -91,18 +86,11 @@ pub(super) fn run(context: &mut Context, client: &NodeClient, wished: &Wished<'_
     let transaction = plan.transaction();
     let simulation = client.simulate(transaction)?;
     let refusal = simulation.verdict.err().map(|refusal| NodeError::of_verdict(*refusal));
-    let amount = transaction.total().checked_sub(transaction.fee()).unwrap_or_default();
     context.output.data(&DryRun {
         state: if refusal.is_none() { "would_be_taken" } else { "would_be_refused" },
         transaction_id: simulation.id.to_string(),
-        from: context.wallet.show(&transaction.sender_address()),
-        to: transaction.outputs().first().map(|output| context.wallet.show(&output.to)).unwrap_or_default(),
-        amount: amount.to_string(),
-        amount_mites: amount.get().to_string(),
-        fee: transaction.fee().to_string(),
-        fee_mites: transaction.fee().get().to_string(),
+        terms: Terms::of(context, transaction)?,
         opening: plan.opening.to_string(),
-        nonce: transaction.nonce(),
         expected_within_blocks: plan.within_blocks,
         balance_after: plan.left.map(|left| left.to_string()),
         reason: refusal.as_ref().map(ToString::to_string),

@@ -8,24 +8,15 @@ use farthing::{
 };
 use serde::Serialize;
 
-use crate::{
-    context::Context,
-    outbox::{self, Key},
-    verify::Evidence,
-};
+use crate::{commands::terms::Terms, context::Context, error::Result, outbox::Key, verify::Evidence};
 
 /// A transfer as it is shown once it was handed in.
 #[derive(Debug, Serialize)]
 pub struct SentView {
     transaction_id: String,
     state: &'static str,
-    from: String,
-    to: String,
-    amount: String,
-    amount_mites: String,
-    fee: String,
-    fee_mites: String,
-    nonce: u64,
+    #[serde(flatten)]
+    terms: Terms,
     #[serde(skip_serializing_if = "Option::is_none")]
     block_height: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,26 +36,19 @@ pub struct SentView {
 
 impl SentView {
     /// Of a transfer and where it stands.
-    #[must_use]
+    ///
+    /// # Errors
+    /// Those of contacts and keystore.
     pub fn new(
         context: &Context,
         transfer: &SignedTransaction,
         status: &TransactionStatus,
         proof: Option<Evidence>,
-    ) -> Self {
-        let transaction = transfer.transaction();
-        let to = transaction.outputs().first().map(|output| context.wallet.show(&output.to)).unwrap_or_default();
-        let amount = outbox::paid(transfer);
+    ) -> Result<Self> {
         let mut view = Self {
             transaction_id: status.id.to_string(),
             state: state(&status.standing),
-            from: context.wallet.show(&transaction.sender_address()),
-            to,
-            amount: amount.to_string(),
-            amount_mites: amount.get().to_string(),
-            fee: transaction.fee().to_string(),
-            fee_mites: transaction.fee().get().to_string(),
-            nonce: transaction.nonce(),
+            terms: Terms::of(context, transfer.transaction())?,
             block_height: None,
             block_id: None,
             confirmations: 0,
@@ -78,20 +62,24 @@ impl SentView {
             view.block_id = Some(block_id.to_string());
             view.confirmations = *confirmations;
         }
-        view
+        Ok(view)
     }
 
     /// Of one that is settled since an earlier command.
-    #[must_use]
-    pub fn settled(context: &Context, transfer: &SignedTransaction, id: TxId) -> Self {
+    ///
+    /// # Errors
+    /// As [`SentView::new`].
+    pub fn settled(context: &Context, transfer: &SignedTransaction, id: TxId) -> Result<Self> {
         Self::earlier(context, transfer, id, "settled")
     }
 
     /// Of one of an earlier command, in a state that no node tells.
-    #[must_use]
-    pub fn earlier(context: &Context, transfer: &SignedTransaction, id: TxId, state: &'static str) -> Self {
+    ///
+    /// # Errors
+    /// As [`SentView::new`].
+    pub fn earlier(context: &Context, transfer: &SignedTransaction, id: TxId, state: &'static str) -> Result<Self> {
         let status = TransactionStatus { id, standing: TransactionStanding::Pending };
-        Self { state, resumed: true, ..Self::new(context, transfer, &status, None) }
+        Ok(Self { state, resumed: true, ..Self::new(context, transfer, &status, None)? })
     }
 
     /// With the id that the person gave, and whether an earlier command made the payment.

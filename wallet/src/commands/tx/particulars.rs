@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use farthing::{Address, Height, Mites};
+use farthing::Mites;
 use serde::Serialize;
 
 use crate::{
+    commands::terms::Terms,
     context::Context,
     error::Result,
     transfer_file::{Standing, TransferFile},
@@ -20,39 +21,6 @@ pub(super) enum SignatureView {
     Invalid,
 }
 
-/// One payment.
-#[derive(Debug, Serialize)]
-pub(super) struct Payment {
-    to: String,
-    /// What this wallet calls the recipient.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to_name: Option<String>,
-    amount: String,
-    amount_mites: String,
-}
-
-impl Payment {
-    pub(super) fn new(context: &Context, to: &Address, amount: Mites) -> Result<Self> {
-        Ok(Self {
-            to: context.wallet.show(to),
-            to_name: name_of(context, to)?,
-            amount: amount.to_string(),
-            amount_mites: amount.get().to_string(),
-        })
-    }
-}
-
-impl fmt::Display for Payment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "to         {}", named(self.to_name.as_ref(), &self.to))?;
-        write!(f, "  amount   {} far", self.amount)
-    }
-}
-
-pub(super) fn name_of(context: &Context, address: &Address) -> Result<Option<String>> {
-    Ok(context.wallet.name_of(address)?.map(|name| name.to_string()))
-}
-
 /// A transfer, signed or not, in full.
 #[derive(Debug, Serialize)]
 pub(super) struct Particulars {
@@ -62,25 +30,13 @@ pub(super) struct Particulars {
     pub(super) signature: SignatureView,
     network: String,
     genesis_id: String,
-    from: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_name: Option<String>,
-    outputs: Vec<Payment>,
-    /// All payments together, the fee not counted.
-    amount: String,
-    amount_mites: String,
-    fee: String,
-    fee_mites: String,
+    #[serde(flatten)]
+    terms: Terms,
     /// Mites of the fee for each byte, to two digits.
     fee_mites_per_byte: String,
     /// What leaves the account.
     total: String,
     total_mites: String,
-    nonce: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    valid_until: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    memo: Option<String>,
     /// With its signature.
     size_bytes: usize,
 }
@@ -89,11 +45,7 @@ impl Particulars {
     pub(super) fn of(context: &Context, file: &TransferFile) -> Result<Self> {
         let transaction = file.transaction();
         let network = context.settings.network();
-        let sender = transaction.sender_address();
         let size_bytes = file.size_bytes()?;
-        let amount = transaction.total().checked_sub(transaction.fee()).unwrap_or(Mites::ZERO);
-        let outputs = transaction.outputs().iter();
-        let memo = transaction.memo();
         let signature = match file.standing()? {
             Standing::Unsigned => SignatureView::None,
             Standing::Valid => SignatureView::Valid,
@@ -105,19 +57,10 @@ impl Particulars {
             signature,
             network: network.name.clone(),
             genesis_id: network.genesis_id().to_string(),
-            from: context.wallet.show(&sender),
-            from_name: name_of(context, &sender)?,
-            outputs: outputs.map(|output| Payment::new(context, &output.to, output.amount)).collect::<Result<_>>()?,
-            amount: amount.to_string(),
-            amount_mites: amount.get().to_string(),
-            fee: transaction.fee().to_string(),
-            fee_mites: transaction.fee().get().to_string(),
+            terms: Terms::of(context, transaction)?,
             fee_mites_per_byte: per_byte(transaction.fee(), size_bytes),
             total: transaction.total().to_string(),
             total_mites: transaction.total().get().to_string(),
-            nonce: transaction.nonce(),
-            valid_until: transaction.valid_until().map(Height::get),
-            memo: (!memo.is_empty()).then(|| String::from_utf8_lossy(memo).into_owned()),
             size_bytes,
         })
     }
@@ -129,36 +72,16 @@ fn per_byte(fee: Mites, bytes: usize) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-/// A name and an address, or an address without a name.
-pub(super) fn named(name: Option<&String>, address: &str) -> String {
-    match name {
-        Some(name) => format!("{name}, {address}"),
-        None => format!("{address} (no contact)"),
-    }
-}
-
 impl fmt::Display for Particulars {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "network    {} (genesis {})", self.network, self.genesis_id)?;
         writeln!(f, "id         {}", self.transaction_id)?;
-        writeln!(f, "from       {}", named(self.from_name.as_ref(), &self.from))?;
-        for payment in &self.outputs {
-            writeln!(f, "{payment}")?;
+        writeln!(f, "{}", self.terms)?;
+        if self.terms.valid_until.is_none() {
+            writeln!(f, "until      its nonce is used")?;
         }
-        if self.outputs.len() > 1 {
-            writeln!(f, "together   {} far to {} recipients", self.amount, self.outputs.len())?;
-        }
-        writeln!(f, "fee        {} far, {} mites a byte", self.fee, self.fee_mites_per_byte)?;
         writeln!(f, "total      {} far leave the account", self.total)?;
-        writeln!(f, "nonce      {}", self.nonce)?;
-        match self.valid_until {
-            Some(height) => writeln!(f, "until      block {height}")?,
-            None => writeln!(f, "until      its nonce is used")?,
-        }
-        if let Some(memo) = &self.memo {
-            writeln!(f, "memo       {memo:?} (public for ever)")?;
-        }
-        writeln!(f, "size       {} bytes", self.size_bytes)?;
+        writeln!(f, "size       {} bytes, {} mites of the fee a byte", self.size_bytes, self.fee_mites_per_byte)?;
         f.write_str(match self.signature {
             SignatureView::None => "signature  none yet",
             SignatureView::Valid => "signature  valid: by the key of the account that pays",

@@ -2,79 +2,18 @@
 
 use std::fmt;
 
-use farthing::{SignedTransaction, TxId, wire::TransactionStanding};
+use farthing::{TxId, wire::TransactionStanding};
 use serde::Serialize;
 
-use super::{
-    particulars::{Payment, name_of, named},
-    standing::{Found, Stands, look},
-};
+use super::standing::{Found, Stands, look};
 use crate::{
-    commands::send::state,
+    commands::{send::state, terms::Terms},
     context::Context,
     error::Result,
-    outbox::{self, Kind},
+    outbox::Kind,
     transfer::TransferError,
     verify::Evidence,
 };
-
-/// What a transfer says.
-#[derive(Debug, Serialize)]
-struct Terms {
-    from: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_name: Option<String>,
-    outputs: Vec<Payment>,
-    /// All payments together, the fee not counted.
-    amount: String,
-    amount_mites: String,
-    fee: String,
-    fee_mites: String,
-    nonce: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    valid_until: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    memo: Option<String>,
-}
-
-impl Terms {
-    fn of(context: &Context, transfer: &SignedTransaction) -> Result<Self> {
-        let transaction = transfer.transaction();
-        let sender = transaction.sender_address();
-        let amount = outbox::paid(transfer);
-        let outputs = transaction.outputs().iter();
-        let memo = transaction.memo();
-        Ok(Self {
-            from: context.wallet.show(&sender),
-            from_name: name_of(context, &sender)?,
-            outputs: outputs.map(|output| Payment::new(context, &output.to, output.amount)).collect::<Result<_>>()?,
-            amount: amount.to_string(),
-            amount_mites: amount.get().to_string(),
-            fee: transaction.fee().to_string(),
-            fee_mites: transaction.fee().get().to_string(),
-            nonce: transaction.nonce(),
-            valid_until: transaction.valid_until().map(farthing::Height::get),
-            memo: (!memo.is_empty()).then(|| String::from_utf8_lossy(memo).into_owned()),
-        })
-    }
-}
-
-impl fmt::Display for Terms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\nfrom       {}", named(self.from_name.as_ref(), &self.from))?;
-        for payment in &self.outputs {
-            write!(f, "\n{payment}")?;
-        }
-        write!(f, "\nfee        {} far\nnonce      {}", self.fee, self.nonce)?;
-        if let Some(height) = self.valid_until {
-            write!(f, "\nuntil      block {height}")?;
-        }
-        match &self.memo {
-            Some(memo) => write!(f, "\nmemo       {memo:?}"),
-            None => Ok(()),
-        }
-    }
-}
 
 /// Where a transfer stands, and what it says.
 #[derive(Debug, Serialize)]
@@ -128,7 +67,7 @@ impl StandingView {
             kind: found.entry.as_ref().map(|entry| entry.marks.kind),
             replaces: None,
             in_outbox: found.entry.is_some(),
-            terms: found.transfer.as_ref().map(|transfer| Terms::of(context, transfer)).transpose()?,
+            terms: found.transfer.as_ref().map(|transfer| Terms::of(context, transfer.transaction())).transpose()?,
             verified: found.proof.is_some(),
             proof: found.proof,
         };
@@ -190,7 +129,7 @@ impl fmt::Display for StandingView {
             write!(f, "\nreplaces   {id}")?;
         }
         match &self.terms {
-            Some(terms) => write!(f, "{terms}"),
+            Some(terms) => write!(f, "\n{terms}"),
             None => Ok(()),
         }
     }

@@ -6,14 +6,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use farthing::{Account, Address, Mites, TimeMs};
+use farthing::{Account, Address, TimeMs};
 use serde::Serialize;
 
-use super::{
-    or_pipe,
-    particulars::{Payment, named},
-};
+use super::or_pipe;
 use crate::{
+    commands::terms::{Terms, name_of, named},
     context::Context,
     error::Result,
     receipt::{Proven, Receipt},
@@ -39,18 +37,8 @@ pub(super) struct ProvenView {
     transaction_id: String,
     network: String,
     genesis_id: String,
-    from: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_name: Option<String>,
-    outputs: Vec<Payment>,
-    /// All payments together, the fee not counted.
-    amount: String,
-    amount_mites: String,
-    fee: String,
-    fee_mites: String,
-    nonce: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    memo: Option<String>,
+    #[serde(flatten)]
+    terms: Terms,
     block_height: u64,
     block_id: String,
     block_time_ms: u64,
@@ -76,38 +64,23 @@ impl ProvenView {
     pub(super) fn new(context: &Context, proven: &Proven) -> Result<Self> {
         let transaction = proven.transfer.transaction();
         let network = context.settings.network();
-        let sender = transaction.sender_address();
-        let amount = transaction.total().checked_sub(transaction.fee()).unwrap_or(Mites::ZERO);
-        let name = |address: &Address| {
-            Ok::<_, crate::error::Error>(context.wallet.name_of(address)?.map(|name| name.to_string()))
-        };
         let recipient = |(address, account): &(Address, Option<Account>)| {
             let state = account.unwrap_or_default();
             Ok::<_, crate::error::Error>(Recipient {
                 address: context.wallet.show(address),
-                name: name(address)?,
+                name: name_of(context, address)?,
                 exists: account.is_some(),
                 balance: state.balance.to_string(),
                 balance_mites: state.balance.get().to_string(),
                 entries: state.entries,
             })
         };
-        let outputs = transaction.outputs().iter();
-        let memo = transaction.memo();
         Ok(Self {
             verified: true,
             transaction_id: proven.id.to_string(),
             network: network.name.clone(),
             genesis_id: network.genesis_id().to_string(),
-            from: context.wallet.show(&sender),
-            from_name: name(&sender)?,
-            outputs: outputs.map(|output| Payment::new(context, &output.to, output.amount)).collect::<Result<_>>()?,
-            amount: amount.to_string(),
-            amount_mites: amount.get().to_string(),
-            fee: transaction.fee().to_string(),
-            fee_mites: transaction.fee().get().to_string(),
-            nonce: transaction.nonce(),
-            memo: (!memo.is_empty()).then(|| String::from_utf8_lossy(memo).into_owned()),
+            terms: Terms::of(context, transaction)?,
             block_height: proven.place.height.get(),
             block_id: proven.place.block_id.to_string(),
             block_time_ms: proven.header.time.get(),
@@ -137,14 +110,7 @@ impl fmt::Display for ProvenView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "proven: this payment was mined on the network {} (genesis {})", self.network, self.genesis_id)?;
         writeln!(f, "id         {}", self.transaction_id)?;
-        writeln!(f, "from       {}", named(self.from_name.as_ref(), &self.from))?;
-        for output in &self.outputs {
-            writeln!(f, "{output}")?;
-        }
-        writeln!(f, "fee        {} far", self.fee)?;
-        if let Some(memo) = &self.memo {
-            writeln!(f, "memo       {memo:?}")?;
-        }
+        writeln!(f, "{}", self.terms)?;
         writeln!(f, "block      {} of {} ({})", self.block_height, self.block_time, self.block_id)?;
         writeln!(f, "as of      block {} of {} ({})", self.tip_height, self.tip_time, self.tip_id)?;
         writeln!(f, "depth      confirmations: {}", self.confirmations)?;
