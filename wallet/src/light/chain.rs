@@ -77,6 +77,13 @@ impl Chain {
         self.headers.get(self.headers.len().checked_sub(above.checked_add(1)?)?)
     }
 
+    /// The chain up to the oldest header kept.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Self> {
+        let (first, height) = (*self.headers.first()?, self.first_height());
+        Self::of_kept(vec![first], height, self.work_up_to(height, &first.id())?)
+    }
+
     /// The tip's time: the latest of all, as times only grow.
     #[must_use]
     pub const fn time(&self) -> TimeMs {

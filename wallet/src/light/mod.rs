@@ -81,6 +81,9 @@ pub const MAX_BEHIND: u32 = 3;
 /// with these ten minutes of the public networks' half-life of an hour, by a tenth.
 pub const MAX_AHEAD_MS: u64 = 600_000;
 
+/// From so many blocks on that a chain has lost it is worth a remark: honest networks hardly ever undo so many.
+const MANY_UNDONE: u64 = 10;
+
 /// From so far behind its schedule on a chain is worth a remark: blocks are at their easiest long before.
 const BEHIND_SCHEDULE_MS: u64 = 24 * 3_600_000;
 
@@ -231,6 +234,7 @@ impl Light {
             _ => self.shown(node, known.as_deref(), height, id).await?,
         };
         check_clock(&self.network, shown.height(), shown.time(), (self.clock)())?;
+        let remark = remark.or_else(|| known.as_deref().and_then(|known| self.undone_note(known, &shown)));
         let work = shown.work_up_to(height, &id).ok_or(ChainError::OffChain { height, id })?;
         if work < self.minimum {
             return Err(ChainError::TooLittleWork { height, work, minimum: self.minimum });
@@ -258,6 +262,38 @@ impl Light {
         }
     }
 
+    /// What to say of a chain that has other blocks than many of those kept of the one known.
+    fn undone_note(&self, known: &Chain, shown: &Chain) -> Option<String> {
+        let lowest = known.first_height().max(shown.first_height());
+        let (left, taken) = (known.header_at(lowest)?, shown.header_at(lowest)?);
+        let blocks = known.height().get().saturating_sub(lowest.get()).saturating_add(1);
+        (left != taken && blocks >= MANY_UNDONE && !self.network.is_dev()).then(|| {
+            format!(
+                "the last {blocks} blocks or more of the chain that this wallet saw before, from block {lowest} on, are not on this node's: \
+                 if nobody speaks of that, ask several nodes (--quorum)"
+            )
+        })
+    }
+
+    /// A chain with the headers since, up to the one asked about; none if there are too many, or the node's chain has left it.
+    async fn steps(
+        &self,
+        node: &impl Shows,
+        mut chain: Chain,
+        height: Height,
+        id: BlockId,
+    ) -> Result<Option<Chain>, ChainError> {
+        if !(1..=MAX_STEP).contains(&height.get().saturating_sub(chain.height().get())) {
+            return Ok(None);
+        }
+        let Some(headers) = node.headers_after(chain.height(), chain.id(), height).await? else { return Ok(None) };
+        for header in headers {
+            let height = chain.height().next();
+            chain.push(&self.network, header).map_err(|error| ChainError::Header { height, error })?;
+        }
+        Ok(chain.work_up_to(height, &id).is_some().then_some(chain))
+    }
+
     /// The chain that the node shows, up to the header at least.
     async fn shown(
         &self,
@@ -269,16 +305,9 @@ impl Light {
         if height == Height::GENESIS && id == *self.network.genesis_id() {
             return Ok(Arc::new(Chain::genesis(&self.network)));
         }
-        if let Some(known) = known
-            && (1..=MAX_STEP).contains(&height.get().saturating_sub(known.height().get()))
-            && let Some(headers) = node.headers_after(known.height(), known.id(), height).await?
-        {
-            let mut chain = known.clone();
-            for header in headers {
-                let height = chain.height().next();
-                chain.push(&self.network, header).map_err(|error| ChainError::Header { height, error })?;
-            }
-            if chain.work_up_to(height, &id).is_some() {
+        // From its tip; if the chain has left that, from the oldest header kept, so that a few blocks undone are linked as well.
+        for from in known.into_iter().flat_map(|known| [Some(known.clone()), known.oldest()]).flatten() {
+            if let Some(chain) = self.steps(node, from, height, id).await? {
                 return Ok(Arc::new(chain));
             }
         }

@@ -106,13 +106,23 @@ fn headers_behind_known_ones_keep_all_rules() {
 }
 
 #[test]
-fn a_chain_that_left_the_known_one_is_proven_anew() {
+fn a_chain_that_left_the_known_one_is_followed_from_the_oldest_header_kept_or_proven_anew() {
     let (light, mut node) = (light(None), Shown::new(100));
     stand(&light, &node).unwrap();
     node.chain.truncate(90);
     node.grow(11, 1);
-    assert_eq!(stand(&light, &node).unwrap().work, node.chain.work(101));
-    assert_eq!(node.asked(), (2, 1));
+    let standing = stand(&light, &node).unwrap();
+    assert_eq!((standing.work, standing.remark), (node.chain.work(101), None));
+    assert_eq!(node.asked(), (1, 2));
+    // Known are the headers from 37 on, and the new proof shows those from 38 on.
+    let mut deep = Shown::new(36);
+    deep.grow(66, 3);
+    let standing = stand(&light, &deep).unwrap();
+    assert_eq!((standing.work, deep.asked()), (deep.chain.work(102), (1, 2)));
+    assert!(standing.remark.unwrap().contains("the last 64 blocks or more"));
+    stand(&light, &node).unwrap_err();
+    node.grow(2, 1);
+    stand(&light, &node).unwrap();
     // A lost fork is no chain a few blocks back, however little it lacks.
     let mut lost = Shown::new(90);
     lost.grow(10, 2);

@@ -182,7 +182,7 @@ fn a_header_that_breaks_a_rule_is_caught_behind_known_ones() {
     wallet.ok(&["balance", "payee"]);
     node.state().chain.forge(120);
     node.state().mine_many(2);
-    let stderr = wallet.fails(&["balance", "payee"], 9, "CHAIN_NOT_PROVEN");
+    let stderr = wallet.fails(&["balance", "payee"], 9, "VERIFICATION_FAILED");
     insta::assert_snapshot!(shown(&wallet, &node, &stderr));
 }
 

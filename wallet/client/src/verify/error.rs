@@ -19,7 +19,7 @@ pub enum VerifyError {
     #[error("the parts of the answer do not belong together")]
     Inconsistent(#[source] WireError),
     /// The header's hash does not meet its target.
-    #[error("the header {0} shown with the account has no proof of work")]
+    #[error("the node shows the header {0}, which has no proof of work")]
     NoWork(BlockId),
     /// The header's target is easier than the network allows.
     #[error("the header {0} states a target that this network does not allow")]
