@@ -81,3 +81,25 @@ async fn a_payment_that_expires_with_the_blocks_of_another_chain_is_said_not_to_
     assert_eq!(state(&wallet, &first), proven("replaced"));
     assert_eq!([&id(&again), &second].map(|id| state(&wallet, id)), [proven("mined"), proven("mined")]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_two_chains_disagree_until_one_chain_has_won() {
+    let places = [Place::new("the node", &dev()), Place::new("the other", &dev())];
+    let (node, other) = (start(&places[0]).await, start(&places[1]).await);
+    let mut wallet = alice(&node);
+    let payment = wallet.json(&["send", &payee(1), "1", "--no-wait", "--yes"]);
+    wallet.ask(format!("{},{}", node.url(), other.url()));
+    let agreed = || wallet.json(&["balance", "alice", "--quorum", "2"])["accounts"][0]["next_nonce"].clone();
+    assert_eq!(agreed(), 0);
+    mine(&places[0], 1);
+    assert_eq!(agreed(), 1, "the other one is behind, on the same chain");
+    mine(&places[1], 1);
+    let stderr = wallet.fails(&["balance", "alice", "--quorum", "2"], 9, "NODES_DISAGREE");
+    assert!([&node, &other].iter().all(|node| stderr.contains(&node.url())), "{stderr}");
+    mine(&places[1], 1);
+    join(&places[0], &node, &other).await;
+    assert_eq!(agreed(), 0);
+    mine(&places[0], 1);
+    join(&places[1], &other, &node).await;
+    assert_eq!((agreed(), state(&wallet, &id(&payment))), (1.into(), proven("mined")));
+}
