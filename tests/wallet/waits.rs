@@ -149,7 +149,7 @@ async fn a_transfer_that_the_node_forgot_is_handed_in_again_and_mined_once() {
     let node = start(&place).await;
     wallet.ask(node.url());
     assert_eq!(state(&wallet, &first), said("unknown"));
-    wallet.fails(&["tx", "wait", &first, "--timeout", "1s"], 8, "UNCONFIRMED");
+    wallet.fails(&["tx", "wait", &first, "--timeout", "1s"], 8, "NOT_SEEN");
     assert_eq!(waiting(&mut node.api().await).await, 0);
     assert_eq!(fate_of(&wallet, &first).as_deref(), Some("resubmitted"));
     mine(&place, 1);
