@@ -78,6 +78,7 @@ fn passphrases() -> Vec<PassphraseError> {
         PassphraseError::NotText,
         PassphraseError::Mismatch,
         PassphraseError::NoTerminal,
+        PassphraseError::Interrupted,
         PassphraseError::Ended,
         PassphraseError::Descriptor { number: 3, source: DiskError::Missing { path: path() } },
         PassphraseError::Askpass { program: path(), source: io() },

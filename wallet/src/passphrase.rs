@@ -52,6 +52,9 @@ pub enum PassphraseError {
     /// Ctrl-D instead of one.
     #[error("no passphrase was typed: the input ended")]
     Ended,
+    /// Ctrl-C instead of one, which is a key like others while the echo is off.
+    #[error("no passphrase was typed: it was given up")]
+    Interrupted,
     /// The descriptor is not open.
     #[error("cannot read a passphrase from the descriptor {number}")]
     Descriptor {
@@ -91,6 +94,7 @@ impl Explain for PassphraseError {
             Self::Control | Self::NotText => "PASSPHRASE_NOT_TEXT",
             Self::Mismatch => "PASSPHRASE_MISMATCH",
             Self::NoTerminal | Self::Ended => "PASSPHRASE_NEEDED",
+            Self::Interrupted => "INTERRUPTED",
             Self::Descriptor { .. } => "PASSPHRASE_FD",
             Self::Askpass { .. } | Self::NoAnswer { .. } => "ASKPASS",
             Self::File(_) => "PASSPHRASE_FILE",
@@ -100,6 +104,7 @@ impl Explain for PassphraseError {
     fn exit(&self) -> Exit {
         match self {
             Self::Ended => Exit::Declined,
+            Self::Interrupted => Exit::Interrupted,
             _ => Exit::Usage,
         }
     }
@@ -110,7 +115,7 @@ impl Explain for PassphraseError {
                 "--passphrase-file FILE, whose first line is the passphrase".into(),
                 "FARTHING_ASKPASS=PROGRAM, which asks and prints the answer".into(),
             ],
-            Self::Ended => vec!["the command again, and the passphrase when it asks".into()],
+            Self::Ended | Self::Interrupted => vec!["the command again, and the passphrase when it asks".into()],
             Self::Descriptor { number, .. } => vec![format!("{number}< FILE behind the command, in the shell")],
             Self::Askpass { .. } => vec!["the full path of the program, which must be executable".into()],
             Self::NoAnswer { .. } => vec!["the command again, and an answer when the program asks".into()],

@@ -121,6 +121,7 @@ impl Context {
         self.output.answered();
         Passphrase::new(secret.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => PassphraseError::Ended,
+            io::ErrorKind::Interrupted => PassphraseError::Interrupted,
             _ => PassphraseError::NoTerminal,
         })?)
     }
@@ -158,24 +159,28 @@ impl Context {
         none_allowed: bool,
     ) -> Result<Option<Passphrase>, PassphraseError> {
         let hint = if none_allowed { " (empty for none: development network)" } else { "" };
-        for _ in 0..TRIES {
+        let mut problem = PassphraseError::Mismatch;
+        for tries_left in (0..TRIES).rev() {
             let first = match self.typed(&format!("New passphrase for {what}{hint}: ")) {
                 Err(PassphraseError::Empty) if none_allowed => return Ok(None),
                 other => other.and_then(Passphrase::fit_for_a_new_key),
             };
-            let problem = match first {
-                Ok(first) if self.typed("The same again: ").is_ok_and(|second| second == first) => {
-                    return Ok(Some(first));
-                }
-                Ok(_) => PassphraseError::Mismatch,
+            problem = match first {
+                Ok(first) => match self.typed("The same again: ") {
+                    Ok(second) if second == first => return Ok(Some(first)),
+                    Err(PassphraseError::Interrupted) => return Err(PassphraseError::Interrupted),
+                    _ => PassphraseError::Mismatch,
+                },
                 Err(error @ (PassphraseError::TooShort { .. } | PassphraseError::Empty | PassphraseError::Control)) => {
                     error
                 }
                 Err(error) => return Err(error),
             };
-            self.output.note(problem);
+            if tries_left > 0 {
+                self.output.note(&problem);
+            }
         }
-        Err(PassphraseError::Mismatch)
+        Err(problem)
     }
 
     /// Opens a key of this wallet for signing, whoever holds it; a typed passphrase may be wrong twice.

@@ -46,9 +46,17 @@ impl Terminal for Person {
     }
 
     fn secret(&mut self, _prompt: &str) -> io::Result<Zeroizing<String>> {
-        self.secrets.pop_front().map(Zeroizing::new).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        match self.secrets.pop_front() {
+            // As a terminal tells it whose echo is off.
+            Some(key) if key == CTRL_C => Err(io::ErrorKind::Interrupted.into()),
+            Some(secret) => Ok(Zeroizing::new(secret)),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 }
+
+/// What a person presses instead of typing a secret.
+const CTRL_C: &str = "\u{3}";
 
 /// Runs a command line in this process with such a person; gives the outcome and all that was printed.
 fn with_person(
@@ -249,6 +257,27 @@ fn after_a_refusal_an_interruption_does_not_claim_that_something_was_sent() {
     node.state().behaviour = Behaviour::LosesAnswers;
     let (_, text) = with_person(&wallet, &node.url, &[], &["alice", "bob", "1", "y"], &[]);
     assert!(text.contains("an interruption would say: the transfer"), "{text}");
+}
+
+#[test]
+fn ctrl_c_instead_of_a_passphrase_is_an_interruption() {
+    let wallet = Wallet::on("test");
+    let run =
+        |arguments: &[&str], secrets: &[&str]| with_person(&wallet, "http://127.0.0.1:1", arguments, &[], secrets);
+    run(&["key", "new", "a"], &["correct horse", "correct horse"]).0.unwrap();
+    let spend = ["send", "a", "1", "--sign-only", "--nonce", "0", "--fee", "0.02", "--yes"];
+    for (arguments, secrets) in [
+        (&["key", "new", "b"][..], &[CTRL_C][..]),
+        (&["key", "new", "b"], &["correct horse", CTRL_C]),
+        (&["key", "passwd", "a"], &[CTRL_C]),
+        (&spend, &["correct house", CTRL_C]),
+    ] {
+        let (outcome, _) = run(arguments, secrets);
+        assert_eq!(outcome.unwrap_err().exit().code(), 130, "{arguments:?}");
+    }
+    // It leaves the session at once.
+    let (outcome, text) = with_person(&wallet, "http://127.0.0.1:1", &[], &["zoe", "y", "quit"], &[CTRL_C]);
+    assert_eq!(outcome.unwrap_err().exit().code(), 130, "{text}");
 }
 
 #[test]

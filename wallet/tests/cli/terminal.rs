@@ -172,6 +172,18 @@ fn ctrl_c_while_waiting_gives_up_the_wait_and_the_transfer_is_news() {
 }
 
 #[test]
+fn what_was_wrong_with_a_new_passphrase_is_said_at_the_end() {
+    let wallet = Wallet::new();
+    let mut screen = on_a_terminal(&wallet, PLAIN, &["key", "new", "ben"]);
+    for _ in 0..3 {
+        screen.exp_string("New passphrase for ben").unwrap();
+        press(&mut screen, "short\r");
+    }
+    let rest = screen.exp_eof().unwrap();
+    assert!(rest.contains("error[PASSPHRASE_TOO_SHORT]"), "{rest}");
+}
+
+#[test]
 fn a_passphrase_is_neither_shown_nor_remembered() {
     let (wallet, _node) = alice_and_bob();
     let mut screen = on_a_terminal(&wallet, PLAIN, &[]);
