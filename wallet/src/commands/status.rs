@@ -148,7 +148,10 @@ impl fmt::Display for WalletView {
         writeln!(f, "contacts  {}", self.contacts)?;
         match self.open_transfers {
             0 => writeln!(f, "outbox    empty"),
-            count => writeln!(f, "outbox    {count} not yet six blocks deep, or lost; see: farthing-wallet resubmit"),
+            count => writeln!(
+                f,
+                "outbox    {count} kept until six blocks deep; farthing-wallet resubmit says where each stands"
+            ),
         }
     }
 }
