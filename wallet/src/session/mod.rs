@@ -28,7 +28,7 @@ use crate::{
     transfer::{FeeBounds, Order, Plan, Wish},
 };
 
-/// How long the session waits for a transfer to be mined before it goes on.
+/// How long the session waits for a transfer to be mined before it goes on, if nobody says otherwise.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Instead of an amount: all that can be spent.
@@ -311,9 +311,10 @@ impl Session<'_> {
         let signer = self.quietly(|context| context.unlock(&me.name))?;
         let shown = plan.transaction().clone();
         let sending = self.context.lock_sending()?;
-        // While the person was thinking, a block may have come: plan anew, and ask again if it would cost more.
+        // While the person was thinking, a block may have come: plan anew, and ask again if it would cost more, or if all that
+        // there is has become something else.
         let plan = draw(self.bounds)?;
-        if plan.transaction().total() > shown.total() {
+        if plan.transaction().total() > shown.total() || plan.transaction().outputs() != shown.outputs() {
             send::describe(self.context, me, &plan)?;
             if !self.agrees("That has changed. Send it?")? {
                 return Ok(());
@@ -368,7 +369,8 @@ impl Session<'_> {
         let parting = self.context.output.parting();
         let progress = self.context.output.progress("waiting for a block (Ctrl-C stops the wait, not the transfer)");
         parting.wait(true);
-        let confirmed = send::wait(self.context, client, signed, 1, PATIENCE);
+        let patience = self.context.timeout.unwrap_or(PATIENCE);
+        let confirmed = send::wait(self.context, client, signed, 1, patience);
         let is_given_up = parting.is_given_up();
         parting.wait(false);
         drop(progress);

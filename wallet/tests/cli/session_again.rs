@@ -227,3 +227,34 @@ fn what_was_typed_before_the_question_does_not_confirm_a_payment() {
     screen.exp_string("you said no").unwrap();
     assert_eq!(node.state().submissions, 0);
 }
+
+#[test]
+fn all_that_there_is_is_asked_about_again_once_it_is_less() {
+    let (wallet, node) = alice_and_bob();
+    node.state().mines = false;
+    let mut screen = as_alice(&wallet);
+    pay_bob(&mut screen, "max");
+    screen.exp_string("Send it? [y/N]").unwrap();
+    // Meanwhile something else is paid.
+    wallet.ok(&["send", "bob", "5", "--account", "alice", "--no-wait", "--yes"]);
+    screen.send_line("y").unwrap();
+    screen.exp_string("left    0 far").unwrap();
+    screen.exp_string("That has changed. Send it? [y/N]").unwrap();
+    screen.send_line("n").unwrap();
+    screen.exp_string("Nothing was sent.").unwrap();
+    assert_eq!(node.state().submissions, 1);
+}
+
+#[test]
+fn a_wait_lasts_as_long_as_was_said() {
+    let (wallet, node) = alice_and_bob();
+    node.state().mines = false;
+    let mut screen = on_a_terminal(&wallet, PLAIN, &["shell", "--timeout", "1s"]);
+    screen.exp_string("Your name: ").unwrap();
+    screen.send_line("alice").unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
+    pay_bob(&mut screen, "2");
+    confirm(&mut screen);
+    screen.exp_string("error[UNCONFIRMED]").unwrap();
+    screen.exp_string("Recipient's name or address: ").unwrap();
+}
