@@ -1,7 +1,11 @@
 //! A session that is killed in the middle of a payment: the same answers pay a second time only if the person says that they
 //! mean another payment. And what else must not send money by accident.
 
-use std::{fs, sync::mpsc, time::Duration};
+use std::{
+    fs,
+    sync::mpsc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use rexpect::{ReadUntil, session::PtySession};
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,6 +14,7 @@ use crate::{
     fake_node::{Behaviour, FakeNode},
     following::followed,
     harness::Wallet,
+    kills::{Dice, number},
     terminal::{PLAIN, alice_and_bob, as_alice, code, on_a_terminal},
 };
 
@@ -155,51 +160,74 @@ fn a_wait_that_was_given_up_leaves_the_payment_known() {
     assert_eq!((code(&screen), node.state().submissions), (0, 1));
 }
 
-/// Makes one payment in sessions that are killed at some moment after they were asked for it; the last one is not.
-fn pay_until_done(wallet: &Wallet, node: &FakeNode, mites: u64, moments: &[u64]) {
+/// Makes one payment in sessions that are killed at such moments after the person agreed, in milliseconds; the last one is not.
+/// Gives how many kills there were, and how many of them found the payment handed in and not told.
+fn pay_until_done(wallet: &Wallet, node: &FakeNode, mites: u64, moments: &[u64]) -> (u64, u64) {
     let amount = farthing::Mites::new(mites).to_string();
+    let before = node.state().submissions;
     let mut kills = moments.iter();
+    let (mut done, mut late) = (0, 0);
     loop {
+        // Half of them wait for a block that does not come, until they are killed.
+        let waits = kills.as_slice().first().is_some_and(|moment| moment % 2 == 0);
+        node.state().mines = !waits;
+        if !waits {
+            // What waits already: only what is handed in from now on is mined by itself.
+            node.state().mine();
+        }
         let mut screen = on_a_terminal(wallet, PLAIN, &["shell"]);
         screen.exp_string("Your name: ").unwrap();
         screen.send_line("alice").unwrap();
-        let name = || ReadUntil::String("Recipient's name or address: ".into());
-        let asks = || ReadUntil::String("Ask before the same is paid once more? [Y/n]".into());
-        if screen.exp_any(vec![name(), asks()]).unwrap().1.starts_with("Ask") {
+        let until = |text: &str| ReadUntil::String(text.into());
+        let (name, asks) = ("Recipient's name or address: ", "Ask before the same is paid once more? [Y/n]");
+        // Earlier payments whose end was not told are asked about too.
+        while screen.exp_any(vec![until(name), until(asks)]).unwrap().1 == asks {
             screen.send_line("").unwrap();
-            screen.exp_any(vec![name()]).unwrap();
         }
         pay_bob(&mut screen, &amount);
-        let question = |text: &str| ReadUntil::String(text.into());
-        let asked = screen.exp_any(vec![question("Send it? [y/N] "), question("[SAME/another] ")]).unwrap().1;
+        let asked = screen.exp_any(vec![until("Send it? [y/N] "), until("[SAME/another] ")]).unwrap().1;
         screen.send_line(if asked.starts_with("Send") { "y" } else { "same" }).unwrap();
         let Some(moment) = kills.next() else {
-            screen.exp_any(vec![question("Mined in block"), question("It is paid")]).unwrap();
-            return;
+            screen.exp_any(vec![until("Mined in block"), until("It is paid")]).unwrap();
+            return (done, late);
         };
         // Nothing comes through this channel: what is waited for is the moment of the kill.
         let (_open, never) = mpsc::channel::<()>();
         let _ = never.recv_timeout(Duration::from_millis(*moment));
         kill(wallet, &screen);
+        done += 1;
         let last_words = screen.exp_eof().unwrap();
         if ["Mined in block", "It is paid"].iter().any(|told| last_words.contains(told)) {
-            return;
+            return (done, late);
         }
+        late += u64::from(node.state().submissions > before);
         // Now and then so deep that nothing can change it.
         node.state().mine_many(usize::try_from(moment % 8).unwrap());
     }
 }
 
+/// A longer round prints what it did: `FARTHING_KILLS=200 cargo test -p farthing-wallet --test cli session_is_killed --
+/// --nocapture`; `FARTHING_SEED=N` repeats its choices.
 #[test]
+#[allow(clippy::print_stdout, reason = "the figures of a long round are read by people")]
 fn at_whatever_moment_a_session_is_killed_its_repetition_pays_once() {
+    let kills = number("FARTHING_KILLS").unwrap_or(8);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let seed = number("FARTHING_SEED").unwrap_or(now).max(1);
+    println!("FARTHING_SEED={seed}");
     let (wallet, node) = alice_and_bob();
-    let rounds: [&[u64]; 4] = [&[0, 3], &[7, 40], &[20, 90], &[160, 33]];
-    for (round, moments) in rounds.iter().enumerate() {
-        let mites = 1_000 + round as u64;
-        pay_until_done(&wallet, &node, mites, moments);
-        assert_eq!(times_paid(&node, mites), 1, "{moments:?}");
+    let mut dice = Dice(seed);
+    let (mut done, mut payments, mut late) = (0, 0, 0);
+    while done < kills {
+        let moments: Vec<u64> = (0..=dice.below(3)).map(|_| dice.below(200)).collect();
+        let (killed, killed_late) = pay_until_done(&wallet, &node, 1_000 + payments, &moments);
+        assert_eq!(times_paid(&node, 1_000 + payments), 1, "{moments:?}");
+        (payments, done, late) = (payments + 1, done + killed, late + killed_late);
     }
-    assert_eq!(node.state().paid().len(), rounds.len());
+    assert_eq!(node.state().paid().len() as u64, payments);
+    println!(
+        "kills {done} (of them {late} after it was handed in and before it was told), payments {payments}, each paid once"
+    );
 }
 
 #[test]
