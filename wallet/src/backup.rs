@@ -332,7 +332,8 @@ type Fits = fn(&str) -> bool;
 const KEYS: &str = "keys";
 
 /// The folders of a network, and which files belong there.
-const FOLDERS: [(&str, Fits); 3] = [(KEYS, is_key), ("outbox", is_transfer), ("sent", is_transfer)];
+const FOLDERS: [(&str, Fits); 4] =
+    [(KEYS, is_key), ("outbox", is_transfer), ("sent", is_transfer), ("refused", is_transfer)];
 
 fn is_key(file: &str) -> bool {
     file.strip_suffix(".pem").is_some_and(|name| name.parse::<Name>().is_ok())

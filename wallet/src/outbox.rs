@@ -5,6 +5,7 @@
 //! fate is known and stays there for ever, so that the id never pays again.
 
 mod marks;
+mod refused;
 
 use std::{
     fs::{self, File as OpenFile},
@@ -154,6 +155,8 @@ pub struct Outbox {
     folder: PathBuf,
     /// What was settled under an id, beside it.
     sent: PathBuf,
+    /// What a node refused, beside it.
+    refused: PathBuf,
     genesis: BlockId,
 }
 
@@ -161,7 +164,7 @@ impl Outbox {
     /// Names the folder and the network; nothing is read yet.
     #[must_use]
     pub fn new(folder: PathBuf, genesis: BlockId) -> Self {
-        Self { sent: folder.with_file_name("sent"), folder, genesis }
+        Self { sent: folder.with_file_name("sent"), refused: folder.with_file_name("refused"), folder, genesis }
     }
 
     /// Writes a transfer down; a second time does nothing. Gives its id, and whether it was not there yet.
@@ -336,17 +339,21 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`].
     pub fn entries(&self) -> Result<Vec<Entry>, OutboxError> {
-        match disk::check_folder(&self.folder) {
+        self.entries_in(&self.folder)
+    }
+
+    fn entries_in(&self, folder: &Path) -> Result<Vec<Entry>, OutboxError> {
+        match disk::check_folder(folder) {
             Err(error) if error.is_missing() => return Ok(Vec::new()),
             other => other?,
         }
-        let unreadable = |source| DiskError::Io { action: "list", path: self.folder.clone(), source };
+        let unreadable = |source| DiskError::Io { action: "list", path: folder.to_owned(), source };
         let mut entries = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(unreadable)? {
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             if path.extension().is_some_and(|extension| extension == "toml") {
                 let entry = self.read(&path)?;
-                if self.path(&entry.id) != path {
+                if path != folder.join(Self::file_name(&entry.id)) {
                     return Err(OutboxError::OtherId { path, found: entry.id });
                 }
                 entries.push(entry);
@@ -371,7 +378,11 @@ impl Outbox {
     }
 
     fn path(&self, id: &TxId) -> PathBuf {
-        self.folder.join(format!("{id}.toml"))
+        self.folder.join(Self::file_name(id))
+    }
+
+    fn file_name(id: &TxId) -> String {
+        format!("{id}.toml")
     }
 
     fn sent_path(&self, key: &Key) -> PathBuf {

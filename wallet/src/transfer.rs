@@ -24,7 +24,7 @@ use crate::{
     depth::{self, Depth},
     error::{Exit, Result},
     history,
-    outbox::{Marks, Outbox},
+    outbox::{Entry, Marks, Outbox},
     verify::Evidence,
 };
 
@@ -37,14 +37,15 @@ const MAX_DOUBTS: usize = 3;
 /// the outbox unless it was certainly never taken. What is there already keeps its marks.
 ///
 /// # Errors
-/// [`TransferError::Rejected`], [`TransferError::NodeFunds`], [`TransferError::Uncertain`], [`TransferError::NotTaken`],
-/// [`TransferError::Dropped`], [`NodeError::Syncing`], and those of the outbox.
+/// [`TransferError::InDoubt`], [`TransferError::Rejected`], [`TransferError::NodeFunds`], [`TransferError::Uncertain`],
+/// [`TransferError::NotTaken`], [`TransferError::Dropped`], [`NodeError::Syncing`], and those of the outbox.
 pub fn submit(
     client: &NodeClient,
     outbox: &Outbox,
     transfer: &SignedTransaction,
     marks: Marks,
 ) -> Result<TransactionStatus> {
+    beside_refused(client, outbox, transfer)?;
     let (id, is_new) = outbox.write(transfer, marks)?;
     let source = match client.submit(transfer) {
         Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason, .. }, .. }) => {
@@ -60,7 +61,7 @@ pub fn submit(
     if !is_new {
         return Err(TransferError::NotTaken { id, source }.into());
     }
-    outbox.forget(&id)?;
+    outbox.refuse(&id)?;
     Err(match source {
         NodeError::Refused { reason, message, .. } if reason.contains("FUNDS") || reason.contains("BALANCE") => {
             TransferError::NodeFunds { message }.into()
@@ -70,6 +71,24 @@ pub fn submit(
         }
         other => other.into(),
     })
+}
+
+/// Whether a transfer that was refused may be mined beside this one: a node that lies may have kept it, and then names a later
+/// nonce as the next one.
+fn beside_refused(client: &NodeClient, outbox: &Outbox, transfer: &SignedTransaction) -> Result<()> {
+    let refused = outbox.refused_before(transfer)?;
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let (account, _) = client.account(&transfer.transaction().sender_address())?;
+    for Entry { id, transfer: refused, .. } in refused {
+        let nonce = refused.transaction().nonce();
+        if account.state().next_nonce <= nonce {
+            return Err(TransferError::InDoubt { id, nonce }.into());
+        }
+        outbox.forget_refused(&id)?;
+    }
+    Ok(())
 }
 
 /// A transfer with the confirmations that were asked for.

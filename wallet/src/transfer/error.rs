@@ -93,6 +93,17 @@ pub enum TransferError {
         #[source]
         source: NodeError,
     },
+    /// An earlier one was refused, and the nonce of this one is behind its own.
+    #[error(
+        "the transfer {id} was refused, and now the node says that something waits with its nonce, {nonce}: if that is it, another \
+         payment comes on top of it; nothing was sent"
+    )]
+    InDoubt {
+        /// The id of the one that was refused.
+        id: TxId,
+        /// Its nonce.
+        nonce: u64,
+    },
     /// It was handed in earlier, and is not taken now.
     #[error(
         "the transfer {id} of an earlier command is open: it may still be mined, but the node does not take it now"
@@ -164,6 +175,7 @@ impl Explain for TransferError {
             Self::Unknown(_) => "UNKNOWN_TRANSFER",
             Self::Uncertain { .. } => "ANSWER_LOST",
             Self::NotTaken { .. } => "NOT_TAKEN",
+            Self::InDoubt { .. } => "REFUSAL_IN_DOUBT",
             Self::Unconfirmed { .. } => "UNCONFIRMED",
             Self::NotSeen { .. } => "NOT_SEEN",
         }
@@ -182,6 +194,7 @@ impl Explain for TransferError {
             Self::Unknown(_) => Exit::Other,
             Self::Uncertain { .. }
             | Self::NotTaken { .. }
+            | Self::InDoubt { .. }
             | Self::Dropped { .. }
             | Self::NotWaiting { .. }
             | Self::NotSeen { .. }
@@ -229,6 +242,11 @@ impl Explain for TransferError {
                 format!("farthing-wallet tx bump {id}, which pays the same with a higher fee"),
                 format!("farthing-wallet tx cancel {id}, so that it is never paid"),
                 "farthing-wallet resubmit --node URL with another node".into(),
+            ],
+            Self::InDoubt { .. } => vec![
+                "--node URL with another node: where nothing waits, this payment takes that nonce, and only one of the two can be mined"
+                    .into(),
+                "once what waits is mined: farthing-wallet history shows whether it paid this".into(),
             ],
             Self::Dropped { .. } | Self::NotWaiting { .. } => vec![
                 "farthing-wallet resubmit: hands it in again, or says that it was mined after all".into(),

@@ -28,6 +28,8 @@ pub(crate) enum Behaviour {
     Boasts,
     /// Refuses every transfer, with this code and reason.
     Refuses(Code, &'static str),
+    /// Takes a transfer and says that it does not, with this code and reason.
+    TakesAndRefuses(Code, &'static str),
     /// Takes a transfer and dies before it answers: all connections end.
     LosesAnswers,
     /// Says that a transfer is mined that is not.

@@ -137,6 +137,9 @@ impl LedgerService for Service {
         if state.status(&id).is_none() {
             state.take(transfer).map_err(|(reason, fee)| underpaid(Code::FailedPrecondition, reason, fee))?;
         }
+        if let Behaviour::TakesAndRefuses(code, reason) = state.behaviour {
+            return Err(refusal(code, reason));
+        }
         if state.mines && matches!(state.behaviour, Behaviour::Honest | Behaviour::CountsTooMany) {
             state.mine();
         }

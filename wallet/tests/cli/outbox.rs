@@ -359,3 +359,33 @@ fn two_that_send_at_once_pay_once_each() {
     paid.sort_unstable();
     assert_eq!(paid, [100_000_000, 200_000_000, 200_000_000, 300_000_000]);
 }
+
+/// The node has it all the same, and its word is what made the wallet forget it.
+#[test]
+fn a_node_that_refuses_a_transfer_and_keeps_it_does_not_get_another_one_on_top() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    node.state().behaviour = Behaviour::TakesAndRefuses(Code::ResourceExhausted, "MEMPOOL_FULL");
+    wallet.fails(&["send", "alice", "1", "--yes"], 7, "REJECTED");
+    node.state().behaviour = Behaviour::Honest;
+    let stderr = wallet.fails(&["send", "alice", "1", "--yes", "--no-wait"], 8, "REFUSAL_IN_DOUBT");
+    assert!(stderr.contains("nothing was sent"), "{stderr}");
+    assert_eq!(node.state().submissions, 1);
+    // Mined: the history says so, and the next payment is another one.
+    node.state().mine();
+    wallet.ok(&["send", "alice", "1", "--yes", "--no-wait"]);
+    assert_eq!(node.state().submissions, 2);
+}
+
+/// A refusal that was true holds nothing up: the next payment takes the nonce.
+#[test]
+fn after_a_refusal_the_next_payments_go_their_way() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    node.state().behaviour = Behaviour::Refuses(Code::ResourceExhausted, "MEMPOOL_FULL");
+    wallet.fails(&["send", "alice", "1", "--yes"], 7, "REJECTED");
+    wallet.fails(&["send", "alice", "1", "--yes"], 7, "REJECTED");
+    node.state().behaviour = Behaviour::Honest;
+    let nonce = |amount| wallet.json(&["send", "alice", amount, "--yes", "--no-wait"])["nonce"].as_u64();
+    assert_eq!([nonce("1"), nonce("2"), nonce("3")], [Some(0), Some(1), Some(2)]);
+}
