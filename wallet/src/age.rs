@@ -37,6 +37,14 @@ pub(crate) enum AgeError {
     TooCostly(u8),
 }
 
+/// Whether a file is one of age's, before anybody is asked for its passphrase.
+///
+/// # Errors
+/// [`AgeError::Damaged`].
+pub(crate) fn check(sealed: &[u8]) -> Result<(), AgeError> {
+    Header::read(sealed).map(|_| ())
+}
+
 /// Encrypts; `work` is log2 of scrypt's N.
 pub(crate) fn seal(plain: &[u8], passphrase: &Passphrase, work: u8) -> Vec<u8> {
     let mut random = Zeroizing::new([0; SALT_BYTES + FILE_KEY_BYTES + NONCE_BYTES]);

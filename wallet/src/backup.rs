@@ -93,6 +93,16 @@ fn shown(paths: &[PathBuf]) -> String {
     some.join(", ")
 }
 
+impl From<AgeError> for BackupError {
+    fn from(error: AgeError) -> Self {
+        match error {
+            AgeError::TooCostly(required) => Self::TooCostly(required),
+            AgeError::WrongPassphrase => Self::WrongPassphrase,
+            AgeError::Damaged(reason) => Self::Damaged(reason.to_owned()),
+        }
+    }
+}
+
 impl Explain for BackupError {
     fn code(&self) -> &'static str {
         match self {
@@ -241,12 +251,16 @@ impl Archive {
     /// # Errors
     /// [`BackupError`].
     pub fn open(sealed: &[u8], passphrase: &Passphrase) -> Result<Self, BackupError> {
-        let plain = age::open(sealed, passphrase, MAX_WORK_FACTOR).map_err(|error| match error {
-            AgeError::TooCostly(required) => BackupError::TooCostly(required),
-            AgeError::WrongPassphrase => BackupError::WrongPassphrase,
-            AgeError::Damaged(reason) => BackupError::Damaged(reason.to_owned()),
-        })?;
+        let plain = age::open(sealed, passphrase, MAX_WORK_FACTOR)?;
         Self::parse(&plain)
+    }
+
+    /// Whether a file may be a backup, before anybody is asked for its passphrase.
+    ///
+    /// # Errors
+    /// [`BackupError::Damaged`].
+    pub fn check(sealed: &[u8]) -> Result<(), BackupError> {
+        Ok(age::check(sealed)?)
     }
 
     fn parse(plain: &[u8]) -> Result<Self, BackupError> {

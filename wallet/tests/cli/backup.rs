@@ -59,6 +59,16 @@ fn what_is_backed_up_is_there_again_in_another_wallet() {
 }
 
 #[test]
+fn what_cannot_be_is_said_before_a_passphrase_is_asked_for() {
+    let (wallet, _, _) = desk();
+    // Without a terminal asking is an error of its own.
+    let nowhere = wallet.path("none/backup").display().to_string();
+    assert!(wallet.fails(&["key", "backup", &nowhere], 1, "FILE_MISSING").contains("none does not exist"));
+    let other = wallet.file("letter", "Dear Anna,\n");
+    assert!(wallet.fails(&["key", "restore", &other], 1, "BACKUP_DAMAGED").contains("not a backup"));
+}
+
+#[test]
 fn a_restoration_overwrites_nothing_and_does_all_or_nothing() {
     let (wallet, key, secret) = desk();
     let file = wallet.path("wallet.age").display().to_string();

@@ -57,6 +57,9 @@ pub fn backup(context: &mut Context, file: &Path) -> Result<()> {
         let _lock = context.wallet.lock()?;
         Archive::read(&context.settings)?
     };
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(disk::DiskError::Missing { path: folder.to_owned() }.into());
+    }
     let passphrase = context.backup_passphrase()?;
     let _progress = context.output.progress("encrypting the backup, and opening it again as a check");
     let sealed = archive.seal(&passphrase)?;
@@ -95,6 +98,7 @@ fn open(context: &mut Context, file: &Path, sealed: &[u8]) -> Result<Archive> {
 /// [`BackupError`], and a passphrase that cannot be had.
 pub fn restore(context: &mut Context, file: &Path) -> Result<()> {
     let sealed = disk::read_any(file, MAX_BYTES)?;
+    Archive::check(&sealed)?;
     let archive = open(context, file, &sealed)?;
     let (written, other_settings) = archive.restore(&context.settings)?;
     if other_settings {
