@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use farthing::TxId;
 use serde::Serialize;
 
 /// What the process tells the shell. These numbers are part of the interface.
@@ -66,6 +67,11 @@ pub trait Explain: std::error::Error {
 
     /// What to do next: commands or plain words, the most likely one first; at least one.
     fn tries(&self) -> Vec<String>;
+
+    /// The transfer that it is about, if it is about one: what a script goes on with.
+    fn transaction(&self) -> Option<TxId> {
+        None
+    }
 }
 
 /// An error of any room of the wallet.
@@ -108,6 +114,7 @@ impl Error {
             why: (!reasons.is_empty()).then(|| reasons.join(": ")),
             tries: self.0.tries(),
             exit: self.0.exit().code(),
+            transaction_id: self.0.transaction().map(|id| id.to_string()),
         }
     }
 }
@@ -145,6 +152,9 @@ pub struct Report {
     pub tries: Vec<String>,
     /// The exit code.
     pub exit: u8,
+    /// The transfer that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<String>,
 }
 
 impl fmt::Display for Report {

@@ -313,7 +313,7 @@ impl Output {
         if json {
             let what = "interrupted".to_owned();
             let (code, exit) = ("INTERRUPTED", Exit::Interrupted.code());
-            output.report(Report { code, what, why: parting.text(), tries: Vec::new(), exit });
+            output.report(Report { code, what, why: parting.text(), tries: Vec::new(), exit, transaction_id: None });
         } else {
             output.line("\ninterrupted");
             parting.text().into_iter().for_each(|text| output.line(text));

@@ -27,7 +27,7 @@ pub fn report(error: &Error, words: &[String]) -> Report {
         tries.push(usage);
     }
     tries.push(format!("{path} --help"));
-    Report { code: "USAGE", what, why, tries, exit: Exit::Usage.code() }
+    Report { code: "USAGE", what, why, tries, exit: Exit::Usage.code(), transaction_id: None }
 }
 
 /// What the parser takes for a slip of the finger, as the wallet says such things.

@@ -202,6 +202,20 @@ impl Explain for TransferError {
         }
     }
 
+    fn transaction(&self) -> Option<TxId> {
+        match self {
+            Self::Uncertain { id, .. }
+            | Self::NotTaken { id, .. }
+            | Self::InDoubt { id, .. }
+            | Self::Dropped { id, .. }
+            | Self::Unknown(id)
+            | Self::NotSeen { id, .. }
+            | Self::Overtaken { id, .. }
+            | Self::Unconfirmed { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
     fn tries(&self) -> Vec<String> {
         match self {
             Self::FeeAboveBound { fee, .. } => vec![

@@ -389,3 +389,17 @@ fn after_a_refusal_the_next_payments_go_their_way() {
     let nonce = |amount| wallet.json(&["send", "alice", amount, "--yes", "--no-wait"])["nonce"].as_u64();
     assert_eq!([nonce("1"), nonce("2"), nonce("3")], [Some(0), Some(1), Some(2)]);
 }
+
+/// What a script goes on with: the id is a field, not only a word in a sentence.
+#[test]
+fn an_error_about_a_transfer_names_it_in_json() {
+    let (wallet, _node) = with_a_lost_answer();
+    let Run { code, stdout, stderr } = wallet.run(&["tx", "wait", &"ab".repeat(32), "--json", "--timeout", "1s"]);
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+    let error: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(error["error"]["transaction_id"], "ab".repeat(32), "{error}");
+    let Run { code, stderr, .. } = wallet.run(&["send", "bob", "1", "--json", "--yes"]);
+    assert_eq!(code, 2, "{stderr}");
+    let error: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    assert!(error["error"].get("transaction_id").is_none(), "{error}");
+}

@@ -75,6 +75,15 @@ impl Explain for AgainError {
         }
     }
 
+    fn transaction(&self) -> Option<TxId> {
+        match self {
+            Self::IdReused { id, .. }
+            | Self::NotPaid { id, .. }
+            | Self::Displaced { id, .. }
+            | Self::Cancelled { id, .. } => Some(*id),
+        }
+    }
+
     fn tries(&self) -> Vec<String> {
         match self {
             Self::IdReused { .. } => {
