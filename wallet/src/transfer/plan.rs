@@ -67,6 +67,8 @@ pub struct Plan {
     pub within_blocks: Option<u32>,
     /// The nonce that the proven account has used up to now; the transfer's own if no node was asked.
     pub chain_nonce: u64,
+    /// Whether it takes the nonce of another one on purpose.
+    pub replaces: bool,
 }
 
 impl Plan {
@@ -111,7 +113,7 @@ impl Plan {
         let transaction = transaction(payer, &order, nonce, fee)?;
         let needed = transaction.total();
         let left = spendable.checked_sub(needed).ok_or(TransferError::Funds { needed, spendable, pending })?;
-        Ok(Self { transaction, opening, left: Some(left), within_blocks, chain_nonce })
+        Ok(Self { transaction, opening, left: Some(left), within_blocks, chain_nonce, replaces: false })
     }
 
     /// The same for what takes the place of a transfer that waits: with its nonce, and with a fee for which nodes let go of it.
@@ -156,7 +158,7 @@ impl Plan {
         let needed = transaction.total();
         let left = spendable.checked_sub(needed).ok_or(TransferError::Funds { needed, spendable, pending })?;
         let chain_nonce = sender.state().next_nonce;
-        Ok(Self { transaction, opening, left: Some(left), within_blocks, chain_nonce })
+        Ok(Self { transaction, opening, left: Some(left), within_blocks, chain_nonce, replaces: true })
     }
 
     /// Takes nonce and fee as given, and asks nobody.
@@ -165,7 +167,14 @@ impl Plan {
     /// [`TransferError::Fields`].
     pub fn offline(payer: &PublicKey, order: &Order, nonce: u64, fee: Mites) -> Result<Self, TransferError> {
         let transaction = transaction(payer, order, nonce, fee)?;
-        Ok(Self { transaction, opening: Mites::ZERO, left: None, within_blocks: None, chain_nonce: nonce })
+        Ok(Self {
+            transaction,
+            opening: Mites::ZERO,
+            left: None,
+            within_blocks: None,
+            chain_nonce: nonce,
+            replaces: false,
+        })
     }
 
     /// Several transfers in a row. A bound for the whole fee counts for all of them together, the others for each. Calls
@@ -198,7 +207,7 @@ impl Plan {
                 bounds.check(fee, opening)?;
             }
             let transaction = transaction(payer, order, nonce, fee)?;
-            plans.push(Self { transaction, opening, left: None, within_blocks, chain_nonce });
+            plans.push(Self { transaction, opening, left: None, within_blocks, chain_nonce, replaces: false });
             made(plans.len());
         }
         let sum = |part: fn(&Self) -> Mites| Mites::checked_sum(plans.iter().map(part)).ok_or(TransferError::Overflow);

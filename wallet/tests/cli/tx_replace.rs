@@ -135,9 +135,11 @@ fn a_cancelled_payment_is_not_made() {
     let cancelled = wallet.json(&["tx", "cancel", &first, "--no-wait", "--yes"]);
     assert_eq!((&cancelled["kind"], &cancelled["amount_mites"]), (&"cancel".into(), &"1".into()));
     assert_eq!((&cancelled["nonce"], &cancelled["replaces"]), (&0.into(), &first.as_str().into()));
-    let stderr = wallet.fails(&["tx", "cancel", &first, "--yes"], 7, "CANCELLED");
+    // The same words again go on with the same cancellation.
+    let again = wallet.json(&["tx", "cancel", &first, "--no-wait", "--yes"]);
+    assert_eq!((id(&again), node.state().submissions), (id(&cancelled), 2));
+    let stderr = wallet.fails(&["tx", "bump", &first, "--yes"], 7, "CANCELLED");
     assert!(stderr.contains("try: farthing-wallet tx bump "), "{stderr}");
-    wallet.fails(&["tx", "bump", &first, "--yes"], 7, "CANCELLED");
     // The cancellation itself can be hurried.
     let hurried = wallet.json(&["tx", "bump", &id(&cancelled), "--no-wait", "--yes"]);
     assert_eq!(hurried["kind"], "cancel");

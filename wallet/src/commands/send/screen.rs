@@ -36,6 +36,9 @@ pub fn tell_plan(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result
 
 fn warn(context: &mut Context, payer: &KeyEntry, plan: &Plan) -> Result<()> {
     warn_of_recipients(context, payer, plan.transaction().outputs())?;
+    if plan.replaces {
+        return Ok(());
+    }
     warn_of_nonces(context, plan.transaction(), plan.chain_nonce)
 }
 

@@ -1,6 +1,6 @@
 //! `tx bump` and `tx cancel`: another transfer with the nonce of one that waits. Only one of the two can be mined.
 
-use std::sync::Arc;
+use std::{fs::File, sync::Arc};
 
 use farthing::{Height, Mites, Output, TxId};
 
@@ -14,7 +14,7 @@ use crate::{
     client::NodeClient,
     commands::{
         resubmit::look_after_outbox,
-        send::{bounds, describe, hand_in_as, note_told, parse_fee},
+        send::{self, bounds, describe, hand_in_as, note_told, parse_fee},
     },
     context::Context,
     error::{Exit, Explain, Result},
@@ -128,7 +128,13 @@ pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What)
     let looked = look_after_outbox(context, &client)?;
     let named = named(context, &client, &arguments.id, &looked)?;
     let group: Vec<&Looked> = looked.iter().filter(|one| one.entry.is_kin(&named.entry)).collect();
-    let old = replaceable(&looked, &group, named, what)?;
+    if let Some(made) = cancellation(&group).filter(|_| what == What::Cancel) {
+        let by = made.entry.id;
+        context.output.note(format_args!("{} was cancelled before, by {by}; going on with that", named.entry.id));
+        send::revive(context, &client, made)?;
+        return finish(context, &client, (&named.entry.id, &by), &group, (arguments, sending));
+    }
+    let old = replaceable(&looked, &group, named)?;
     let (entry, transaction) = (&old.entry, old.entry.transfer.transaction());
     if entry.id != arguments.id {
         context.output.note(format_args!("{} was replaced before, by {}", arguments.id, entry.id));
@@ -165,16 +171,38 @@ pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What)
     if let Err(error) = hand_in_as(context, &client, &new, marks) {
         return Err(of_submission(context, &client, error, entry.id));
     }
+    finish(context, &client, (&entry.id, &new_id), &group, (arguments, sending))
+}
+
+/// Waits for what replaces a transfer, while other commands may send, and says how it ended.
+fn finish(
+    context: &mut Context,
+    client: &NodeClient,
+    (old, new): (&TxId, &TxId),
+    group: &[&Looked],
+    (arguments, sending): (&cli::TxReplace, File),
+) -> Result<()> {
     let outbox = context.wallet.outbox();
-    let _held = outbox.hold(&new_id)?;
+    let _held = outbox.hold(new)?;
     drop(sending);
-    let ended = conclude(context, &client, (&entry.id, &new_id), &group, arguments);
+    let ended = conclude(context, client, (old, new), group, arguments);
     // Whoever was told of the end, or that it came otherwise, means another payment with the same words from now on.
     if ended.as_ref().err().is_none_or(|error| error.code() == "ALREADY_MINED") {
-        note_told(context, outbox.mark_payment_told(&new_id));
+        note_told(context, outbox.mark_payment_told(new));
     }
     let view = ended?;
     show::tell(context, &view)
+}
+
+/// The cancellation that counts among a payment and what replaces it, if there is one that may still come to something.
+fn cancellation<'a>(group: &[&'a Looked]) -> Option<&'a Looked> {
+    let all = group.iter().filter(|one| one.entry.marks.kind == Kind::Cancel);
+    let counts = all.max_by_key(|one| one.entry.transfer.transaction().fee())?;
+    let is_over = matches!(
+        counts.fate,
+        Fate::Replaced { .. } | Fate::Superseded { .. } | Fate::Displaced { .. } | Fate::Expired { .. }
+    );
+    (!is_over).then_some(*counts)
 }
 
 const fn bumped(kind: Kind) -> Kind {
@@ -197,12 +225,7 @@ fn named<'a>(context: &Context, client: &NodeClient, id: &TxId, looked: &'a [Loo
 }
 
 /// Of a transfer and what replaced it already, the one that nodes keep, if it can still be replaced.
-fn replaceable<'a>(
-    looked: &[Looked],
-    group: &[&'a Looked],
-    named: &Looked,
-    what: What,
-) -> Result<&'a Looked, crate::error::Error> {
+fn replaceable<'a>(looked: &[Looked], group: &[&'a Looked], named: &Looked) -> Result<&'a Looked, crate::error::Error> {
     let id = named.entry.id;
     for one in group {
         match &one.fate {
@@ -223,8 +246,11 @@ fn replaceable<'a>(
     let Some(old) = group.iter().find(|one| one.entry.id == current) else {
         return Err(ReplaceError::OtherPayment { id, by: current }.into());
     };
-    let is_cancelled = old.entry.marks.kind == Kind::Cancel && (what == What::Cancel || current != id);
-    if is_cancelled { Err(ReplaceError::Cancelled { id, by: current }.into()) } else { Ok(old) }
+    if old.entry.marks.kind == Kind::Cancel && current != id {
+        Err(ReplaceError::Cancelled { id, by: current }.into())
+    } else {
+        Ok(old)
+    }
 }
 
 fn payer(context: &Context, entry: &Entry) -> Result<KeyEntry> {
