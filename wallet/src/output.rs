@@ -321,6 +321,12 @@ impl Output {
     }
 }
 
+/// A number of things in words.
+#[must_use]
+pub fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 fn styled_report(report: &Report) -> String {
     let text = report.to_string();
     let code = format!("error[{}]", report.code);

@@ -29,6 +29,7 @@ use crate::{
     fate::Looked,
     keystore::KeyEntry,
     outbox::{self, Kind, Marks},
+    output::counted,
     transfer::{self, FeeBounds, Order, Plan, TransferError},
     verify::Evidence,
 };
@@ -200,7 +201,8 @@ fn wait(context: &mut Context, client: &NodeClient, parts: &mut [Part], wanted: 
     let started = Instant::now();
     let count = parts.iter().filter(|part| matches!(part, Part::Open(..))).count();
     if count > 0 {
-        context.output.note(format_args!("submitted {count} transactions; waiting for confirmations: {wanted} ..."));
+        let submitted = counted(count, "transaction");
+        context.output.note(format_args!("submitted {submitted}; waiting for confirmations: {wanted} ..."));
     }
     let mut last: Option<Evidence> = None;
     for part in parts {

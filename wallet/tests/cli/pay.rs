@@ -60,7 +60,7 @@ fn a_file_is_paid_64_rows_to_a_transaction() {
     assert_eq!(paid(&node), each_once(130));
     assert_eq!(node.state().submissions, 3);
     // Bob's account is opened in each, as the node reckons by what is mined.
-    for part in ["to 130 rows in 3 transactions", "of it 0.3 far to open", "and 90 more rows", "1 accounts"] {
+    for part in ["to 130 rows in 3 transactions", "of it 0.3 far to open", "and 90 rows more", "1 account "] {
         assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
     }
     assert_eq!(run.stderr.matches("total   ").count(), 1);

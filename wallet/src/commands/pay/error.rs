@@ -48,7 +48,7 @@ pub enum PayError {
     },
     /// It was paid, and somebody was told.
     #[error(
-        "this was paid already: the same recipients and amounts from the same account (payroll {0}); nothing was sent"
+        "an earlier command has paid this: the same recipients and amounts from the same account (payroll {0}); nothing was sent"
     )]
     AlreadyPaid(String),
     /// There is no earlier command to go on with.

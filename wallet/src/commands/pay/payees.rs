@@ -1,4 +1,4 @@
-//! The file of a payroll. Every mistake in it is told, not only the first.
+//! The file of a payroll. The mistakes in it are told together, not one with each attempt.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,6 +14,7 @@ use crate::{
     context::Context,
     disk,
     error::{Error, Report, Result},
+    output::counted,
     wallet::Wallet,
 };
 
@@ -21,6 +22,8 @@ use crate::{
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Most rows of a file.
 const MAX_ROWS: usize = 4_096;
+/// Most wrong rows that are told one by one.
+const MOST_TOLD: usize = 100;
 
 /// A payment in a file.
 #[derive(Debug, Clone)]
@@ -102,9 +105,14 @@ pub(super) fn read(context: &mut Context, file: &Path) -> Result<Vec<Row>> {
             Ok(row) => rows.push(row),
             Err((line, why)) => {
                 bad += 1;
-                context.output.warn(format_args!("line {line}: {why}"));
+                if bad <= MOST_TOLD {
+                    context.output.warn(format_args!("line {line}: {why}"));
+                }
             }
         }
+    }
+    if bad > MOST_TOLD {
+        context.output.warn(format_args!("and {} that are wrong", counted(bad - MOST_TOLD, "more row")));
     }
     match (bad, rows.len()) {
         (0, 0) => Err(PayError::Empty(file.to_owned()).into()),

@@ -13,6 +13,7 @@ use crate::{
     context::Context,
     error::Result,
     keystore::KeyEntry,
+    output::counted,
     transfer::{Plan, TransferError},
 };
 
@@ -45,9 +46,13 @@ pub(super) fn describe(
         lines.push(format!("  line {:<5} {:>18} far  {named}{to}", row.line, row.amount.to_string()));
     }
     if rows.len() > SHOWN {
-        lines.push(format!("  and {} more rows; --dry-run shows all", rows.len() - SHOWN));
+        lines.push(format!("  and {} more; --dry-run shows all", counted(rows.len() - SHOWN, "row")));
     }
-    lines.push(format!("  amount  {amount} far to {} rows in {} transactions", rows.len(), plans.len()));
+    lines.push(format!(
+        "  amount  {amount} far to {} in {}",
+        counted(rows.len(), "row"),
+        counted(plans.len(), "transaction")
+    ));
     let opened = if opening.is_zero() {
         String::new()
     } else {
@@ -88,5 +93,6 @@ fn first_payments(context: &Context, payer: &KeyEntry, rows: &[&Row]) -> Result<
     let own: Vec<Address> = context.wallet.keys().list()?.iter().map(|key| key.public.address()).collect();
     let is_new = |to: &Address| !known.contains(to) && !own.contains(to) && *to != payer.public.address();
     let new: HashSet<Address> = rows.iter().map(|row| row.to).filter(is_new).collect();
-    Ok((!new.is_empty()).then(|| format!("  new     {} accounts that this wallet pays for the first time", new.len())))
+    Ok((!new.is_empty())
+        .then(|| format!("  new     {} that this wallet pays for the first time", counted(new.len(), "account"))))
 }

@@ -9,7 +9,7 @@ use farthing::{
 use serde::Serialize;
 
 use super::payees::Row;
-use crate::{context::Context, outbox};
+use crate::{context::Context, outbox, output::counted};
 
 #[derive(Debug, Serialize)]
 struct RowView {
@@ -130,6 +130,7 @@ impl fmt::Display for PayView {
             }
         }
         let resumed = if self.resumed { "; begun by an earlier command, nothing was paid a second time" } else { "" };
-        writeln!(f, "{} rows, {} far, in {} transactions{resumed}", self.rows, self.total, self.transactions.len())
+        let (rows, transactions) = (counted(self.rows, "row"), counted(self.transactions.len(), "transaction"));
+        writeln!(f, "{rows}, {} far, in {transactions}{resumed}", self.total)
     }
 }
