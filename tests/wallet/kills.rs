@@ -182,9 +182,13 @@ async fn a_cancellation_killed_at_the_hand_in_is_made_by_whatever_command_comes_
         let is_paid = mines && held == Held::There;
         if mines {
             mine(&place, 1);
+        }
+        if is_paid {
             wallet.fails(&words, 7, "ALREADY_MINED");
         } else {
             wallet.json(&words);
+        }
+        if !mines {
             assert_eq!(waiting(&mut api).await, 1);
             mine(&place, 1);
         }
