@@ -37,15 +37,16 @@ const MAX_DOUBTS: usize = 3;
 /// the outbox unless it was certainly never taken. What is there already keeps its marks.
 ///
 /// # Errors
-/// [`TransferError::InDoubt`], [`TransferError::Rejected`], [`TransferError::NodeFunds`], [`TransferError::Uncertain`],
+/// [`TransferError::InDoubt`], [`TransferError::MinedAfterAll`], [`TransferError::Rejected`], [`TransferError::NodeFunds`], [`TransferError::Uncertain`],
 /// [`TransferError::NotTaken`], [`TransferError::Dropped`], [`NodeError::Syncing`], and those of the outbox.
 pub fn submit(
     client: &NodeClient,
+    network: &Params,
     outbox: &Outbox,
     transfer: &SignedTransaction,
     marks: Marks,
 ) -> Result<TransactionStatus> {
-    beside_refused(client, outbox, transfer)?;
+    beside_refused(client, network, outbox, transfer)?;
     let (id, is_new) = outbox.write(transfer, marks)?;
     let source = match client.submit(transfer) {
         Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason, .. }, .. }) => {
@@ -75,18 +76,27 @@ pub fn submit(
 
 /// Whether a transfer that was refused may be mined beside this one: a node that lies may have kept it, and then names a later
 /// nonce as the next one.
-fn beside_refused(client: &NodeClient, outbox: &Outbox, transfer: &SignedTransaction) -> Result<()> {
+fn beside_refused(client: &NodeClient, network: &Params, outbox: &Outbox, transfer: &SignedTransaction) -> Result<()> {
     let refused = outbox.refused_before(transfer)?;
     if refused.is_empty() {
         return Ok(());
     }
-    let (account, _) = client.account(&transfer.transaction().sender_address())?;
-    for Entry { id, transfer: refused, .. } in refused {
+    let address = transfer.transaction().sender_address();
+    let (account, _) = client.account(&address)?;
+    for Entry { id, transfer: refused, marks, .. } in refused {
         let nonce = refused.transaction().nonce();
         if account.state().next_nonce <= nonce {
             return Err(TransferError::InDoubt { id, nonce }.into());
         }
+        let is_mined = history::with_nonce(client, network, &address, nonce)?.1.id == id.into();
+        if is_mined {
+            // From now on it is known for what it is by the words and the id that made it.
+            outbox.write(&refused, marks)?;
+        }
         outbox.forget_refused(&id)?;
+        if is_mined {
+            return Err(TransferError::MinedAfterAll(id).into());
+        }
     }
     Ok(())
 }

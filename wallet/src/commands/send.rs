@@ -151,7 +151,8 @@ pub fn hand_in_as(
     let id = signed.transaction().id(context.wallet.network().genesis_id());
     let parting = context.output.parting();
     parting.set(Some(format!("the transfer {id} was handed in or about to be; farthing-wallet resubmit makes sure")));
-    let submitted = transfer::submit(client, &outbox, signed, marks);
+    let network = Arc::clone(context.settings.network());
+    let submitted = transfer::submit(client, &network, &outbox, signed, marks);
     parting.set(match &submitted {
         Ok(_) => Some(format!(
             "the transfer {id} is submitted and may be mined; farthing-wallet tx wait {id} goes on waiting for it"

@@ -95,8 +95,8 @@ pub enum TransferError {
     },
     /// An earlier one was refused, and the nonce of this one is behind its own.
     #[error(
-        "the transfer {id} was refused, and now the node says that something waits with its nonce, {nonce}: if that is it, another \
-         payment comes on top of it; nothing was sent"
+        "the transfer {id} was refused, but the chain has not used its nonce, {nonce}, and this one has a later one: should the node \
+         have kept it, both would be paid; nothing was sent"
     )]
     InDoubt {
         /// The id of the one that was refused.
@@ -104,6 +104,9 @@ pub enum TransferError {
         /// Its nonce.
         nonce: u64,
     },
+    /// An earlier one was refused, and the node kept it.
+    #[error("the transfer {0}, which a node refused, was mined after all; nothing was sent now")]
+    MinedAfterAll(TxId),
     /// It was handed in earlier, and is not taken now.
     #[error(
         "the transfer {id} of an earlier command is open: it may still be mined, but the node does not take it now"
@@ -176,6 +179,7 @@ impl Explain for TransferError {
             Self::Uncertain { .. } => "ANSWER_LOST",
             Self::NotTaken { .. } => "NOT_TAKEN",
             Self::InDoubt { .. } => "REFUSAL_IN_DOUBT",
+            Self::MinedAfterAll(_) => "MINED_AFTER_ALL",
             Self::Unconfirmed { .. } => "UNCONFIRMED",
             Self::NotSeen { .. } => "NOT_SEEN",
         }
@@ -190,11 +194,14 @@ impl Explain for TransferError {
             | Self::FeeAboveBound { .. } => Exit::Usage,
             Self::NonceGap { .. } => Exit::Verification,
             Self::Funds { .. } | Self::NodeFunds { .. } => Exit::Funds,
-            Self::Rejected { .. } | Self::Replaced { .. } | Self::Overtaken { .. } => Exit::Rejected,
+            Self::Rejected { .. }
+            | Self::InDoubt { .. }
+            | Self::MinedAfterAll(_)
+            | Self::Replaced { .. }
+            | Self::Overtaken { .. } => Exit::Rejected,
             Self::Unknown(_) => Exit::Other,
             Self::Uncertain { .. }
             | Self::NotTaken { .. }
-            | Self::InDoubt { .. }
             | Self::Dropped { .. }
             | Self::NotWaiting { .. }
             | Self::NotSeen { .. }
@@ -206,7 +213,6 @@ impl Explain for TransferError {
         match self {
             Self::Uncertain { id, .. }
             | Self::NotTaken { id, .. }
-            | Self::InDoubt { id, .. }
             | Self::Dropped { id, .. }
             | Self::Unknown(id)
             | Self::NotSeen { id, .. }
@@ -256,6 +262,10 @@ impl Explain for TransferError {
                 format!("farthing-wallet tx bump {id}, which pays the same with a higher fee"),
                 format!("farthing-wallet tx cancel {id}, so that it is never paid"),
                 "farthing-wallet resubmit --node URL with another node".into(),
+            ],
+            Self::MinedAfterAll(id) => vec![
+                format!("farthing-wallet tx show {id}"),
+                "the command again, if it meant another payment".into(),
             ],
             Self::InDoubt { .. } => vec![
                 "--node URL with another node: where nothing waits, this payment takes that nonce, and only one of the two can be mined"

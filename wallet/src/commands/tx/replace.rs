@@ -1,6 +1,6 @@
 //! `tx bump` and `tx cancel`: another transfer with the nonce of one that waits. Only one of the two can be mined.
 
-use std::{fs::File, sync::Arc};
+use std::sync::Arc;
 
 use farthing::{Height, Mites, Output, TxId};
 
@@ -131,8 +131,13 @@ pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What)
     if let Some(made) = cancellation(&group).filter(|_| what == What::Cancel) {
         let by = made.entry.id;
         context.output.note(format_args!("{} was cancelled before, by {by}; going on with that", named.entry.id));
-        send::revive(context, &client, made)?;
-        return finish(context, &client, (&named.entry.id, &by), &group, (arguments, sending));
+        let is_mined = send::revive(context, &client, made)?;
+        // What is settled has left the outbox.
+        let held = if is_mined { None } else { context.wallet.outbox().hold(&by)? };
+        drop(sending);
+        let ended = finish(context, &client, (&named.entry.id, &by), &group, arguments);
+        drop(held);
+        return ended;
     }
     let old = replaceable(&looked, &group, named)?;
     let (entry, transaction) = (&old.entry, old.entry.transfer.transaction());
@@ -171,20 +176,20 @@ pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What)
     if let Err(error) = hand_in_as(context, &client, &new, marks) {
         return Err(of_submission(context, &client, error, entry.id));
     }
-    finish(context, &client, (&entry.id, &new_id), &group, (arguments, sending))
+    let _held = context.wallet.outbox().hold(&new_id)?;
+    drop(sending);
+    finish(context, &client, (&entry.id, &new_id), &group, arguments)
 }
 
-/// Waits for what replaces a transfer, while other commands may send, and says how it ended.
+/// Waits for what replaces a transfer, and says how it ended.
 fn finish(
     context: &mut Context,
     client: &NodeClient,
     (old, new): (&TxId, &TxId),
     group: &[&Looked],
-    (arguments, sending): (&cli::TxReplace, File),
+    arguments: &cli::TxReplace,
 ) -> Result<()> {
     let outbox = context.wallet.outbox();
-    let _held = outbox.hold(new)?;
-    drop(sending);
     let ended = conclude(context, client, (old, new), group, arguments);
     // Whoever was told of the end, or that it came otherwise, means another payment with the same words from now on.
     if ended.as_ref().err().is_none_or(|error| error.code() == "ALREADY_MINED") {
@@ -197,7 +202,11 @@ fn finish(
 /// The cancellation that counts among a payment and what replaces it, if there is one that may still come to something.
 fn cancellation<'a>(group: &[&'a Looked]) -> Option<&'a Looked> {
     let all = group.iter().filter(|one| one.entry.marks.kind == Kind::Cancel);
-    let counts = all.max_by_key(|one| one.entry.transfer.transaction().fee())?;
+    // The one that is mined, or else the one that nodes keep.
+    let counts = all.max_by_key(|one| {
+        let is_mined = matches!(one.fate, Fate::Mined { .. } | Fate::Settled);
+        (is_mined, one.entry.transfer.transaction().fee())
+    })?;
     let is_over = matches!(
         counts.fate,
         Fate::Replaced { .. } | Fate::Superseded { .. } | Fate::Displaced { .. } | Fate::Expired { .. }
