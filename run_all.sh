@@ -16,7 +16,7 @@ readonly NODES=4 NAMES=(alice bob carol dave)
 readonly FAR=100000000
 readonly ALLOCATED=$((4 * 1000000 * FAR)) REWARD=$((50 * FAR))
 readonly RPC=${FARTHING_DEMO_RPC:-50051} P2P=${FARTHING_DEMO_P2P:-50061}
-demo=0 data='' pids=() panels=0 rebinds=8
+demo=0 data='' pids=() panels=0 rebinds=8 signal=''
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -54,20 +54,57 @@ for port in "$RPC" "$P2P"; do
 done
 ((RPC >= P2P + NODES || P2P >= RPC + NODES)) || die "the $NODES ports from $RPC and the $NODES ports from $P2P overlap"
 
+# Ctrl-C, and bash. A signal that comes while bash (5.2) expands $(...) may be lost, or its trap be misread; one that comes
+# as a command in the foreground ends may make bash spin for ever. So once the traps are set the main shell does neither:
+# what needs more than builtins is a step, in the background; a trap only takes a note; and who rests looks at it.
+exec 9<> <(:)
+rest() {
+    # Nothing ever comes; the time is over, or a signal is here.
+    read -r -t "$1" -u 9 || true
+    [[ -z $signal ]] || exit "$signal"
+}
+
+# In a process group of its own, which the terminal's Ctrl-C does not reach and which can be stopped as a whole.
+background() {
+    set -m
+    "$@" < /dev/null 9<&- &
+    set +m
+}
+
+# Runs a function to its end, while the nodes are watched. It cannot set variables of the main shell.
+step() {
+    local worker code=0
+    background attended "$@"
+    worker=$!
+    while kill -0 "$worker" 2> /dev/null; do
+        check_nodes
+        rest 0.1
+    done
+    wait "$worker" || code=$?
+    check_nodes
+    ((code == 0)) || exit "$code"
+}
+
+attended() {
+    # A terminal may stop those in the background who write to it (stty tostop).
+    trap '' TTOU
+    "$@"
+}
+
 # Stops what this script started, and nothing else. Each node gets one signal, since a second one would cut its drain
 # short; it drains within 5 s, and one that does not is killed. The shell's own jobs are asked for rather than numbers
 # that were kept: the number of a process that is gone may belong to somebody else by now.
-stop_nodes() {
+stop_all() {
     local code=$? pid deadline
     trap - EXIT
     # A node that is gone already must not end the clean-up, nor another Ctrl-C, nor a reader of ours that is gone.
     set +e
     trap '' INT TERM HUP QUIT PIPE
-    for pid in $(jobs -rp); do kill -TERM "$pid" 2> /dev/null; done
+    for pid in $(jobs -rp); do kill -TERM -- "-$pid" 2> /dev/null; done
     deadline=$((SECONDS + 8))
     while [[ -n $(jobs -rp) ]] && ((SECONDS < deadline)); do sleep 0.05; done
     for pid in $(jobs -rp); do
-        kill -KILL "$pid" 2> /dev/null && say "node with process $pid did not stop in time and was killed"
+        kill -KILL -- "-$pid" 2> /dev/null && say "node with process $pid did not stop in time and was killed"
     done
     wait 2> /dev/null
     if [[ -n ${temporary:-} ]]; then
@@ -76,14 +113,11 @@ stop_nodes() {
     exit "$code"
 }
 
-rpc_port() { echo $((RPC + $1 - 1)); }
-p2p_port() { echo $((P2P + $1 - 1)); }
-url() { echo "http://127.0.0.1:$(rpc_port "$1")"; }
 wallet() { "$bin/farthing-wallet" --network dev --wallet-dir "$data/wallet" "$@"; }
 ask() {
     local node=$1
     shift
-    wallet --node "$(url "$node")" "$@"
+    wallet --node "http://127.0.0.1:$((RPC + node - 1))" "$@"
 }
 
 # The first value of this key in JSON: a number, or a text without quotes in it.
@@ -92,7 +126,7 @@ field() { grep -o "\"$1\": *\"\{0,1\}[^\",}]*" | head -n 1 | sed 's/.*[:"]//'; }
 check_ports() {
     local n port
     for ((n = 1; n <= NODES; n++)); do
-        for port in "$(rpc_port "$n")" "$(p2p_port "$n")"; do
+        for port in $((RPC + n - 1)) $((P2P + n - 1)); do
             if (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then
                 die "port $port on 127.0.0.1, wanted by node $n, is in use; stop what listens there (ss -ltnp 'sport = :$port'), or set FARTHING_DEMO_RPC / FARTHING_DEMO_P2P"
             fi
@@ -103,33 +137,43 @@ check_ports() {
 build() {
     say 'Building (the first time takes some minutes) ...'
     cargo build --release --quiet --package farthing-node --package farthing-wallet
-    bin=${CARGO_TARGET_DIR:-target}/release
-    bin=$(cd "$bin" && pwd)
+}
+
+# The four well-known keys, and what is left of an earlier run.
+prepare() {
+    local n name
+    for ((n = 1; n <= NODES; n++)); do
+        name=${NAMES[n - 1]}
+        if [[ ! -e $data/wallet ]] || ! wallet address "$name" > /dev/null 2>&1; then
+            wallet key import --dev "$name" --no-passphrase > /dev/null
+        fi
+        wallet address "$name" > "$data/node$n/address"
+    done
+    rm -f "$data"/node*/ready.json
 }
 
 # Node n mines for one of the four well-known keys and dials its left neighbour: a ring.
 start_node() {
     local n=$1 left=$((($1 + NODES - 2) % NODES + 1)) dir="$data/node$1" address
-    mkdir -p "$dir"
-    address=$(wallet address "${NAMES[n - 1]}")
-    # In a session of its own the terminal's Ctrl-C does not reach it: the one signal that it gets is from stop_nodes.
-    setsid "$bin/farthing-node" --network dev --data-dir "$dir/data" \
-        --rpc-listen "127.0.0.1:$(rpc_port "$n")" --p2p-listen "127.0.0.1:$(p2p_port "$n")" \
-        --connect "127.0.0.1:$(p2p_port "$left")" --ready-file "$dir/ready.json" \
+    read -r address < "$dir/address"
+    background "$bin/farthing-node" --network dev --data-dir "$dir/data" \
+        --rpc-listen "127.0.0.1:$((RPC + n - 1))" --p2p-listen "127.0.0.1:$((P2P + n - 1))" \
+        --connect "127.0.0.1:$((P2P + left - 1))" --ready-file "$dir/ready.json" \
         --mine "$address" --mine-threads 1 --mine-when 4 --mine-max 8 --mine-wait 5 \
-        --panels on >> "$dir/blocks.txt" 2>> "$dir/node.log" < /dev/null &
+        --panels on >> "$dir/blocks.txt" 2>> "$dir/node.log"
     pids[n - 1]=$!
 }
 
 # A node that has ended is told at once. Only this is tried again: outgoing connections of other programs take ports of
 # this range too, for a moment, even between the check at the start and the node's turn.
 check_nodes() {
-    local n last
-    for ((n = 1; n <= NODES; n++)); do
+    local n line last
+    for ((n = 1; n <= ${#pids[@]}; n++)); do
         kill -0 "${pids[n - 1]}" 2> /dev/null && continue
-        last=$(tail -n 1 "$data/node$n/node.log")
+        last=''
+        while IFS= read -r line; do last=$line; done < "$data/node$n/node.log"
         if [[ $last != *'cannot be bound'* ]] || ((rebinds-- <= 0)); then die "node $n has ended: $last"; fi
-        sleep 0.5
+        rest 0.5
         start_node "$n"
     done
 }
@@ -139,7 +183,6 @@ wait_until() {
     local what=$1 deadline=$((SECONDS + $2))
     shift 2
     until "$@"; do
-        check_nodes
         ((SECONDS < deadline)) || die "$what: not within the time allowed; see $data/node*/node.log"
         sleep 0.1
     done
@@ -155,6 +198,12 @@ connected() {
     for ((n = 1; n <= NODES; n++)); do
         [[ $(ask "$n" --json status 2> /dev/null | grep -o '"inbound"' | wc -l) -ge 2 ]] || return 1
     done
+}
+
+join_up() {
+    wait_until 'four nodes ready' 60 all_ready
+    wait_until 'four nodes connected' 60 connected
+    say 'All four are connected.'
 }
 
 # All tips alike and nothing left to mine.
@@ -247,39 +296,42 @@ run_demo() {
 }
 
 main() {
-    local n name
+    local n code=0
     check_ports
-    build
+    bin=${CARGO_TARGET_DIR:-target}/release
+    [[ $bin == /* ]] || bin=$PWD/$bin
     if [[ -z $data ]]; then
         temporary=$(mktemp -d "${TMPDIR:-/tmp}/farthing.XXXXXX")
         data=$temporary
     fi
-    mkdir -p "$data"
+    for ((n = 1; n <= NODES; n++)); do mkdir -p "$data/node$n"; done
     data=$(cd "$data" && pwd)
-    trap stop_nodes EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
-    trap 'exit 129' HUP
-    trap 'exit 131' QUIT
-    for name in "${NAMES[@]}"; do
-        [[ -e $data/wallet ]] && wallet address "$name" > /dev/null 2>&1 && continue
-        wallet key import --dev "$name" --no-passphrase > /dev/null
-    done
-    rm -f "$data"/node*/ready.json
     # Panels of earlier runs stay in the file; this one shows what comes behind them.
     [[ ! -e $data/node1/blocks.txt ]] || panels=$(wc -c < "$data/node1/blocks.txt")
+
+    trap stop_all EXIT
+    trap 'signal=130' INT
+    trap 'signal=143' TERM
+    trap 'signal=129' HUP
+    trap 'signal=131' QUIT
+    step build
+    step prepare
     for ((n = 1; n <= NODES; n++)); do start_node "$n"; done
-    say "Four nodes: API on $(url 1) to :$(rpc_port "$NODES"), logs in $data/node1/node.log to node$NODES/node.log"
-    wait_until 'four nodes ready' 60 all_ready
-    wait_until 'four nodes connected' 60 connected
-    say 'All four are connected.'
+    say "Four nodes: API on http://127.0.0.1:$RPC to :$((RPC + NODES - 1)), logs in $data/node1/node.log to node$NODES/node.log"
+    step join_up
     if ((demo)); then
-        run_demo
-    else
-        say "Blocks are drawn into $data/node1/blocks.txt; to watch them from another terminal: tail -f $data/node1/blocks.txt"
-        say 'alice, bob, carol and dave have money here; under any other name you begin with a key of your own.'
-        ask 1
+        step run_demo
+        return
     fi
+    say "Blocks are drawn into $data/node1/blocks.txt; to watch them from another terminal: tail -f $data/node1/blocks.txt"
+    say 'alice, bob, carol and dave have money here; under any other name you begin with a key of your own.'
+    # Ctrl-C is the wallet's own, from here to its end.
+    trap '' INT
+    (
+        trap - INT
+        ask 1
+    ) || code=$?
+    exit "${signal:-$code}"
 }
 
 main
