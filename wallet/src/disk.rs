@@ -236,7 +236,7 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Gives a file another name in its folder, which nothing may have yet, and syncs the folder.
+/// Gives a file another name, which nothing may have yet, and syncs the folders of both.
 ///
 /// # Errors
 /// [`DiskError::Exists`], [`DiskError::Missing`], [`DiskError::Io`].
@@ -249,7 +249,9 @@ pub fn rename(old: &Path, new: &Path) -> Result<(), DiskError> {
         }
         other => other.map_err(|errno| DiskError::io("put in place", new)(errno.into()))?,
     }
-    sync_parent(new)
+    sync_parent(new)?;
+    // The new one first: a crash in between leaves a file twice rather than not at all.
+    if parent(old) == parent(new) { Ok(()) } else { sync_parent(old) }
 }
 
 /// Replaces a private file, or makes it, in one step.

@@ -124,7 +124,9 @@ fn only_what_this_wallet_sent_can_be_replaced() {
         copy.fails_to_parse(&["tx", command, "12ab"]);
     }
     node.state().mine();
-    copy.fails(&["tx", "cancel", &first, "--yes"], 7, "ALREADY_MINED");
+    let refused = copy.run(&["tx", "cancel", &first, "--yes", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(refused.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((&error["error"]["code"], &error["error"]["transaction_id"]), (&"ALREADY_MINED".into(), &first.into()));
     assert_eq!(node.state().submissions, 1);
 }
 
@@ -138,6 +140,9 @@ fn a_cancelled_payment_is_not_made() {
     // The same words again go on with the same cancellation.
     let again = wallet.json(&["tx", "cancel", &first, "--no-wait", "--yes"]);
     assert_eq!((id(&again), node.state().submissions), (id(&cancelled), 2));
+    let dear = wallet.run(&["tx", "cancel", &first, "--fee", "1", "--no-wait", "--yes"]);
+    let advice = format!("--fee changes nothing now; farthing-wallet tx bump {} --fee N does", id(&cancelled));
+    assert!(dear.code == 0 && dear.stderr.contains(&advice) && node.state().submissions == 2, "{}", dear.stderr);
     let stderr = wallet.fails(&["tx", "bump", &first, "--yes"], 7, "CANCELLED");
     assert!(stderr.contains("try: farthing-wallet tx bump "), "{stderr}");
     // The cancellation itself can be hurried.

@@ -114,6 +114,14 @@ impl Explain for ReplaceError {
             Self::NoKey(_) => vec!["farthing-wallet key import, or the wallet that has it".into()],
         }
     }
+
+    fn transaction(&self) -> Option<TxId> {
+        match self {
+            Self::Mined(id) | Self::TooLate { paid: id, .. } | Self::NotOurs(id) => Some(*id),
+            Self::Cancelled { by: id, .. } | Self::OtherPayment { id, .. } | Self::Expired { id, .. } => Some(*id),
+            Self::NoKey(_) => None,
+        }
+    }
 }
 
 /// Replaces a transfer.
@@ -131,6 +139,9 @@ pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What)
     if let Some(made) = cancellation(&group).filter(|_| what == What::Cancel) {
         let by = made.entry.id;
         context.output.note(format_args!("{} was cancelled before, by {by}; going on with that", named.entry.id));
+        if arguments.fees.fee.is_some() {
+            context.output.note(format_args!("--fee changes nothing now; farthing-wallet tx bump {by} --fee N does"));
+        }
         let is_mined = send::revive(context, &client, made)?;
         // What is settled has left the outbox.
         let held = if is_mined { None } else { context.wallet.outbox().hold(&by)? };
