@@ -47,6 +47,7 @@ pub fn submit(
     marks: Marks,
 ) -> Result<TransactionStatus> {
     beside_refused(client, network, outbox, transfer)?;
+    let kind = marks.kind;
     let (id, is_new) = outbox.write(transfer, marks)?;
     let source = match client.submit(transfer) {
         Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason, .. }, .. }) => {
@@ -60,7 +61,7 @@ pub fn submit(
     }
     // What was handed in earlier may still be mined, whatever this node says now.
     if !is_new {
-        return Err(TransferError::NotTaken { id, source }.into());
+        return Err(TransferError::NotTaken { id, kind, source }.into());
     }
     outbox.refuse(&id)?;
     Err(match source {

@@ -5,6 +5,7 @@ use farthing::{Mites, TxId, tx::TransactionError};
 use crate::{
     client::NodeError,
     error::{Exit, Explain},
+    outbox::Kind,
 };
 
 /// Why a transfer does not happen, or is not known to have happened.
@@ -114,7 +115,9 @@ pub enum TransferError {
     NotTaken {
         /// Its id.
         id: TxId,
-        /// What it said.
+        /// What it is.
+        kind: Kind,
+        /// What the node said.
         #[source]
         source: NodeError,
     },
@@ -214,6 +217,8 @@ impl Explain for TransferError {
             Self::Uncertain { id, .. }
             | Self::NotTaken { id, .. }
             | Self::Dropped { id, .. }
+            | Self::InDoubt { id, .. }
+            | Self::MinedAfterAll(id)
             | Self::Unknown(id)
             | Self::NotSeen { id, .. }
             | Self::Overtaken { id, .. }
@@ -258,6 +263,10 @@ impl Explain for TransferError {
                     "farthing-wallet history, then send what is still owed".into(),
                 ]
             }
+            Self::NotTaken { id, kind: Kind::Cancel, .. } => vec![
+                format!("farthing-wallet tx bump {id}, which cancels the same with a higher fee"),
+                "farthing-wallet resubmit --node URL with another node".into(),
+            ],
             Self::NotTaken { id, .. } => vec![
                 format!("farthing-wallet tx bump {id}, which pays the same with a higher fee"),
                 format!("farthing-wallet tx cancel {id}, so that it is never paid"),
@@ -265,7 +274,8 @@ impl Explain for TransferError {
             ],
             Self::MinedAfterAll(id) => vec![
                 format!("farthing-wallet tx show {id}"),
-                "the command again, if it meant another payment".into(),
+                "the same command again, which pays unless this is the payment that it meant".into(),
+                "--again, or another --id, if the same words mean another payment".into(),
             ],
             Self::InDoubt { .. } => vec![
                 "--node URL with another node: where nothing waits, this payment takes that nonce, and only one of the two can be mined"
@@ -280,7 +290,9 @@ impl Explain for TransferError {
             Self::FeeBelowReplacement { required: fee, .. } | Self::Rejected { required_fee: Some(fee), .. } => {
                 vec![format!("--fee {fee}, which would do")]
             }
-            Self::Rejected { .. } => vec!["farthing-wallet send again, which asks the node anew".into()],
+            Self::Rejected { .. } => {
+                vec!["the same command again, later or with --node URL, which asks anew".into()]
+            },
             Self::Replaced { .. } => vec!["farthing-wallet history, then send again what is still owed".into()],
             Self::Fields(_) => vec!["an amount of at least 0.00000001 far, and a shorter memo".into()],
             Self::Overflow => vec!["a smaller amount or fee".into()],

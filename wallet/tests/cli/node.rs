@@ -101,7 +101,7 @@ fn a_rejected_transfer_is_told_with_the_nodes_reason_and_not_kept() {
     node.state().behaviour = Behaviour::Refuses(Code::FailedPrecondition, "FEE_TOO_LOW");
     let stderr = wallet.fails(&["send", "alice", "1", "--yes"], 7, "REJECTED");
     assert!(stderr.contains("FEE_TOO_LOW"), "{stderr}");
-    assert!(stderr.contains("try: farthing-wallet send again"), "{stderr}");
+    assert!(stderr.contains("try: the same command again, later"), "{stderr}");
     assert_eq!(wallet.json(&["resubmit"])["transfers"], serde_json::json!([]));
 }
 

@@ -368,14 +368,42 @@ fn a_node_that_refuses_a_transfer_and_keeps_it_does_not_get_another_one_on_top()
     node.state().behaviour = Behaviour::TakesAndRefuses(Code::ResourceExhausted, "MEMPOOL_FULL");
     wallet.fails(&["send", "alice", "1", "--yes"], 7, "REJECTED");
     node.state().behaviour = Behaviour::Honest;
-    let stderr = wallet.fails(&["send", "alice", "1", "--yes", "--no-wait"], 7, "REFUSAL_IN_DOUBT");
-    assert!(stderr.contains("nothing was sent"), "{stderr}");
+    let words = ["send", "alice", "1", "--yes", "--no-wait"];
+    let error = |code: &str| {
+        let Run { code: exit, stderr, .. } = wallet.run(&[&words[..], &["--json"]].concat());
+        let error: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+        assert_eq!((exit, &error["error"]["code"]), (7, &code.into()), "{stderr}");
+        error["error"].clone()
+    };
+    let in_doubt = error("REFUSAL_IN_DOUBT");
+    assert!(in_doubt["what"].as_str().unwrap().contains("nothing was sent"), "{in_doubt}");
     assert_eq!(node.state().submissions, 1);
     // Mined: that is told, and from then on the same words mean it.
     node.state().mine();
-    wallet.fails(&["send", "alice", "1", "--yes", "--no-wait"], 7, "MINED_AFTER_ALL");
-    wallet.ok(&["send", "alice", "1", "--yes", "--no-wait"]);
+    let mined = error("MINED_AFTER_ALL");
+    let tries = [
+        format!("farthing-wallet tx show {}", in_doubt["transaction_id"].as_str().unwrap()),
+        "the same command again, which pays unless this is the payment that it meant".into(),
+        "--again, or another --id, if the same words mean another payment".into(),
+    ];
+    assert_eq!((&mined["transaction_id"], &mined["try"]), (&in_doubt["transaction_id"], &json!(tries)));
+    let again = wallet.json(&words);
+    assert_eq!((&again["transaction_id"], &again["resumed"]), (&mined["transaction_id"], &true.into()));
     assert_eq!(node.state().submissions, 1);
+}
+
+/// As the advice says: what the same words mean then, and how they mean another payment.
+#[test]
+fn after_a_refused_transfer_that_was_mined_the_same_words_pay_anew_with_again() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    node.state().behaviour = Behaviour::TakesAndRefuses(Code::ResourceExhausted, "MEMPOOL_FULL");
+    wallet.fails(&["send", "alice", "1", "--yes"], 7, "REJECTED");
+    node.state().behaviour = Behaviour::Honest;
+    node.state().mine();
+    wallet.fails(&["send", "alice", "1", "--yes", "--no-wait"], 7, "MINED_AFTER_ALL");
+    let second = wallet.json(&["send", "alice", "1", "--yes", "--no-wait", "--again"]);
+    assert_eq!((&second["nonce"], &second["resumed"]), (&1.into(), &false.into()));
 }
 
 /// A refusal that was true holds nothing up: the next payment takes the nonce.

@@ -269,3 +269,44 @@ fn what_a_killed_command_wrote_down_is_handed_in_by_the_next() {
         }
     }
 }
+
+/// What is advised must not pay twice, nor pay what was to be called off.
+#[test]
+fn after_a_refused_replacement_nobody_is_told_to_send_again() {
+    for command in ["bump", "cancel"] {
+        let (wallet, node) = alice();
+        let first = send(&wallet, &[]);
+        node.state().behaviour = Behaviour::Refuses(Code::ResourceExhausted, "POOL_FULL");
+        let words = ["tx", command, &first, "--no-wait", "--yes"];
+        let stderr = wallet.fails(&words, 7, "REJECTED");
+        assert!(stderr.contains("try: the same command again") && !stderr.contains("send again"), "{stderr}");
+        node.state().behaviour = Behaviour::Honest;
+        assert_eq!(wallet.json(&words)["replaces"], first.as_str());
+    }
+}
+
+#[test]
+fn a_cancellation_that_is_not_taken_can_be_hurried_and_is_not_said_to_be_cancelled() {
+    let (wallet, node) = alice();
+    let first = send(&wallet, &[]);
+    node.state().behaviour = Behaviour::Refuses(Code::Unavailable, "DRAINING");
+    wallet.fails(&["tx", "cancel", &first, "--yes"], 8, "ANSWER_LOST");
+    node.state().behaviour = Behaviour::Refuses(Code::ResourceExhausted, "POOL_FULL");
+    let stderr = wallet.fails(&["tx", "cancel", &first, "--yes"], 8, "NOT_TAKEN");
+    let (_, cancellation) = stderr.split_once("was cancelled before, by ").unwrap();
+    let cancellation = cancellation.split(';').next().unwrap();
+    assert!(stderr.contains(&format!("try: farthing-wallet tx bump {cancellation}, which cancels")), "{stderr}");
+    assert!(!stderr.contains("pays the same") && !stderr.contains("try: farthing-wallet tx cancel"), "{stderr}");
+    let by_its_own_name = ["tx", "cancel", cancellation, "--no-wait", "--yes"];
+    let stderr = wallet.fails(&by_its_own_name, 8, "NOT_TAKEN");
+    assert!(stderr.contains(&format!("{cancellation} is a cancellation itself")), "{stderr}");
+    node.state().behaviour = Behaviour::Honest;
+    let taken = wallet.json(&by_its_own_name);
+    assert_eq!((id(&taken).as_str(), &taken["kind"], taken.get("replaces")), (cancellation, &"cancel".into(), None));
+    let hurried = wallet.json(&["tx", "bump", cancellation, "--no-wait", "--yes"]);
+    let stderr = wallet.run(&by_its_own_name).stderr;
+    assert!(
+        stderr.contains(&format!("{cancellation} is a cancellation, which {} has replaced", id(&hurried))),
+        "{stderr}"
+    );
+}

@@ -138,7 +138,12 @@ pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What)
     let group: Vec<&Looked> = looked.iter().filter(|one| one.entry.is_kin(&named.entry)).collect();
     if let Some(made) = cancellation(&group).filter(|_| what == What::Cancel) {
         let by = made.entry.id;
-        context.output.note(format_args!("{} was cancelled before, by {by}; going on with that", named.entry.id));
+        let name = named.entry.id;
+        context.output.note(match named.entry.marks.kind {
+            Kind::Cancel if name == by => format!("{by} is a cancellation itself; going on with it"),
+            Kind::Cancel => format!("{name} is a cancellation, which {by} has replaced; going on with that"),
+            Kind::Payment | Kind::Bump => format!("{name} was cancelled before, by {by}; going on with that"),
+        });
         if arguments.fees.fee.is_some() {
             context.output.note(format_args!("--fee changes nothing now; farthing-wallet tx bump {by} --fee N does"));
         }

@@ -97,9 +97,9 @@ impl StandingView {
         Ok(view)
     }
 
-    /// As one that takes the place of another.
+    /// As one that takes the place of another; none takes its own.
     pub(super) fn replacing(mut self, id: &TxId) -> Self {
-        self.replaces = Some(id.to_string());
+        self.replaces = Some(id.to_string()).filter(|id| *id != self.transaction_id);
         self
     }
 }
