@@ -10,7 +10,9 @@
 set -euo pipefail
 readonly CALLER=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
+readonly SELF=$PWD/${BASH_SOURCE[0]##*/}
 
+readonly NEW_RUN='--- started by run_all.sh'
 readonly NODES=4 NAMES=(alice bob carol dave)
 # In mites: one far, what the four have in the first block, what a block creates.
 readonly FAR=100000000
@@ -25,13 +27,13 @@ die() {
     exit 1
 }
 
-usage() { sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,9s/^# \{0,1\}//p' "$SELF"; }
 
 while (($#)); do
     case $1 in
         --demo) demo=1 ;;
         --data)
-            [[ $# -ge 2 ]] || die '--data needs a folder'
+            [[ -n ${2:-} ]] || die '--data needs a folder'
             # As the caller means it, who may stand in another folder.
             data=$2
             [[ $data == /* ]] || data=$CALLER/$data
@@ -67,7 +69,7 @@ rest() {
 # In a process group of its own, which the terminal's Ctrl-C does not reach and which can be stopped as a whole.
 background() {
     set -m
-    "$@" < /dev/null 9<&- &
+    "$@" < /dev/null 8>&- 9<&- &
     set +m
 }
 
@@ -104,7 +106,7 @@ stop_all() {
     deadline=$((SECONDS + 8))
     while [[ -n $(jobs -rp) ]] && ((SECONDS < deadline)); do sleep 0.05; done
     for pid in $(jobs -rp); do
-        kill -KILL -- "-$pid" 2> /dev/null && say "node with process $pid did not stop in time and was killed"
+        kill -KILL -- "-$pid" 2> /dev/null && say "process $pid did not stop in time and was killed"
     done
     wait 2> /dev/null
     if [[ -n ${temporary:-} ]]; then
@@ -156,6 +158,7 @@ prepare() {
 start_node() {
     local n=$1 left=$((($1 + NODES - 2) % NODES + 1)) dir="$data/node$1" address
     read -r address < "$dir/address"
+    printf '%s\n' "$NEW_RUN" >> "$dir/node.log"
     background "$bin/farthing-node" --network dev --data-dir "$dir/data" \
         --rpc-listen "127.0.0.1:$((RPC + n - 1))" --p2p-listen "127.0.0.1:$((P2P + n - 1))" \
         --connect "127.0.0.1:$((P2P + left - 1))" --ready-file "$dir/ready.json" \
@@ -164,14 +167,23 @@ start_node() {
     pids[n - 1]=$!
 }
 
+# How node n, which is gone, ended, and what it said last; in $last.
+last_words() {
+    local line code=0
+    last=$NEW_RUN
+    while IFS= read -r line; do last=$line; done < "$data/node$1/node.log"
+    wait "${pids[$1 - 1]}" 2> /dev/null || code=$?
+    if [[ $last == "$NEW_RUN" ]]; then last='no word'; fi
+    last="exit code $code, and at last: $last"
+}
+
 # A node that has ended is told at once. Only this is tried again: outgoing connections of other programs take ports of
 # this range too, for a moment, even between the check at the start and the node's turn.
 check_nodes() {
-    local n line last
+    local n last
     for ((n = 1; n <= ${#pids[@]}; n++)); do
         kill -0 "${pids[n - 1]}" 2> /dev/null && continue
-        last=''
-        while IFS= read -r line; do last=$line; done < "$data/node$n/node.log"
+        last_words "$n"
         if [[ $last != *'cannot be bound'* ]] || ((rebinds-- <= 0)); then die "node $n has ended: $last"; fi
         rest 0.5
         start_node "$n"
@@ -296,7 +308,7 @@ run_demo() {
 }
 
 main() {
-    local n code=0
+    local n last code=0
     check_ports
     bin=${CARGO_TARGET_DIR:-target}/release
     [[ $bin == /* ]] || bin=$PWD/$bin
@@ -306,6 +318,8 @@ main() {
     fi
     for ((n = 1; n <= NODES; n++)); do mkdir -p "$data/node$n"; done
     data=$(cd "$data" && pwd)
+    exec 8>> "$data/lock"
+    ! command -v flock > /dev/null || flock -n 8 || die "another run_all.sh is at work in $data"
     # Panels of earlier runs stay in the file; this one shows what comes behind them.
     [[ ! -e $data/node1/blocks.txt ]] || panels=$(wc -c < "$data/node1/blocks.txt")
 
@@ -327,10 +341,16 @@ main() {
     say 'alice, bob, carol and dave have money here; under any other name you begin with a key of your own.'
     # Ctrl-C is the wallet's own, from here to its end.
     trap '' INT
+    [[ -z $signal ]] || exit "$signal"
     (
         trap - INT
-        ask 1
-    ) || code=$?
+        exec "$bin/farthing-wallet" --network dev --wallet-dir "$data/wallet" --node "http://127.0.0.1:$RPC"
+    ) 8>&- 9<&- || code=$?
+    for ((n = 1; n <= NODES; n++)); do
+        kill -0 "${pids[n - 1]}" 2> /dev/null && continue
+        last_words "$n"
+        say "node $n ended before the session did: $last"
+    done
     exit "${signal:-$code}"
 }
 
