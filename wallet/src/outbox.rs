@@ -4,6 +4,7 @@
 //! have the same id, so that nobody pays twice. One that a person gave an id (`--id`) moves to the folder `sent` once its
 //! fate is known and stays there for ever, so that the id never pays again.
 
+mod anew;
 mod marks;
 mod refused;
 

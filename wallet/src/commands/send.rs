@@ -73,12 +73,16 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
             context.confirm("nothing was sent", "Send it?")?;
             let signer = context.unlock(&payer.name)?;
             let transfer = plan.sign(&*signer, &network)?;
+            let id = transfer.transaction().id(network.genesis_id());
+            // The one that was dropped, byte for byte: this command goes on with it, as its warning says.
+            let is_the_same = looked.iter().any(|one| one.entry.id == id);
             let submitted = hand_in_as(context, &client, &transfer, marks.clone());
             if submitted.as_ref().err().is_none_or(|error| error.exit() == Exit::Unconfirmed) {
                 let outbox = context.wallet.outbox();
-                note_told(context, over.iter().try_for_each(|id| outbox.mark_told(id)));
+                let mut over = over.iter().filter(|over| **over != id);
+                note_told(context, over.try_for_each(|id| outbox.mark_told(id)));
             }
-            (transfer, Some(submitted?), false, false)
+            (transfer, Some(submitted?), false, is_the_same)
         }
     };
     let id = transfer.transaction().id(context.wallet.network().genesis_id());
@@ -149,6 +153,7 @@ pub fn hand_in_as(
 ) -> Result<TransactionStatus> {
     let outbox = context.wallet.outbox();
     let id = signed.transaction().id(context.wallet.network().genesis_id());
+    outbox.make_anew(&id, &marks)?;
     let parting = context.output.parting();
     parting.set(Some(format!("the transfer {id} was handed in or about to be; farthing-wallet resubmit makes sure")));
     let network = Arc::clone(context.settings.network());

@@ -134,8 +134,11 @@ impl LedgerService for Service {
             let status = TransactionStatus { id, standing: TransactionStanding::Pending };
             return Ok(Response::new(v1::SubmitTransactionResponse { status: Some((&status).into()) }));
         }
-        if state.status(&id).is_none() {
+        // What it dropped it takes like any other, unless it drops that again.
+        if state.find(&id).is_none() && !matches!(state.behaviour, Behaviour::Drops(_)) {
             state.take(transfer).map_err(|(reason, fee)| underpaid(Code::FailedPrecondition, reason, fee))?;
+            let genesis = *state.params.genesis_id();
+            state.dropped.retain(|(dropped, _)| dropped.transaction().id(&genesis) != id);
         }
         if let Behaviour::TakesAndRefuses(code, reason) = state.behaviour {
             return Err(refusal(code, reason));

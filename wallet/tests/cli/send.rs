@@ -262,3 +262,52 @@ fn transfers_that_this_wallet_did_not_send_are_told_before_one_that_waits_for_th
     let run = wallet.run(&["send", "alice", "2", "--no-wait", "--yes"]);
     assert!(run.stderr.contains("1 transfers of this account wait that this wallet did not send"), "{}", run.stderr);
 }
+
+/// The same nonce, fee and words make the same transfer: two commands, one payment.
+#[test]
+fn the_same_words_after_a_dropped_payment_say_that_they_are_that_payment() {
+    for more in [&[][..], &["--id", "rent"]] {
+        let (wallet, node) = alice();
+        node.state().mines = false;
+        node.state().behaviour = Behaviour::Drops("EVICTED");
+        let words = ["send", "alice", "1", "--no-wait", "--yes"];
+        let first = wallet.json(&words);
+        node.state().behaviour = Behaviour::Honest;
+        let warning =
+            format!("this is the transfer {} of an earlier command again", first["transaction_id"].as_str().unwrap());
+        let again = [&words[..], more].concat();
+        let asked = wallet.fails(&[&again[..4], &again[5..]].concat(), 3, "CONFIRMATION_NEEDED");
+        assert!(asked.contains(&warning) && asked.contains("not a second payment"), "{asked}");
+        // Interrupted, it is gone on with by its own words or id.
+        node.state().behaviour = Behaviour::LosesAnswers;
+        wallet.fails(&again, 8, "ANSWER_LOST");
+        node.state().behaviour = Behaviour::Honest;
+        let second = wallet.json(&again);
+        assert_eq!((&second["transaction_id"], &second["resumed"]), (&first["transaction_id"], &true.into()));
+        node.state().mine_many(6);
+        if more.is_empty() {
+            // Told: another payment from now on, and no word of the old one.
+            let run = wallet.run(&again);
+            assert!(run.code == 0 && !run.stderr.contains("not a second payment"), "{}", run.stderr);
+        } else {
+            assert_eq!(wallet.json(&["resubmit"])["transfers"][0]["fate"], "settled");
+            assert_eq!(wallet.json(&again)["state"], "settled");
+        }
+        assert_eq!(node.state().paid(), [100_000_000]);
+    }
+}
+
+/// A script sees it too.
+#[test]
+fn a_dropped_payment_that_is_made_again_is_not_said_to_be_new() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    node.state().behaviour = Behaviour::Drops("EVICTED");
+    let words = ["send", "alice", "1", "--no-wait", "--yes"];
+    assert_eq!(wallet.json(&words)["resumed"], false);
+    node.state().behaviour = Behaviour::Honest;
+    assert_eq!(wallet.json(&words)["resumed"], true);
+    // While it waits, the same words are a second payment.
+    let second = wallet.json(&words);
+    assert_eq!((&second["nonce"], &second["resumed"]), (&1.into(), &false.into()));
+}

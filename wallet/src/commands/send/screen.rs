@@ -139,7 +139,7 @@ pub fn warn_of_recipients(context: &mut Context, payer: &KeyEntry, outputs: &[Ou
     Ok(())
 }
 
-/// Warns of what else has the nonce, and of what has to be mined first and is not this wallet's: as many as lie between the
+/// Warns if it was made before, of what else has the nonce, and of what has to be mined first and is not this wallet's: as many as lie between the
 /// nonce that the account has used and this one.
 ///
 /// # Errors
@@ -148,6 +148,11 @@ pub fn warn_of_nonces(context: &mut Context, transaction: &Transaction, chain_no
     let (sender, nonce) = (transaction.sender_address(), transaction.nonce());
     let this = transaction.id(context.wallet.network().genesis_id()).to_string();
     let own = own_nonces(&context.wallet.outbox(), &sender)?;
+    if own.iter().any(|(id, _)| *id == this) {
+        context.output.warn(format_args!(
+            "this is the transfer {this} of an earlier command again, which can be mined once: not a second payment"
+        ));
+    }
     for (id, _) in own.iter().filter(|(id, earlier)| *earlier == nonce && *id != this) {
         context.output.warn(format_args!(
             "the transfer {id} in the outbox has the nonce {nonce} too: only one of the two can be mined"
