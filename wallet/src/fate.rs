@@ -3,11 +3,11 @@
 //! One node's word settles nothing: it may have dropped what another still holds and mines. A transfer leaves the outbox
 //! once the account's proven history, a few blocks deep, has a transfer with its nonce: itself, or another one.
 
-use farthing::{EntryId, Height, Params, SignedTransaction, TxId, wire::TransactionStanding};
+use farthing::{Address, EntryId, Height, Params, SignedTransaction, TxId, wire::TransactionStanding};
 
 use crate::{
     client::{NodeClient, NodeError},
-    depth,
+    depth::{self, Depth},
     error::Result,
     history,
     outbox::{self, Entry, Kind, Marks, Outbox, Outcome},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// From this depth on a transfer is no longer kept in the outbox.
-const SETTLED_CONFIRMATIONS: u64 = 6;
+pub const SETTLED_CONFIRMATIONS: u64 = 6;
 /// How often a node may say mined and not prove it; a block can leave the chain between two answers.
 const TRIES: usize = 3;
 
@@ -95,16 +95,11 @@ pub struct Looked {
 /// # Errors
 /// Those of the outbox, [`NodeError`] and [`VerifyError`].
 pub fn reconcile(client: &NodeClient, network: &Params, outbox: &Outbox, care: Care) -> Result<Vec<Looked>> {
-    let entries = outbox.entries()?;
+    let mut entries = outbox.entries()?;
+    entries.extend(mined_after_all(client, network, outbox, &entries, care)?);
     let mut fates = Vec::new();
     for entry in &entries {
-        let mut attempt = 1;
-        let (fate, is_final) = loop {
-            match look_after(client, network, entry, &entries, care) {
-                Err(error) if error.code() == "VERIFICATION_FAILED" && attempt < TRIES => attempt += 1,
-                other => break other?,
-            }
-        };
+        let (fate, is_final) = insist(|| look_after(client, network, entry, &entries, care))?;
         fates.push(Looked { entry: entry.clone(), fate, is_final });
     }
     if care == Care::Look {
@@ -138,6 +133,63 @@ pub fn reconcile(client: &NodeClient, network: &Params, outbox: &Outbox, care: C
         }
     }
     Ok(fates)
+}
+
+/// What a node refused that was mined all the same in the place of something in the outbox: that is no stranger's, so it comes
+/// back there. Whoever was told of what has its place was told of the payment.
+fn mined_after_all(
+    client: &NodeClient,
+    network: &Params,
+    outbox: &Outbox,
+    entries: &[Entry],
+    care: Care,
+) -> Result<Vec<Entry>> {
+    let mut mined = Vec::new();
+    for mut entry in outbox.refused()? {
+        let is_beside = entries.iter().any(|other| other.place() == entry.place());
+        if !is_beside || !insist(|| is_mined(client, network, &entry))? {
+            continue;
+        }
+        entry.marks.told |= entries.iter().any(|other| other.is_kin(&entry) && other.marks.told);
+        if care != Care::Look {
+            outbox.write(&entry.transfer, entry.marks.clone())?;
+        }
+        mined.push(entry);
+    }
+    Ok(mined)
+}
+
+fn is_mined(client: &NodeClient, network: &Params, entry: &Entry) -> Result<bool> {
+    let (address, nonce) = entry.place();
+    if client.account(&address)?.0.state().next_nonce <= nonce {
+        return Ok(false);
+    }
+    Ok(history::with_nonce(client, network, &address, nonce)?.1.id == entry.id.into())
+}
+
+/// Looks at one that a node refused, beside those in the outbox; none if there is none of that id. Changes nothing.
+///
+/// # Errors
+/// As [`reconcile`].
+pub fn of_refused(client: &NodeClient, network: &Params, outbox: &Outbox, id: &TxId) -> Result<Option<Looked>> {
+    let Some(entry) = outbox.refused()?.into_iter().find(|entry| entry.id == *id) else {
+        return Ok(None);
+    };
+    let mut entries = outbox.entries()?;
+    entries.push(entry.clone());
+    let (fate, is_final) = insist(|| look_after(client, network, &entry, &entries, Care::Look))?;
+    Ok(Some(Looked { entry, fate, is_final }))
+}
+
+/// Asks again where a block may have left the chain between two answers.
+fn insist<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
+    let mut attempt = 1;
+    loop {
+        match ask() {
+            Err(error) if error.code() == "VERIFICATION_FAILED" && attempt < TRIES => attempt += 1,
+            other => return other,
+        }
+    }
 }
 
 /// The fate of one transfer, and whether it is final.
@@ -201,21 +253,28 @@ fn first_in_place<'a>(client: &NodeClient, entry: &Entry, entries: &'a [Entry]) 
     Ok(outbox::current(entries, entry.place()).filter(|current| current.id != entry.id))
 }
 
-/// The chain holds a transfer with that nonce: this one or another.
-fn used_nonce(client: &NodeClient, network: &Params, entry: &Entry, entries: &[Entry]) -> Result<(Fate, bool)> {
-    let (address, nonce) = entry.place();
+/// What used a nonce of an account, by its proven history, and how deep it is.
+///
+/// # Errors
+/// [`NodeError`], and [`VerifyError`] if the nonce was not used.
+pub fn user_of(client: &NodeClient, network: &Params, (address, nonce): (Address, u64)) -> Result<(EntryId, Depth)> {
     let (account, found) = history::with_nonce(client, network, &address, nonce)?;
     let Cause::Transfer(transfer) = &found.cause else { return Err(VerifyError::NotInHistory.into()) };
     let used = transfer.transaction().id(network.genesis_id());
-    let depth = depth::of(client, &account, &used, found.height, depth::MANY_HEADERS)?;
+    Ok((found.id, depth::of(client, &account, &used, found.height, depth::MANY_HEADERS)?))
+}
+
+/// The chain holds a transfer with that nonce: this one or another.
+fn used_nonce(client: &NodeClient, network: &Params, entry: &Entry, entries: &[Entry]) -> Result<(Fate, bool)> {
+    let (used, depth) = user_of(client, network, entry.place())?;
     let is_deep = depth.is_enough(SETTLED_CONFIRMATIONS);
-    let own = entries.iter().find(|other| EntryId::from(other.id) == found.id);
+    let own = entries.iter().find(|other| EntryId::from(other.id) == used);
     let fate = match own {
         Some(own) if own.id == entry.id && is_deep => Fate::Settled,
         Some(own) if own.id == entry.id => Fate::Mined { confirmations: depth.blocks },
         Some(own) if own.is_kin(entry) => Fate::Superseded { by: own.id },
         Some(own) => Fate::Displaced { by: own.id, is_mined: true },
-        None => Fate::Replaced { by: found.id },
+        None => Fate::Replaced { by: used },
     };
     Ok((fate, is_deep))
 }

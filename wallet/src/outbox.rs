@@ -7,6 +7,7 @@
 mod anew;
 mod marks;
 mod refused;
+mod sent;
 
 use std::{
     fs::{self, File as OpenFile},
@@ -176,7 +177,7 @@ impl Outbox {
         self.write(transfer, Marks { told: true, ..Marks::default() })
     }
 
-    /// The same with what is noted about it; what is there already keeps its marks.
+    /// The same with what is noted about it; what is there already keeps its marks. It counts as refused no longer.
     ///
     /// # Errors
     /// [`OutboxError::Disk`].
@@ -185,15 +186,17 @@ impl Outbox {
         let path = self.path(&id);
         // What is there needs no room on the disk.
         if path.symlink_metadata().is_ok() {
+            self.forget_refused(&id)?;
             return Ok((id, false));
         }
         disk::make_folder(&self.folder)?;
-        match disk::create_private(&path, text(&id, transfer, marks, None).as_bytes()) {
-            Err(error) if error.is_exists() => Ok((id, false)),
+        let made = disk::create_private(&path, text(&id, transfer, marks, None).as_bytes());
+        match made.map_err(OutboxError::from).and_then(|()| self.forget_refused(&id)) {
+            Err(OutboxError::Disk(error)) if error.is_exists() => Ok((id, false)),
             Err(error) => {
                 // In place but perhaps not on the disk: whoever is told that nothing was sent must not find it sent later.
                 let _ = disk::remove(&path);
-                Err(error.into())
+                Err(error)
             }
             Ok(()) => Ok((id, true)),
         }
@@ -274,53 +277,12 @@ impl Outbox {
         }
     }
 
-    /// Takes out a transfer whose fate is known for good. With an id that a person gave it is kept among those sent.
-    ///
-    /// # Errors
-    /// [`OutboxError::Disk`].
-    pub fn settle(&self, entry: &Entry, outcome: Outcome) -> Result<(), OutboxError> {
-        if let Some(key) = &entry.marks.key {
-            disk::make_folder(&self.sent)?;
-            let text = text(&entry.id, &entry.transfer, entry.marks.clone(), Some(outcome));
-            match disk::create_private(&self.sent_path(key), text.as_bytes()) {
-                Err(error) if error.is_exists() => {}
-                other => other?,
-            }
-        }
-        self.forget(&entry.id)
-    }
-
-    /// What was settled under an id that a person gave.
-    ///
-    /// # Errors
-    /// [`OutboxError`].
-    pub fn sent(&self, key: &Key) -> Result<Option<Entry>, OutboxError> {
-        match self.read(&self.sent_path(key)) {
-            Err(OutboxError::Disk(error)) if error.is_missing() => Ok(None),
-            other => other.map(Some),
-        }
-    }
-
-    /// Marks what was settled under an id as something that somebody was told.
-    ///
-    /// # Errors
-    /// [`OutboxError`].
-    pub fn mark_sent_told(&self, key: &Key) -> Result<(), OutboxError> {
-        match self.sent(key)? {
-            Some(entry) if !entry.marks.told => {
-                let marks = Marks { told: true, ..entry.marks };
-                let text = text(&entry.id, &entry.transfer, marks, entry.outcome);
-                Ok(disk::replace_private(&self.sent_path(key), text.as_bytes())?)
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Forgets a transfer whose fate is known.
     ///
     /// # Errors
     /// [`OutboxError::Disk`].
     pub fn forget(&self, id: &TxId) -> Result<(), OutboxError> {
+        self.forget_refused(id)?;
         match disk::remove(&self.path(id)) {
             Err(error) if !error.is_missing() => Err(error.into()),
             _ => Ok(()),
@@ -353,7 +315,11 @@ impl Outbox {
         for entry in fs::read_dir(folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             if path.extension().is_some_and(|extension| extension == "toml") {
-                let entry = self.read(&path)?;
+                let entry = match self.read(&path) {
+                    // Another command took it out meanwhile.
+                    Err(OutboxError::Disk(error)) if error.is_missing() => continue,
+                    other => other?,
+                };
                 if path != folder.join(Self::file_name(&entry.id)) {
                     return Err(OutboxError::OtherId { path, found: entry.id });
                 }
@@ -384,10 +350,6 @@ impl Outbox {
 
     fn file_name(id: &TxId) -> String {
         format!("{id}.toml")
-    }
-
-    fn sent_path(&self, key: &Key) -> PathBuf {
-        self.sent.join(format!("{}.toml", key.file_name()))
     }
 }
 
@@ -420,7 +382,7 @@ mod tests {
     use super::*;
     use crate::keystore::{FileSigner, Signer as _, dev};
 
-    fn transfer(amount: u64) -> SignedTransaction {
+    pub(super) fn transfer(amount: u64) -> SignedTransaction {
         let signer = FileSigner::new(dev::key(&"alice".parse().unwrap()).unwrap());
         let transaction = Transaction::new(TransactionFields {
             sender: Sender::Key(signer.public().clone()),

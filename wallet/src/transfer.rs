@@ -4,6 +4,7 @@
 mod error;
 mod fee;
 mod plan;
+mod refused;
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ pub use self::{
     error::TransferError,
     fee::{Fee, FeeBounds, MOST_FOR_THE_MINER, Speed},
     plan::{FEE_PER_BYTE, Order, Plan, Wish, least_fee, price, signed_size, transaction},
+    refused::check_refused,
 };
 use crate::{
     client::{NodeClient, NodeError},
@@ -24,7 +26,7 @@ use crate::{
     depth::{self, Depth},
     error::{Exit, Result},
     history,
-    outbox::{Entry, Marks, Outbox},
+    outbox::{Marks, Outbox},
     verify::Evidence,
 };
 
@@ -46,7 +48,7 @@ pub fn submit(
     transfer: &SignedTransaction,
     marks: Marks,
 ) -> Result<TransactionStatus> {
-    beside_refused(client, network, outbox, transfer)?;
+    check_refused(client, network, outbox, transfer.transaction(), true)?;
     let kind = marks.kind;
     let (id, is_new) = outbox.write(transfer, marks)?;
     let source = match client.submit(transfer) {
@@ -73,33 +75,6 @@ pub fn submit(
         }
         other => other.into(),
     })
-}
-
-/// Whether a transfer that was refused may be mined beside this one: a node that lies may have kept it, and then names a later
-/// nonce as the next one.
-fn beside_refused(client: &NodeClient, network: &Params, outbox: &Outbox, transfer: &SignedTransaction) -> Result<()> {
-    let refused = outbox.refused_before(transfer)?;
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let address = transfer.transaction().sender_address();
-    let (account, _) = client.account(&address)?;
-    for Entry { id, transfer: refused, marks, .. } in refused {
-        let nonce = refused.transaction().nonce();
-        if account.state().next_nonce <= nonce {
-            return Err(TransferError::InDoubt { id, nonce }.into());
-        }
-        let is_mined = history::with_nonce(client, network, &address, nonce)?.1.id == id.into();
-        if is_mined {
-            // From now on it is known for what it is by the words and the id that made it.
-            outbox.write(&refused, marks)?;
-        }
-        outbox.forget_refused(&id)?;
-        if is_mined {
-            return Err(TransferError::MinedAfterAll(id).into());
-        }
-    }
-    Ok(())
 }
 
 /// A transfer with the confirmations that were asked for.

@@ -53,6 +53,8 @@ mod quorum;
 mod receipts;
 #[path = "cli/receive.rs"]
 mod receive;
+#[path = "cli/refused.rs"]
+mod refused;
 #[path = "cli/screens.rs"]
 mod screens;
 #[path = "cli/send.rs"]

@@ -1,9 +1,10 @@
 //! Transfers that a node refused.
 //!
 //! Whether it kept one all the same, nobody can tell. As long as nothing else of this wallet has its nonce, and the chain has
-//! not used that, it may still be mined: a payment with a later nonce would then come on top of it.
+//! not used that, it may still be mined: a payment with a later nonce would then come on top of it. A transfer is either here or
+//! in the outbox: it comes here with a refusal, and goes back when it is handed in once more or was mined after all.
 
-use farthing::{SignedTransaction, TxId};
+use farthing::TxId;
 
 use super::{Entry, Outbox, OutboxError};
 use crate::disk;
@@ -15,35 +16,20 @@ impl Outbox {
     /// [`OutboxError::Disk`].
     pub fn refuse(&self, id: &TxId) -> Result<(), OutboxError> {
         disk::make_folder(&self.refused)?;
-        match disk::rename(&self.path(id), &self.refused.join(Self::file_name(id))) {
-            // It was refused before.
-            Err(error) if error.is_exists() => self.forget(id),
-            other => Ok(other?),
-        }
+        // After a crash between two steps it may be there already.
+        self.forget_refused(id)?;
+        Ok(disk::rename(&self.path(id), &self.refused.join(Self::file_name(id)))?)
     }
 
-    /// What was refused and has a lower nonce than a new transfer of its account, the lowest first. None for one with whose
-    /// nonce something was handed in already.
+    /// What was refused, the lowest nonce first.
     ///
     /// # Errors
     /// [`OutboxError`].
-    pub fn refused_before(&self, transfer: &SignedTransaction) -> Result<Vec<Entry>, OutboxError> {
-        let place = |of: &SignedTransaction| (of.transaction().sender_address(), of.transaction().nonce());
-        let (address, nonce) = place(transfer);
-        let mut refused = self.entries_in(&self.refused)?;
-        refused.retain(|entry| entry.place().0 == address && entry.place().1 < nonce);
-        if refused.is_empty() {
-            return Ok(refused);
-        }
-        let own = self.entries()?;
-        if own.iter().any(|other| other.place() == (address, nonce)) {
-            return Ok(Vec::new());
-        }
-        refused.retain(|entry| !own.iter().any(|other| other.place() == entry.place()));
-        Ok(refused)
+    pub fn refused(&self) -> Result<Vec<Entry>, OutboxError> {
+        self.entries_in(&self.refused)
     }
 
-    /// Forgets a refused transfer whose nonce the chain has used.
+    /// Forgets that a transfer was refused.
     ///
     /// # Errors
     /// [`OutboxError::Disk`].
@@ -52,5 +38,63 @@ impl Outbox {
             Err(error) if !error.is_missing() => Err(error.into()),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use farthing::BlockId;
+
+    use super::{super::tests::transfer, *};
+
+    #[test]
+    fn a_transfer_is_in_the_outbox_or_refused_and_never_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = Outbox::new(folder.path().join("outbox"), BlockId::ZERO);
+        let counts = || (outbox.entries().unwrap().len(), outbox.refused().unwrap().len());
+        for _ in 0..2 {
+            let (id, is_new) = outbox.save(&transfer(5)).unwrap();
+            assert!(is_new);
+            assert_eq!(counts(), (1, 0));
+            outbox.refuse(&id).unwrap();
+            assert_eq!(counts(), (0, 1));
+        }
+        let (id, _) = outbox.save(&transfer(5)).unwrap();
+        // As after a crash between two steps.
+        let twin = outbox.refused.join(Outbox::file_name(&id));
+        for mend in [
+            &(|| assert!(!outbox.save(&transfer(5)).unwrap().1)) as &dyn Fn(),
+            &|| outbox.refuse(&id).unwrap(),
+            &|| outbox.forget(&id).unwrap(),
+        ] {
+            outbox.save(&transfer(5)).unwrap();
+            std::fs::copy(outbox.path(&id), &twin).unwrap();
+            assert_eq!(counts(), (1, 1));
+            mend();
+            let (open, refused) = counts();
+            assert!(open + refused <= 1, "{open} {refused}");
+        }
+    }
+
+    #[test]
+    fn what_another_command_takes_out_meanwhile_is_not_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = Outbox::new(folder.path().join("outbox"), BlockId::ZERO);
+        outbox.save(&transfer(1)).unwrap();
+        let other = outbox.clone();
+        let (done, is_done) = mpsc::channel::<()>();
+        let busy = thread::spawn(move || {
+            for _ in 0..60 {
+                let (id, _) = other.save(&transfer(2)).unwrap();
+                other.forget(&id).unwrap();
+            }
+            drop(done);
+        });
+        while is_done.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
+            assert!((1..=2).contains(&outbox.entries().unwrap().len()));
+        }
+        busy.join().unwrap();
     }
 }
