@@ -59,6 +59,12 @@ impl Depth {
         self.blocks >= wanted && (self.is_counted() || wanted <= 1)
     }
 
+    /// Those that are certain: where they were not counted, one at most.
+    #[must_use]
+    pub const fn certain(self) -> u64 {
+        if self.is_counted() || self.blocks == 0 { self.blocks } else { 1 }
+    }
+
     /// Whether they were counted.
     #[must_use]
     pub const fn is_counted(self) -> bool {

@@ -237,7 +237,7 @@ fn look_after(
 fn standing(client: &NodeClient, id: &TxId) -> Result<Option<TransactionStanding>> {
     match client.transaction_status(id) {
         Ok(status) => Ok(Some(status.standing)),
-        Err(error) if error.is_not_found() || error.is_refused_for("TRANSACTION_INDEX_OFF") => Ok(None),
+        Err(error) if error.is_unknown_transfer() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

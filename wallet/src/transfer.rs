@@ -9,7 +9,7 @@ mod refused;
 use std::time::{Duration, Instant};
 
 use farthing::{
-    Height, Params, SignedTransaction, TxId,
+    BlockId, EntryId, Height, Params, SignedTransaction, TxId,
     wire::{TransactionStanding, TransactionStatus},
 };
 use farthing_client::NodeInfo;
@@ -80,8 +80,12 @@ pub fn submit(
 /// A transfer with the confirmations that were asked for.
 #[derive(Debug)]
 pub struct Confirmed {
-    /// Where it stands, on the node's word.
-    pub status: TransactionStatus,
+    /// Height of its block.
+    pub height: Height,
+    /// Its block, on the node's word unless the depth was counted; none if no node names it.
+    pub block: Option<BlockId>,
+    /// Blocks from its own on.
+    pub confirmations: u64,
     /// What of it was checked and what not.
     pub proof: Evidence,
 }
@@ -89,6 +93,10 @@ pub struct Confirmed {
 /// What a wait for a block may come to nothing by.
 pub const NOBODY_MINES: &str = "the node neither mines nor has peers, as it says: unless a miner works on it, no block comes, \
                                 and what is sent waits";
+
+/// What keeps a wait for several confirmations from its end.
+pub(crate) const UNCOUNTED: &str = "note: the transfer is mined, but this node does not show in which block, as one without an index of \
+                                    transactions: one confirmation is certain, more are counted with --node URL and another node";
 
 /// Whether a node, as it says, makes no blocks and gets none.
 #[must_use]
@@ -113,51 +121,54 @@ pub fn wait(
     let started = Instant::now();
     let mut confirmations = 0;
     let mut doubts = 0;
-    let (mut is_known, mut is_remarked) = (true, false);
+    let (mut is_known, mut is_remarked, mut is_counted) = (true, false, true);
     let parting = context.output.parting();
     if client.node_info().is_ok_and(|info| is_without_miners(&info)) {
         context.output.warn(NOBODY_MINES);
     }
     while started.elapsed() < timeout && !parting.is_given_up() {
+        // Where it was mined, and in which block, if the node says that.
+        let mut mined = None;
         match client.transaction_status(&id) {
             // Kept in the outbox: only this node dropped it.
             Ok(TransactionStatus { standing: TransactionStanding::Dropped { reason, replaced_by }, .. }) => {
-                if let Some(by) = taken_by(client, &network, transfer, &id) {
-                    return Err(TransferError::Overtaken { id, by }.into());
+                mined = in_its_place(client, &network, transfer, &id)?.map(|height| (height, None));
+                if mined.is_none() {
+                    let reason = replaced_by.map_or(reason.clone(), |by| format!("{reason} by {by}"));
+                    return Err(TransferError::Dropped { id, reason }.into());
                 }
-                let reason = replaced_by.map_or(reason.clone(), |by| format!("{reason} by {by}"));
-                return Err(TransferError::Dropped { id, reason }.into());
             }
             Ok(status) => {
                 is_known = true;
-                if let TransactionStanding::Mined { confirmations: found, height, .. } = &status.standing {
-                    confirmations = *found;
-                    if confirmations >= wanted {
-                        match proven(client, &network, transfer, &id, *height) {
-                            Ok((depth, proof)) => {
-                                confirmations = depth.blocks;
-                                if depth.is_enough(wanted) {
-                                    return Ok(Confirmed { status: with_depth(status, depth), proof });
-                                }
-                            }
-                            Err(error) if error.exit() != Exit::Verification => {
-                                remark(context, &mut is_remarked, &error);
-                            }
-                            // The block may just have left the best chain; a node that insists is not believed.
-                            Err(error) if doubts == MAX_DOUBTS => return Err(error),
-                            Err(_) => doubts += 1,
-                        }
-                    }
+                if let TransactionStanding::Mined { confirmations: found, height, block_id, .. } = status.standing {
+                    confirmations = found;
+                    mined = (confirmations >= wanted).then_some((height, Some(block_id)));
                 }
             }
-            Err(error) if error.is_not_found() => {
-                is_known = false;
-                if let Some(by) = taken_by(client, &network, transfer, &id) {
-                    return Err(TransferError::Overtaken { id, by }.into());
-                }
+            Err(error) if error.is_unknown_transfer() => {
+                mined = in_its_place(client, &network, transfer, &id)?.map(|height| (height, None));
+                is_known = mined.is_some();
             }
             // The node may be restarting, or busy; it keeps what it acknowledged.
             Err(error) => remark(context, &mut is_remarked, &error),
+        }
+        if let Some((height, said)) = mined {
+            match proven(client, &network, transfer, &id, height) {
+                Ok((depth, proof)) if depth.is_enough(wanted) => {
+                    let (block, confirmations) = (depth.block.or(said), depth.blocks);
+                    return Ok(Confirmed { height, block, confirmations, proof });
+                }
+                Ok((depth, _)) => {
+                    confirmations = depth.certain();
+                    if !depth.is_counted() && std::mem::replace(&mut is_counted, false) {
+                        context.output.note(UNCOUNTED);
+                    }
+                }
+                Err(error) if error.exit() != Exit::Verification => remark(context, &mut is_remarked, &error),
+                // The block may just have left the best chain; a node that insists is not believed.
+                Err(error) if doubts == MAX_DOUBTS => return Err(error),
+                Err(_) => doubts += 1,
+            }
         }
         client.pause(POLL);
     }
@@ -175,14 +186,31 @@ pub(crate) fn remark(context: &mut Context, is_remarked: &mut bool, error: &dyn 
     }
 }
 
-/// The other transfer that has its nonce in its sender's proven history, if one has.
-fn taken_by(client: &NodeClient, network: &Params, transfer: &SignedTransaction, id: &TxId) -> Option<String> {
+/// The height at which a transfer that the node does not know is in its sender's proven history; none if it is not there.
+///
+/// # Errors
+/// [`TransferError::Overtaken`] if that has another one with its nonce.
+fn in_its_place(
+    client: &NodeClient,
+    network: &Params,
+    transfer: &SignedTransaction,
+    id: &TxId,
+) -> Result<Option<Height>, TransferError> {
+    match used_nonce(client, network, transfer) {
+        Some((used, height)) if used == (*id).into() => Ok(Some(height)),
+        Some((by, _)) => Err(TransferError::Overtaken { id: *id, by: hex::encode(by.as_bytes()) }),
+        None => Ok(None),
+    }
+}
+
+/// What has a transfer's nonce in its sender's proven history, and at which height, as far as that can be seen now.
+fn used_nonce(client: &NodeClient, network: &Params, transfer: &SignedTransaction) -> Option<(EntryId, Height)> {
     let (sender, nonce) = (transfer.transaction().sender_address(), transfer.transaction().nonce());
     if client.account(&sender).ok()?.0.state().next_nonce <= nonce {
         return None;
     }
     let used = history::recent_with_nonce(client, network, &sender, nonce).ok()?.1?;
-    (used.id != (*id).into()).then(|| hex::encode(used.id.as_bytes()))
+    Some((used.id, used.height))
 }
 
 /// How deep a transfer is in its sender's proven history, and what was checked.
@@ -197,13 +225,4 @@ fn proven(
     let account = history::contains(client, network, &sender, (*id).into(), height)?;
     let depth = depth::of(client, &account, id, height, depth::FEW_HEADERS)?;
     Ok((depth, account.evidence().of_a_mined_transfer(depth)))
-}
-
-/// What a node says, with what was proven in the place of the block and the depth that it names.
-fn with_depth(mut status: TransactionStatus, depth: Depth) -> TransactionStatus {
-    if let TransactionStanding::Mined { block_id, confirmations, .. } = &mut status.standing {
-        *confirmations = depth.blocks;
-        *block_id = depth.block.unwrap_or(*block_id);
-    }
-    status
 }

@@ -99,6 +99,13 @@ impl NodeError {
         matches!(self, Self::Refused { code: Code::NotFound, .. })
     }
 
+    /// Whether the node does not know a transfer that it was asked for. One without an index of transactions knows only what
+    /// waits, not what was mined.
+    #[must_use]
+    pub fn is_unknown_transfer(&self) -> bool {
+        self.is_not_found() || self.is_refused_for("TRANSACTION_INDEX_OFF")
+    }
+
     /// Whether the node refused for this stable reason.
     #[must_use]
     pub fn is_refused_for(&self, wanted: &str) -> bool {

@@ -8,12 +8,12 @@ mod view;
 
 use std::{sync::Arc, time::Instant};
 
-use farthing::{Mites, SignedTransaction, TxId, wire::TransactionStatus};
+use farthing::{Height, Mites, SignedTransaction, TxId, wire::TransactionStatus};
 
 pub use self::error::PayError;
 use self::{
     round::{Made, Payroll, Round},
-    view::{PartView, PayView},
+    view::{PartView, PayView, place},
 };
 use crate::{
     cli,
@@ -42,8 +42,8 @@ enum Part {
     Over(SignedTransaction, TxId),
     /// It was handed in.
     Open(SignedTransaction, TxId, Option<TransactionStatus>),
-    /// It is in the proven history now.
-    Mined(SignedTransaction, TxId, TransactionStatus),
+    /// It is in the proven history now, at this height and so many blocks deep.
+    Mined(SignedTransaction, TxId, (Height, u64)),
     /// Another transaction took its nonce.
     NotPaid,
 }
@@ -210,7 +210,7 @@ fn wait(context: &mut Context, client: &NodeClient, parts: &mut [Part], wanted: 
         let left = timeout.saturating_sub(started.elapsed());
         let confirmed = transfer::wait(context, client, transfer, wanted, left)?;
         last = Some(confirmed.proof);
-        *part = Part::Mined(transfer.clone(), *id, confirmed.status);
+        *part = Part::Mined(transfer.clone(), *id, (confirmed.height, confirmed.confirmations));
     }
     if let Some(proof) = last {
         context.tell(&proof);
@@ -228,10 +228,10 @@ fn conclude(context: &mut Context, job: &Job<'_>, parts: &[Part], ended: Result<
             Part::Missing => new("not_made"),
             Part::NotPaid => new("not_paid"),
             Part::Over(transfer, id) => new("settled").made(transfer, *id, None, false),
-            Part::Mined(transfer, id, status) => new("mined").made(transfer, *id, Some(status), true),
+            Part::Mined(transfer, id, place) => new("mined").made(transfer, *id, Some(*place), true),
             Part::Open(transfer, id, status) => {
                 let state = status.as_ref().map_or("submitted", |status| send::state(&status.standing));
-                new(state).made(transfer, *id, status.as_ref(), false)
+                new(state).made(transfer, *id, status.as_ref().and_then(place), false)
             }
         }
     });

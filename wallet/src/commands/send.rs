@@ -120,12 +120,12 @@ pub fn conclude(
     status: Option<TransactionStatus>,
     wanted: u64,
 ) -> Result<SentView> {
+    let id = transfer.transaction().id(context.wallet.network().genesis_id());
     if wanted > 0 {
         let timeout = context.timeout.unwrap_or(CONFIRMATION_TIME);
-        let Confirmed { status, proof } = wait(context, client, transfer, wanted, timeout)?;
-        return SentView::new(context, transfer, &status, Some(proof));
+        let confirmed = wait(context, client, transfer, wanted, timeout)?;
+        return SentView::confirmed(context, transfer, id, confirmed);
     }
-    let id = transfer.transaction().id(context.wallet.network().genesis_id());
     let status = match status {
         Some(status) => status,
         None => client.transaction_status(&id)?,

@@ -9,7 +9,7 @@ mod words;
 
 use std::time::Duration;
 
-use farthing::{Mites, wire::TransactionStanding};
+use farthing::Mites;
 
 use self::{
     live::{Heard, Line, Live},
@@ -381,9 +381,8 @@ impl Session<'_> {
             }
             other => other?,
         };
-        if let TransactionStanding::Mined { height, .. } = confirmed.status.standing {
-            self.context.output.note(format_args!("Mined in block {height} (verified: it is in your proven history)."));
-        }
+        let height = confirmed.height;
+        self.context.output.note(format_args!("Mined in block {height} (verified: it is in your proven history)."));
         self.context.tell(&confirmed.proof);
         Ok(())
     }

@@ -72,6 +72,8 @@ pub(crate) enum Behaviour {
     MinesBetween,
     /// Counts more blocks above a transfer's than there are.
     CountsTooMany,
+    /// Keeps no index of transactions: knows only what waits.
+    KeepsNoIndex,
 }
 
 /// What could clear a screen and write its own.
@@ -377,6 +379,9 @@ impl State {
 
     /// The proof that a transfer was mined; or the reason for which there is none.
     pub(super) fn transaction_proof(&self, id: &TxId) -> Result<TransactionProof, &'static str> {
+        if self.behaviour == Behaviour::KeepsNoIndex {
+            return Err("TRANSACTION_INDEX_OFF");
+        }
         let is_it = |transfer: &SignedTransaction| transfer.transaction().id(self.params.genesis_id()) == *id;
         let Some((signed, height, _)) = self.mined.iter().find(|(transfer, _, _)| is_it(transfer)) else {
             return Err(if self.pool.iter().any(is_it) { "TRANSACTION_NOT_MINED" } else { "TRANSACTION_NOT_FOUND" });
@@ -398,7 +403,8 @@ impl State {
             index: 1,
             confirmations: self.height() - height + if self.behaviour == Behaviour::CountsTooMany { 100 } else { 1 },
         };
-        let standing = if let Some((_, height, _)) = self.mined.iter().find(|(transfer, _, _)| is_it(transfer)) {
+        let has_index = self.behaviour != Behaviour::KeepsNoIndex;
+        let standing = if let Some((_, height, _)) = self.mined.iter().find(|(one, _, _)| has_index && is_it(one)) {
             mined(*height)
         } else if let Some(waiting) = self.pool.iter().find(|transfer| is_it(transfer)) {
             let lower = self.account.next_nonce..waiting.transaction().nonce();

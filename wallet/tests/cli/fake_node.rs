@@ -143,13 +143,17 @@ impl LedgerService for Service {
         if let Behaviour::TakesAndRefuses(code, reason) = state.behaviour {
             return Err(refusal(code, reason));
         }
-        if state.mines && matches!(state.behaviour, Behaviour::Honest | Behaviour::CountsTooMany) {
+        // As of now: a node without an index does not know it any more once it is mined.
+        let waits = state.status(&id).unwrap();
+        if state.mines
+            && matches!(state.behaviour, Behaviour::Honest | Behaviour::CountsTooMany | Behaviour::KeepsNoIndex)
+        {
             state.mine();
         }
         if state.behaviour == Behaviour::LosesAnswers {
             state.cut();
         }
-        let status = state.status(&id).unwrap();
+        let status = state.status(&id).unwrap_or(waits);
         Ok(Response::new(v1::SubmitTransactionResponse { status: Some((&status).into()) }))
     }
 
@@ -163,7 +167,10 @@ impl LedgerService for Service {
         let id = TxId::try_from(id.as_ref()).unwrap();
         self.0.lock().unwrap().maybe_die();
         let state = self.0.lock().unwrap();
-        let status = state.status(&id).ok_or_else(|| refusal(Code::NotFound, "TRANSACTION_NOT_FOUND"))?;
+        let status = state.status(&id).ok_or_else(|| match state.behaviour {
+            Behaviour::KeepsNoIndex => refusal(Code::FailedPrecondition, "TRANSACTION_INDEX_OFF"),
+            _ => refusal(Code::NotFound, "TRANSACTION_NOT_FOUND"),
+        })?;
         let transaction = state.find(&id).map(|transfer| transaction_view(state.params, &transfer));
         Ok(Response::new(v1::GetTransactionResponse { status: Some((&status).into()), transaction }))
     }

@@ -218,3 +218,56 @@ fn a_wait_ends_with_the_block_and_a_short_one_says_what_to_do() {
     // Told: the same words are another payment from now on.
     assert_eq!(wallet.json(&["send", "alice", "1", "--no-wait", "--yes"])["resumed"], false);
 }
+
+/// A node without an index of transactions knows only what waits; the account's history says what was mined.
+#[test]
+fn what_is_mined_ends_a_wait_at_a_node_that_keeps_no_index() {
+    let (wallet, node) = alice();
+    node.state().behaviour = Behaviour::KeepsNoIndex;
+    let sent = wallet.json(&["send", "alice", "1", "--yes", "--timeout", "5s"]);
+    assert_eq!((&sent["state"], &sent["block_height"]), (&"mined".into(), &2.into()));
+    assert_eq!((&sent["confirmations"], &sent["verified"]), (&1.into(), &true.into()));
+    assert_eq!(sent["block_id"], Value::from(node.state().chain.header(2).id().to_string()));
+    let file = wallet.file("may.csv", "recipient,amount\nalice,2\n");
+    let paid = wallet.json(&["pay", &file, "--yes", "--timeout", "5s"]);
+    assert_eq!(
+        (&paid["transactions"][0]["state"], &paid["transactions"][0]["block_height"]),
+        (&"mined".into(), &3.into())
+    );
+    // Told: it holds up no other one.
+    wallet.fails(&["pay", &file, "--yes"], 2, "ALREADY_PAID");
+    // What was interrupted is found, however deep it is.
+    node.state().mines = false;
+    wallet.fails(&["send", "alice", "3", "--yes", "--timeout", "1s"], 8, "UNCONFIRMED");
+    node.state().mine_many(70);
+    let found = wallet.json(&["send", "alice", "3", "--yes", "--timeout", "5s"]);
+    assert_eq!((&found["resumed"], &found["verified"]), (&true.into(), &true.into()));
+    assert_eq!((&found["block_height"], found.get("block_id")), (&4.into(), None));
+}
+
+#[test]
+fn a_node_that_keeps_no_index_says_who_took_the_nonce_and_that_more_than_one_confirmation_cannot_be_counted() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    node.state().behaviour = Behaviour::KeepsNoIndex;
+    let id = send(&wallet, "1");
+    node.state().mine_many(3);
+    let interrupted = wallet.fails(&["tx", "wait", &id, "--confirmations", "2", "--timeout", "1s"], 8, "UNCONFIRMED");
+    wallet.fails(&["send", "alice", "2", "--yes", "--timeout", "1s"], 8, "UNCONFIRMED");
+    node.state().mine_many(3);
+    let resumed = wallet.fails(&["send", "alice", "2", "--yes", "--wait", "2", "--timeout", "1s"], 8, "UNCONFIRMED");
+    for stderr in [interrupted, resumed] {
+        assert!(stderr.contains("has 1 of 2 confirmations"), "{stderr}");
+        assert_eq!(stderr.matches("more are counted with --node URL and another node").count(), 1, "{stderr}");
+    }
+    node.state().behaviour = Behaviour::Honest;
+    assert_eq!(wallet.json(&["tx", "wait", &id, "--confirmations", "2"])["confirmations"], 6);
+    node.state().behaviour = Behaviour::KeepsNoIndex;
+    let child = waiting(&wallet, &["send", "alice", "3", "--yes", "--timeout", "20s"], "waiting for 1 confirmation");
+    node.state().forget();
+    let copy = Wallet::new().with_node(&node.url);
+    copy.ok(&["key", "import", "--dev", "alice"]);
+    send(&copy, "4");
+    node.state().mine();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(7));
+}

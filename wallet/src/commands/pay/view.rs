@@ -3,7 +3,7 @@
 use std::fmt;
 
 use farthing::{
-    Mites, SignedTransaction, Transaction, TxId,
+    Height, Mites, SignedTransaction, Transaction, TxId,
     wire::{TransactionStanding, TransactionStatus},
 };
 use serde::Serialize;
@@ -80,21 +80,29 @@ impl PartView {
         self
     }
 
-    /// With where the transaction stands, if that was asked.
+    /// With the height of the transaction's block and its depth, if it is mined.
     pub(super) fn made(
         self,
         transfer: &SignedTransaction,
         id: TxId,
-        status: Option<&TransactionStatus>,
+        place: Option<(Height, u64)>,
         verified: bool,
     ) -> Self {
         let mut view = Self { verified, ..self.planned(transfer.transaction(), id) };
         let paid = outbox::paid(transfer);
         (view.amount, view.amount_mites) = (paid.to_string(), paid.get().to_string());
-        if let Some(TransactionStanding::Mined { height, confirmations, .. }) = status.map(|status| &status.standing) {
-            (view.block_height, view.confirmations) = (Some(height.get()), *confirmations);
+        if let Some((height, confirmations)) = place {
+            (view.block_height, view.confirmations) = (Some(height.get()), confirmations);
         }
         view
+    }
+}
+
+/// Where a node says that a transaction was mined, and how deep.
+pub(super) const fn place(status: &TransactionStatus) -> Option<(Height, u64)> {
+    match status.standing {
+        TransactionStanding::Mined { height, confirmations, .. } => Some((height, confirmations)),
+        _ => None,
     }
 }
 

@@ -8,7 +8,9 @@ use farthing::{
 };
 use serde::Serialize;
 
-use crate::{commands::terms::Terms, context::Context, error::Result, outbox::Key, verify::Evidence};
+use crate::{
+    commands::terms::Terms, context::Context, error::Result, outbox::Key, transfer::Confirmed, verify::Evidence,
+};
 
 /// A transfer as it is shown once it was handed in.
 #[derive(Debug, Serialize)]
@@ -63,6 +65,22 @@ impl SentView {
             view.confirmations = *confirmations;
         }
         Ok(view)
+    }
+
+    /// Of one that has the confirmations that were asked for.
+    ///
+    /// # Errors
+    /// As [`SentView::new`].
+    pub fn confirmed(context: &Context, transfer: &SignedTransaction, id: TxId, confirmed: Confirmed) -> Result<Self> {
+        let Confirmed { height, block, confirmations, proof } = confirmed;
+        let status = TransactionStatus { id, standing: TransactionStanding::Pending };
+        Ok(Self {
+            state: "mined",
+            block_height: Some(height.get()),
+            block_id: block.map(|id| id.to_string()),
+            confirmations,
+            ..Self::new(context, transfer, &status, Some(proof))?
+        })
     }
 
     /// Of one that is settled since an earlier command.

@@ -69,7 +69,7 @@ pub(super) fn look(context: &Context, client: &NodeClient, id: &TxId) -> Result<
 fn look_once(context: &Context, client: &NodeClient, id: &TxId, entry: Option<&Entry>) -> Result<Option<Found>> {
     let (said, body) = match client.transaction(id) {
         Ok(view) => (Some(view.status.standing), view.transaction),
-        Err(error) if error.is_not_found() || error.is_refused_for("TRANSACTION_INDEX_OFF") => (None, None),
+        Err(error) if error.is_unknown_transfer() => (None, None),
         Err(error) => return Err(error.into()),
     };
     let transfer = entry.map(|entry| entry.transfer.clone()).or(body);

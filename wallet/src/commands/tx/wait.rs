@@ -98,7 +98,7 @@ pub(super) fn until(context: &mut Context, client: &NodeClient, id: &TxId, wante
     let started = Instant::now();
     let parting = context.output.parting();
     let (mut confirmations, mut doubts) = (0, 0);
-    let (mut is_known, mut is_remarked) = (true, false);
+    let (mut is_known, mut is_remarked, mut is_counted) = (true, false, true);
     while started.elapsed() < timeout && !parting.is_given_up() {
         // The cheap question first; what it says is looked into once it matters.
         let said = client.transaction_status(id).ok().map(|status| status.standing);
@@ -126,7 +126,15 @@ pub(super) fn until(context: &mut Context, client: &NodeClient, id: &TxId, wante
                 }
                 Err(error) if error.exit() == Exit::Verification && doubts == MAX_DOUBTS => return Err(error),
                 Err(error) if error.exit() == Exit::Verification => doubts += 1,
-                Ok(found) => is_known = found.is_some_and(|found| found.stands != Stands::Unknown),
+                Ok(found) => {
+                    if let Some(Found { stands: Stands::Mined { depth, .. }, .. }) = &found {
+                        confirmations = depth.certain();
+                        if !depth.is_counted() && std::mem::replace(&mut is_counted, false) {
+                            context.output.note(transfer::UNCOUNTED);
+                        }
+                    }
+                    is_known = found.is_some_and(|found| found.stands != Stands::Unknown);
+                }
                 // The node may be restarting, or busy; it keeps what it acknowledged.
                 Err(error) => transfer::remark(context, &mut is_remarked, &error),
             }
