@@ -345,6 +345,7 @@ fn others() -> Vec<Box<dyn Explain>> {
         Box::new(OutboxError::Syntax { path: path(), source: toml() }),
         Box::new(OutboxError::Transfer { path: path(), source: damaged }),
         Box::new(OutboxError::OtherId { path: path(), found: TxId::from_bytes([1; 32]) }),
+        Box::new(OutboxError::Named { id: TxId::from_bytes([1; 32]), key: "rent".parse().unwrap() }),
         Box::new(LookupError::UnknownName { name: name(), near: None, well_known: true }),
         Box::new(LookupError::Ambiguous { name: name(), contact: address_text(), own: address_text() }),
         Box::new(LookupError::Malformed { text: address_text(), source: AddressFault::Slip }),

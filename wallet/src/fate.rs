@@ -145,13 +145,16 @@ fn mined_after_all(
     care: Care,
 ) -> Result<Vec<Entry>> {
     let mut mined = Vec::new();
-    for mut entry in outbox.refused()? {
+    for entry in outbox.refused()? {
+        // After a crash between two steps it may be among both.
+        let is_there = entries.iter().any(|other| other.id == entry.id);
         let is_beside = entries.iter().any(|other| other.place() == entry.place());
-        if !is_beside || !insist(|| is_mined(client, network, &entry))? {
+        if is_there || !is_beside || !insist(|| is_mined(client, network, &entry))? {
             continue;
         }
-        entry.marks.told |= entries.iter().any(|other| other.is_kin(&entry) && other.marks.told);
-        if care != Care::Look {
+        let entry = entry.told_with(entries);
+        // Another command may have been faster, and have forgotten it since.
+        if care != Care::Look && outbox.is_refused(&entry.id) {
             outbox.write(&entry.transfer, entry.marks.clone())?;
         }
         mined.push(entry);
@@ -182,7 +185,10 @@ pub fn of_refused(client: &NodeClient, network: &Params, outbox: &Outbox, id: &T
 }
 
 /// Asks again where a block may have left the chain between two answers.
-fn insist<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
+///
+/// # Errors
+/// Those of the last answer.
+pub fn insist<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
     let mut attempt = 1;
     loop {
         match ask() {

@@ -58,6 +58,14 @@ pub enum OutboxError {
         /// What it holds.
         found: TxId,
     },
+    /// A command would make a transfer again that has another id.
+    #[error("this command comes to the transfer {id}, which an earlier command made as {key}; nothing was sent")]
+    Named {
+        /// The transfer.
+        id: TxId,
+        /// Its id, or the part of a payroll that it is.
+        key: Key,
+    },
     /// A file or folder is not as it should be.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -67,17 +75,32 @@ impl Explain for OutboxError {
     fn code(&self) -> &'static str {
         match self {
             Self::Disk(error) => error.code(),
+            Self::Named { .. } => "ID_REUSED",
             _ => "BAD_OUTBOX",
         }
     }
 
     fn exit(&self) -> Exit {
-        Exit::Other
+        match self {
+            Self::Named { .. } => Exit::Usage,
+            _ => Exit::Other,
+        }
+    }
+
+    fn transaction(&self) -> Option<TxId> {
+        match self {
+            Self::Named { id, .. } => Some(*id),
+            _ => None,
+        }
     }
 
     fn tries(&self) -> Vec<String> {
         match self {
             Self::Disk(error) => error.tries(),
+            Self::Named { id, .. } => vec![
+                format!("farthing-wallet resubmit, and this command again once {id} is mined"),
+                format!("farthing-wallet tx show {id}"),
+            ],
             Self::Syntax { path, .. } | Self::Transfer { path, .. } | Self::OtherId { path, .. } => {
                 vec![format!("move '{}' away; whether it was mined shows in farthing-wallet history", path.display())]
             }

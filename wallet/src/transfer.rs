@@ -96,7 +96,7 @@ pub const NOBODY_MINES: &str = "the node neither mines nor has peers, as it says
 
 /// What keeps a wait for several confirmations from its end.
 pub(crate) const UNCOUNTED: &str = "note: the transfer is mined, but this node does not show in which block, as one without an index of \
-                                    transactions: one confirmation is certain, more are counted with --node URL and another node";
+                                    transactions, or that is too long ago to count the blocks since: one confirmation is certain, more are counted with --node URL and another node";
 
 /// Whether a node, as it says, makes no blocks and gets none.
 #[must_use]

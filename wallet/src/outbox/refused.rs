@@ -29,6 +29,12 @@ impl Outbox {
         self.entries_in(&self.refused)
     }
 
+    /// Whether it is among them now.
+    #[must_use]
+    pub fn is_refused(&self, id: &TxId) -> bool {
+        self.refused.join(Self::file_name(id)).exists()
+    }
+
     /// Forgets that a transfer was refused.
     ///
     /// # Errors
@@ -38,6 +44,15 @@ impl Outbox {
             Err(error) if !error.is_missing() => Err(error.into()),
             _ => Ok(()),
         }
+    }
+}
+
+impl Entry {
+    /// The same as it comes back beside others: whoever was told of its kin was told of the payment.
+    #[must_use]
+    pub fn told_with(mut self, others: &[Self]) -> Self {
+        self.marks.told |= others.iter().any(|other| other.is_kin(&self) && other.marks.told);
+        self
     }
 }
 

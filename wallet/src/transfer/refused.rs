@@ -43,8 +43,8 @@ pub fn check_refused(
             }
             return Err(TransferError::InDoubt { id: entry.id, nonce }.into());
         }
-        let (used_by, depth) = fate::user_of(client, network, entry.place())?;
-        let Entry { id, transfer, marks, .. } = entry;
+        let (used_by, depth) = fate::insist(|| fate::user_of(client, network, entry.place()))?;
+        let Entry { id, transfer, marks, .. } = entry.told_with(&own);
         if used_by == id.into() {
             if notes {
                 // From now on it is known for what it is by the words and the id that made it.

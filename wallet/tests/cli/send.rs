@@ -297,6 +297,27 @@ fn the_same_words_after_a_dropped_payment_say_that_they_are_that_payment() {
     }
 }
 
+/// Whether anybody was told of its end or not.
+#[test]
+fn an_id_that_comes_to_a_dropped_payment_names_it_and_no_second_id_does() {
+    let (wallet, node) = alice();
+    node.state().mines = false;
+    node.state().behaviour = Behaviour::Drops("EVICTED");
+    wallet.fails(&["send", "alice", "1", "--yes"], 8, "DROPPED");
+    node.state().behaviour = Behaviour::Honest;
+    let named = ["send", "alice", "1", "--id", "rent", "--no-wait", "--yes"];
+    assert_eq!(wallet.json(&named)["resumed"], true);
+    node.state().pool.clear();
+    node.state().behaviour = Behaviour::Drops("EVICTED");
+    wallet.fails(&["send", "alice", "1", "--id", "gas", "--no-wait", "--yes"], 2, "ID_REUSED");
+    node.state().behaviour = Behaviour::Honest;
+    assert_eq!(wallet.json(&named)["resumed"], true);
+    node.state().mine_many(6);
+    assert_eq!(wallet.json(&named)["state"], "settled");
+    assert_eq!(node.state().paid(), [100_000_000]);
+    assert_eq!(wallet.json(&["send", "alice", "1", "--id", "gas", "--no-wait", "--yes"])["resumed"], false);
+}
+
 /// A script sees it too.
 #[test]
 fn a_dropped_payment_that_is_made_again_is_not_said_to_be_new() {
