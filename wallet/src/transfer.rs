@@ -40,7 +40,7 @@ const MAX_DOUBTS: usize = 3;
 ///
 /// # Errors
 /// [`TransferError::InDoubt`], [`TransferError::MinedAfterAll`], [`TransferError::Rejected`], [`TransferError::NodeFunds`], [`TransferError::Uncertain`],
-/// [`TransferError::NotTaken`], [`TransferError::Dropped`], [`NodeError::Syncing`], and those of the outbox.
+/// [`TransferError::NotTaken`], [`TransferError::NotTakenOut`], [`TransferError::Dropped`], [`NodeError::Syncing`], and those of the outbox.
 pub fn submit(
     client: &NodeClient,
     network: &Params,
@@ -65,13 +65,15 @@ pub fn submit(
     if !is_new {
         return Err(TransferError::NotTaken { id, kind, source }.into());
     }
-    outbox.refuse(&id)?;
+    if let Err(outbox) = outbox.refuse(&id) {
+        return Err(TransferError::NotTakenOut { id, refusal: source, source: Box::new(outbox) }.into());
+    }
     Err(match source {
         NodeError::Refused { reason, message, .. } if reason.contains("FUNDS") || reason.contains("BALANCE") => {
             TransferError::NodeFunds { message }.into()
         }
         NodeError::Refused { reason, message, required_fee, .. } => {
-            TransferError::Rejected { reason, message, required_fee }.into()
+            TransferError::Rejected { id: Some(id), reason, message, required_fee }.into()
         }
         other => other.into(),
     })

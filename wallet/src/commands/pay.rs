@@ -141,6 +141,10 @@ fn make(context: &mut Context, job: &Job<'_>, looked: &[Looked], parts: &mut Vec
         return Ok(());
     }
     let plans = plan(context, job, &missing)?;
+    // Before anybody is asked; the first of the row has the lowest nonce.
+    if let Some(first) = plans.first() {
+        send::check_refused(context, client, first.transaction(), true)?;
+    }
     let total = screen::describe(context, payer, payroll, &missing, &plans)?;
     check_total(total.checked_add(spent), job.most)?;
     context.confirm("nothing was sent", "Pay all of it?")?;
@@ -272,6 +276,9 @@ fn dry_run(context: &mut Context, job: &Job<'_>) -> Result<()> {
     let Job { client, payer, payroll, round, .. } = job;
     let missing: Vec<usize> = (0..payroll.orders.len()).filter(|at| round.made[*at] == Made::No).collect();
     let plans = plan(context, job, &missing)?;
+    if let Some(first) = plans.first() {
+        send::check_refused(context, client, first.transaction(), false)?;
+    }
     check_total(Some(screen::describe(context, payer, payroll, &missing, &plans)?), job.most)?;
     let refusal = match plans.first() {
         Some(first) => client.simulate(first.transaction())?.verdict.err(),
@@ -299,7 +306,7 @@ fn dry_run(context: &mut Context, job: &Job<'_>) -> Result<()> {
             Ok(())
         }
         Some(NodeError::Refused { reason, message, required_fee, .. }) => {
-            Err(TransferError::Rejected { reason, message, required_fee }.into())
+            Err(TransferError::Rejected { id: None, reason, message, required_fee }.into())
         }
         Some(other) => Err(Error::from(other)),
     }

@@ -10,7 +10,7 @@ mod words;
 use std::{sync::Arc, time::Duration};
 
 use farthing::{
-    SignedTransaction, TxId,
+    SignedTransaction, Transaction, TxId,
     wire::{TransactionStanding, TransactionStatus},
 };
 
@@ -69,6 +69,7 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
         Earlier::Nothing(over) => {
             let network = Arc::clone(context.settings.network());
             let plan = Plan::draw(&client, &network, &payer.public, &order, bounds)?;
+            check_refused(context, &client, plan.transaction(), true)?;
             describe(context, &payer, &plan)?;
             context.confirm("nothing was sent", "Send it?")?;
             let signer = context.unlock(&payer.name)?;
@@ -179,6 +180,15 @@ pub fn hand_in_as(
         }
     }
     submitted
+}
+
+/// Whether one that was refused may be mined beside a new transfer; known before anybody is asked, and asked for again when it
+/// is handed in. Without `notes` nothing is written down.
+///
+/// # Errors
+/// As [`transfer::check_refused`].
+pub fn check_refused(context: &Context, client: &NodeClient, new: &Transaction, notes: bool) -> Result<()> {
+    transfer::check_refused(client, context.settings.network(), &context.wallet.outbox(), new, notes)
 }
 
 /// What an interruption should still say after such an end: nothing, if the error itself settled the matter.

@@ -304,6 +304,7 @@ impl Session<'_> {
         let network = std::sync::Arc::clone(self.context.settings.network());
         let draw = |bounds| Plan::draw(client, &network, &me.public, order, bounds);
         let plan = draw(self.bounds)?;
+        send::check_refused(self.context, client, plan.transaction(), true)?;
         send::describe(self.context, me, &plan)?;
         if !self.agrees("Send it?")? {
             return Ok(());

@@ -5,7 +5,7 @@ use farthing::{Mites, TxId, tx::TransactionError};
 use crate::{
     client::NodeError,
     error::{Exit, Explain},
-    outbox::Kind,
+    outbox::{Kind, OutboxError},
 };
 
 /// Why a transfer does not happen, or is not known to have happened.
@@ -70,6 +70,8 @@ pub enum TransferError {
     /// The node refuses it; it was handed to no other.
     #[error("the node rejects the transfer: {message} [{reason}]")]
     Rejected {
+        /// Its id, if it was handed in.
+        id: Option<TxId>,
         /// Stable reason.
         reason: String,
         /// What it said.
@@ -120,6 +122,17 @@ pub enum TransferError {
         /// What the node said.
         #[source]
         source: NodeError,
+    },
+    /// It was refused, and stays in the outbox, as that cannot be written.
+    #[error("{refusal}; but the transfer {id} is still in the outbox, from where it is handed in again: {source}")]
+    NotTakenOut {
+        /// Its id.
+        id: TxId,
+        /// What the node said.
+        refusal: NodeError,
+        /// Why it is still there.
+        #[source]
+        source: Box<OutboxError>,
     },
     /// Some of the outbox is neither mined nor on its way at this node.
     #[error("not on their way at this node: {count} of the transfers above; another node may still mine them")]
@@ -180,7 +193,7 @@ impl Explain for TransferError {
             Self::Replaced { .. } | Self::Overtaken { .. } => "REPLACED",
             Self::Unknown(_) => "UNKNOWN_TRANSFER",
             Self::Uncertain { .. } => "ANSWER_LOST",
-            Self::NotTaken { .. } => "NOT_TAKEN",
+            Self::NotTaken { .. } | Self::NotTakenOut { .. } => "NOT_TAKEN",
             Self::InDoubt { .. } => "REFUSAL_IN_DOUBT",
             Self::MinedAfterAll(_) => "MINED_AFTER_ALL",
             Self::Unconfirmed { .. } => "UNCONFIRMED",
@@ -205,6 +218,7 @@ impl Explain for TransferError {
             Self::Unknown(_) => Exit::Other,
             Self::Uncertain { .. }
             | Self::NotTaken { .. }
+            | Self::NotTakenOut { .. }
             | Self::Dropped { .. }
             | Self::NotWaiting { .. }
             | Self::NotSeen { .. }
@@ -216,6 +230,7 @@ impl Explain for TransferError {
         match self {
             Self::Uncertain { id, .. }
             | Self::NotTaken { id, .. }
+            | Self::NotTakenOut { id, .. }
             | Self::Dropped { id, .. }
             | Self::InDoubt { id, .. }
             | Self::MinedAfterAll(id)
@@ -223,6 +238,7 @@ impl Explain for TransferError {
             | Self::NotSeen { id, .. }
             | Self::Overtaken { id, .. }
             | Self::Unconfirmed { id, .. } => Some(*id),
+            Self::Rejected { id, .. } => *id,
             _ => None,
         }
     }
@@ -263,6 +279,12 @@ impl Explain for TransferError {
                     "farthing-wallet history, then send what is still owed".into(),
                 ]
             }
+            Self::NotTakenOut { id, source, .. } => {
+                let mut tries = source.tries();
+                tries.push("farthing-wallet resubmit, which goes on with it".into());
+                tries.push(format!("farthing-wallet tx cancel {id}, so that it is never paid"));
+                tries
+            }
             Self::NotTaken { id, kind: Kind::Cancel, .. } => vec![
                 format!("farthing-wallet tx bump {id}, which cancels the same with a higher fee"),
                 "farthing-wallet resubmit --node URL with another node".into(),
@@ -277,7 +299,8 @@ impl Explain for TransferError {
                 "the same command again, which pays unless this is the payment that it meant".into(),
                 "--again, or another --id, if the same words mean another payment".into(),
             ],
-            Self::InDoubt { .. } => vec![
+            Self::InDoubt { id, .. } => vec![
+                format!("farthing-wallet tx cancel {id}, so that it is never paid; tx bump, if it shall be"),
                 "--node URL with another node: where nothing waits, this payment takes that nonce, and only one of the two can be mined"
                     .into(),
                 "once what waits is mined: farthing-wallet history shows whether it paid this".into(),

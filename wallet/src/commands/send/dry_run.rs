@@ -57,7 +57,7 @@ impl fmt::Display for DryRun {
 /// Says what the command would do: go on with what an earlier one made, refuse, or pay; and asks the node what it would do.
 ///
 /// # Errors
-/// As `send`, and [`TransferError::Rejected`] after the result if the node would refuse it.
+/// As `send` without `--dry-run`, and [`TransferError::Rejected`] after the result if the node would refuse it.
 pub(super) fn run(context: &mut Context, client: &NodeClient, wished: &Wished<'_>) -> Result<()> {
     let Wished { payer, order, bounds, marks, again } = wished;
     let looked = look_at_outbox(context, client)?;
@@ -82,6 +82,7 @@ pub(super) fn run(context: &mut Context, client: &NodeClient, wished: &Wished<'_
     }
     let network = std::sync::Arc::clone(context.settings.network());
     let plan = Plan::draw(client, &network, &payer.public, order, *bounds)?;
+    super::check_refused(context, client, plan.transaction(), false)?;
     screen::describe(context, payer, &plan)?;
     let transaction = plan.transaction();
     let simulation = client.simulate(transaction)?;
@@ -98,7 +99,7 @@ pub(super) fn run(context: &mut Context, client: &NodeClient, wished: &Wished<'_
     match refusal {
         None => Ok(()),
         Some(NodeError::Refused { reason, message, required_fee, .. }) => {
-            Err(TransferError::Rejected { reason, message, required_fee }.into())
+            Err(TransferError::Rejected { id: None, reason, message, required_fee }.into())
         }
         Some(other) => Err(other.into()),
     }

@@ -24,6 +24,7 @@ pub(super) fn run(context: &mut Context, path: &Path, wanted: u64) -> Result<()>
     let client = context.connect()?;
     let sending = context.lock_sending()?;
     look_after_outbox(context, &client)?;
+    send::check_refused(context, &client, transfer.transaction(), true)?;
     send::warn_of_nonces(context, transfer.transaction(), transfer.transaction().nonce())?;
     context.confirm("nothing was sent", "Send it?")?;
     let status = hand_in(context, &client, &transfer)?;

@@ -18,7 +18,7 @@ use crate::{
     },
     context::Context,
     error::{Exit, Explain, Result},
-    fate::{Fate, Looked},
+    fate::{self, Fate, Looked},
     keystore::KeyEntry,
     outbox::{self, Entry, Kind, Marks},
     transfer::{Order, Plan, TransferError},
@@ -133,7 +133,12 @@ pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What)
     let bounds = bounds(context, arguments.fees.max_fee.as_deref())?;
     let client = context.connect()?;
     let sending = context.lock_sending()?;
-    let looked = look_after_outbox(context, &client)?;
+    let mut looked = look_after_outbox(context, &client)?;
+    if looked.iter().all(|one| one.entry.id != arguments.id) {
+        // What a node refused and kept.
+        let (network, outbox) = (context.settings.network(), context.wallet.outbox());
+        looked.extend(fate::of_refused(&client, network, &outbox, &arguments.id)?);
+    }
     let named = named(context, &client, &arguments.id, &looked)?;
     let group: Vec<&Looked> = looked.iter().filter(|one| one.entry.is_kin(&named.entry)).collect();
     if let Some(made) = cancellation(&group).filter(|_| what == What::Cancel) {
