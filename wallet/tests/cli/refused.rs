@@ -208,6 +208,6 @@ fn a_refusal_is_remembered_until_what_used_its_nonce_lies_deep() {
     state.mine_many(5);
     state.pool = kept;
     drop(state);
-    let doubt = error(&wallet, &["send", "alice", "4", "--yes"]);
+    let doubt = error(&wallet, &["send", "alice", "4", "--no-wait", "--yes"]);
     assert_eq!((&doubt["code"], &doubt["transaction_id"]), (&"REFUSAL_IN_DOUBT".into(), &id));
 }
