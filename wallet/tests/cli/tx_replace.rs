@@ -170,29 +170,58 @@ fn a_cancellation_does_not_pay_for_the_account_that_is_not_opened() {
     assert_eq!(wallet.json(&["tx", "show", &id(&first)])["state"], "replaced");
 }
 
+/// Runs a command, does something while it waits, and gives its exit code, stdout, and what it said on stderr since.
+fn while_it_waits(wallet: &Wallet, arguments: &[&str], act: impl FnOnce()) -> (Option<i32>, String, String) {
+    let mut child = wallet.command(arguments);
+    let mut child = child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("submitted ") {
+        line.clear();
+        let read = std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
+        assert_ne!(read, 0, "the wallet ended before it waited");
+    }
+    act();
+    let output = child.wait_with_output().unwrap();
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap(), rest)
+}
+
+/// A node refused the first bump and kept it, and that is what is mined.
+#[test]
+fn a_bump_that_was_refused_and_is_mined_all_the_same_ends_the_next_bump_well_and_a_cancellation_not() {
+    for (command, code) in [("bump", 0), ("cancel", 7)] {
+        let (wallet, node) = alice();
+        let first = send(&wallet, &[]);
+        node.state().behaviour = Behaviour::TakesAndRefuses(Code::ResourceExhausted, "MEMPOOL_FULL");
+        let refused = wallet.run(&["tx", "bump", &first, "--no-wait", "--yes", "--json"]);
+        let error: serde_json::Value = serde_json::from_str(refused.stderr.lines().last().unwrap()).unwrap();
+        let kept = error["error"]["transaction_id"].as_str().unwrap().to_owned();
+        assert_ne!(kept, first);
+        node.state().behaviour = Behaviour::Honest;
+        let words = ["tx", command, &first, "--fee", "0.01", "--yes"];
+        let (ended, stdout, rest) = while_it_waits(&wallet, &words, || node.state().mine_the_replaced());
+        assert_eq!(ended, Some(code), "{rest}");
+        assert!(rest.contains("mined all the same") && rest.contains(&kept), "{rest}");
+        assert_eq!(rest.contains("error[ALREADY_MINED]"), code == 7, "{rest}");
+        assert_eq!(stdout.contains(&kept), code == 0);
+        assert_eq!(fate_of(&wallet, &kept), "mined");
+        assert_eq!(wallet.json(&["history"])["entries_total"], 1);
+    }
+}
+
 #[test]
 fn a_payment_that_is_mined_all_the_same_ends_a_bump_well_and_a_cancellation_not() {
     for (command, code) in [("bump", 0), ("cancel", 7)] {
         let (wallet, node) = alice();
         let first = send(&wallet, &[]);
-        let mut child = wallet.command(&["tx", command, &first, "--yes"]);
-        let mut child =
-            child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
-        let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("submitted ") {
-            line.clear();
-            let read = std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
-            assert_ne!(read, 0, "the wallet ended before it waited");
-        }
-        node.state().mine_the_replaced();
-        let output = child.wait_with_output().unwrap();
-        let mut rest = String::new();
-        std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{rest}");
+        let (ended, stdout, rest) =
+            while_it_waits(&wallet, &["tx", command, &first, "--yes"], || node.state().mine_the_replaced());
+        assert_eq!(ended, Some(code), "{rest}");
         assert!(rest.contains("mined all the same") && rest.contains(&first), "{rest}");
         assert_eq!(rest.contains("error[ALREADY_MINED]"), code == 7, "{rest}");
-        assert_eq!(String::from_utf8(output.stdout).unwrap().contains(&first), code == 0);
+        assert_eq!(stdout.contains(&first), code == 0);
         assert_eq!(fate_of(&wallet, &first), "mined");
         assert_eq!(wallet.json(&["history"])["entries_total"], 1);
     }

@@ -322,10 +322,14 @@ fn conclude(
     let Stands::Replaced { by } = found.stands else {
         return Ok(StandingView::new(context, found)?.replacing(old));
     };
-    let Some(paid) = group.iter().find(|one| farthing::EntryId::from(one.entry.id) == by) else {
+    // A node may have refused an earlier bump and kept it.
+    let kin = group.first().map(|one| &one.entry);
+    let refused = context.wallet.outbox().refused()?;
+    let refused = refused.iter().filter(|entry| kin.is_some_and(|kin| entry.is_kin(kin))).map(|entry| entry.id);
+    let mut own = group.iter().map(|one| one.entry.id).chain(refused);
+    let Some(paid) = own.find(|id| farthing::EntryId::from(*id) == by) else {
         return Err(TransferError::Overtaken { id: *new, by: hex::encode(by.as_bytes()) }.into());
     };
-    let paid = paid.entry.id;
     let is_cancellation = found.entry.is_some_and(|entry| entry.marks.kind == Kind::Cancel);
     if is_cancellation {
         return Err(ReplaceError::TooLate { paid, cancel: *new }.into());
