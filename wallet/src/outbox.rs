@@ -99,6 +99,7 @@ impl Explain for OutboxError {
             Self::Disk(error) => error.tries(),
             Self::Named { id, .. } => vec![
                 format!("farthing-wallet resubmit, and this command again once {id} is mined"),
+                "another --fee, which makes it another transfer; of the two one can be mined".into(),
                 format!("farthing-wallet tx show {id}"),
             ],
             Self::Syntax { path, .. } | Self::Transfer { path, .. } | Self::OtherId { path, .. } => {

@@ -145,6 +145,9 @@ fn make(context: &mut Context, job: &Job<'_>, looked: &[Looked], parts: &mut Vec
     if let Some(first) = plans.first() {
         send::check_refused(context, client, first.transaction(), true)?;
     }
+    for (number, plan) in missing.iter().zip(&plans) {
+        send::check_name(context, plan.transaction(), &job.marks(*number))?;
+    }
     let total = screen::describe(context, payer, payroll, &missing, &plans)?;
     check_total(total.checked_add(spent), job.most)?;
     context.confirm("nothing was sent", "Pay all of it?")?;
@@ -278,6 +281,9 @@ fn dry_run(context: &mut Context, job: &Job<'_>) -> Result<()> {
     let plans = plan(context, job, &missing)?;
     if let Some(first) = plans.first() {
         send::check_refused(context, client, first.transaction(), false)?;
+    }
+    for (number, plan) in missing.iter().zip(&plans) {
+        send::check_name(context, plan.transaction(), &job.marks(*number))?;
     }
     check_total(Some(screen::describe(context, payer, payroll, &missing, &plans)?), job.most)?;
     let refusal = match plans.first() {

@@ -70,6 +70,7 @@ pub fn run(context: &mut Context, arguments: &cli::Send) -> Result<()> {
             let network = Arc::clone(context.settings.network());
             let plan = Plan::draw(&client, &network, &payer.public, &order, bounds)?;
             check_refused(context, &client, plan.transaction(), true)?;
+            check_name(context, plan.transaction(), &marks)?;
             describe(context, &payer, &plan)?;
             context.confirm("nothing was sent", "Send it?")?;
             let signer = context.unlock(&payer.name)?;
@@ -189,6 +190,15 @@ pub fn hand_in_as(
 /// As [`transfer::check_refused`].
 pub fn check_refused(context: &Context, client: &NodeClient, new: &Transaction, notes: bool) -> Result<()> {
     transfer::check_refused(client, context.settings.network(), &context.wallet.outbox(), new, notes)
+}
+
+/// Whether a new transfer would be one that an earlier command made under another id.
+///
+/// # Errors
+/// [`OutboxError::Named`](crate::outbox::OutboxError::Named), and those of the disk.
+pub fn check_name(context: &Context, new: &Transaction, marks: &Marks) -> Result<()> {
+    let network = context.wallet.network();
+    Ok(context.wallet.outbox().check_name(&new.id(network.genesis_id()), marks)?)
 }
 
 /// What an interruption should still say after such an end: nothing, if the error itself settled the matter.

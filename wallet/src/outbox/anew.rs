@@ -7,6 +7,19 @@ use super::{Kind, Marks, Outbox, OutboxError, text};
 use crate::disk;
 
 impl Outbox {
+    /// Whether a command with such marks may make a transfer that is there.
+    ///
+    /// # Errors
+    /// [`OutboxError::Named`] if it has another id, and those of the disk.
+    pub fn check_name(&self, id: &TxId, marks: &Marks) -> Result<(), OutboxError> {
+        let entries = self.entries()?;
+        let old = entries.into_iter().find(|entry| entry.id == *id).and_then(|entry| entry.marks.key);
+        match (old, &marks.key) {
+            (Some(old), Some(new)) if old != *new => Err(OutboxError::Named { id: *id, key: old }),
+            _ => Ok(()),
+        }
+    }
+
     /// Notes that a transfer is what a new command makes, if it is there: it takes the id that is given now, and if somebody
     /// was told of its end, its words mean it again. So does what bumped it, since of these only one can be mined. What
     /// cancels a payment goes on cancelling it.
@@ -18,12 +31,12 @@ impl Outbox {
         if marks.content.is_none() {
             return Ok(());
         }
+        self.check_name(id, marks)?;
         let entries = self.entries()?;
         let Some(one) = entries.iter().find(|entry| entry.id == *id) else {
             return Ok(());
         };
         match (&one.marks.key, &marks.key) {
-            (Some(old), Some(new)) if old != new => return Err(OutboxError::Named { id: *id, key: old.clone() }),
             (Some(_), _) => return Ok(()),
             (None, None) if !one.marks.told => return Ok(()),
             (None, _) if one.marks.kind == Kind::Cancel => return Ok(()),

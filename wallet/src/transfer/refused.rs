@@ -44,6 +44,10 @@ pub fn check_refused(
             return Err(TransferError::InDoubt { id: entry.id, nonce }.into());
         }
         let (used_by, depth) = fate::insist(|| fate::user_of(client, network, entry.place()))?;
+        // Whoever looks after the outbox takes it for the payment of what has its place.
+        if used_by == entry.id.into() && !notes && is_taken(entry.place()) {
+            continue;
+        }
         let Entry { id, transfer, marks, .. } = entry.told_with(&own);
         if used_by == id.into() {
             if notes {

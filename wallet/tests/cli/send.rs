@@ -309,7 +309,10 @@ fn an_id_that_comes_to_a_dropped_payment_names_it_and_no_second_id_does() {
     assert_eq!(wallet.json(&named)["resumed"], true);
     node.state().pool.clear();
     node.state().behaviour = Behaviour::Drops("EVICTED");
-    wallet.fails(&["send", "alice", "1", "--id", "gas", "--no-wait", "--yes"], 2, "ID_REUSED");
+    // Before anybody is asked.
+    for more in ["--no-input", "--dry-run"] {
+        wallet.fails(&["send", "alice", "1", "--id", "gas", more], 2, "ID_REUSED");
+    }
     node.state().behaviour = Behaviour::Honest;
     assert_eq!(wallet.json(&named)["resumed"], true);
     node.state().mine_many(6);

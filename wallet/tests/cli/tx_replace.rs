@@ -211,6 +211,32 @@ fn a_bump_that_was_refused_and_is_mined_all_the_same_ends_the_next_bump_well_and
     }
 }
 
+/// A cancellation that a node refused and kept is no payment, whatever waits as it is mined; and it can be gone on with.
+#[test]
+fn a_refused_cancellation_that_is_mined_all_the_same_is_never_told_as_a_payment() {
+    for (command, code) in [("cancel", 0), ("bump", 7), ("again", 0)] {
+        let (wallet, node) = alice();
+        let first = send(&wallet, &[]);
+        node.state().behaviour = Behaviour::TakesAndRefuses(Code::ResourceExhausted, "MEMPOOL_FULL");
+        let refused = wallet.run(&["tx", "cancel", &first, "--no-wait", "--yes", "--json"]);
+        let error: serde_json::Value = serde_json::from_str(refused.stderr.lines().last().unwrap()).unwrap();
+        let kept = error["error"]["transaction_id"].as_str().unwrap().to_owned();
+        node.state().behaviour = Behaviour::Honest;
+        if command == "again" {
+            let gone_on = wallet.json(&["tx", "cancel", &kept, "--no-wait", "--yes"]);
+            assert_eq!(id(&gone_on), kept);
+            node.state().mine();
+        } else {
+            let words = ["tx", command, &first, "--fee", "0.01", "--yes"];
+            let (ended, stdout, rest) = while_it_waits(&wallet, &words, || node.state().mine_the_replaced());
+            assert_eq!(ended, Some(code), "{rest}");
+            assert!(!rest.contains("is paid, once") && !rest.contains("ALREADY_MINED"), "{rest}");
+            assert_eq!((stdout.contains(&kept), rest.contains("error[REPLACED]")), (code == 0, code == 7), "{rest}");
+        }
+        assert_eq!(node.state().paid(), [1]);
+    }
+}
+
 #[test]
 fn a_payment_that_is_mined_all_the_same_ends_a_bump_well_and_a_cancellation_not() {
     for (command, code) in [("bump", 0), ("cancel", 7)] {

@@ -83,6 +83,7 @@ pub(super) fn run(context: &mut Context, client: &NodeClient, wished: &Wished<'_
     let network = std::sync::Arc::clone(context.settings.network());
     let plan = Plan::draw(client, &network, &payer.public, order, *bounds)?;
     super::check_refused(context, client, plan.transaction(), false)?;
+    super::check_name(context, plan.transaction(), marks)?;
     screen::describe(context, payer, &plan)?;
     let transaction = plan.transaction();
     let simulation = client.simulate(transaction)?;

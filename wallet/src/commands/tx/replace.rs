@@ -152,6 +152,11 @@ pub(super) fn run(context: &mut Context, arguments: &cli::TxReplace, what: What)
         if arguments.fees.fee.is_some() {
             context.output.note(format_args!("--fee changes nothing now; farthing-wallet tx bump {by} --fee N does"));
         }
+        let outbox = context.wallet.outbox();
+        if outbox.is_refused(&by) {
+            // From now on it is what was meant.
+            outbox.write(&made.entry.transfer, made.entry.marks.clone())?;
+        }
         let is_mined = send::revive(context, &client, made)?;
         // What is settled has left the outbox.
         let held = if is_mined { None } else { context.wallet.outbox().hold(&by)? };
@@ -322,19 +327,23 @@ fn conclude(
     let Stands::Replaced { by } = found.stands else {
         return Ok(StandingView::new(context, found)?.replacing(old));
     };
-    // A node may have refused an earlier bump and kept it.
+    // A node may have refused an earlier bump or cancellation and kept it.
     let kin = group.first().map(|one| &one.entry);
     let refused = context.wallet.outbox().refused()?;
-    let refused = refused.iter().filter(|entry| kin.is_some_and(|kin| entry.is_kin(kin))).map(|entry| entry.id);
-    let mut own = group.iter().map(|one| one.entry.id).chain(refused);
-    let Some(paid) = own.find(|id| farthing::EntryId::from(*id) == by) else {
-        return Err(TransferError::Overtaken { id: *new, by: hex::encode(by.as_bytes()) }.into());
-    };
-    let is_cancellation = found.entry.is_some_and(|entry| entry.marks.kind == Kind::Cancel);
-    if is_cancellation {
-        return Err(ReplaceError::TooLate { paid, cancel: *new }.into());
+    let refused = refused.iter().filter(|entry| kin.is_some_and(|kin| entry.is_kin(kin)));
+    let mut own = group.iter().map(|one| &one.entry).chain(refused);
+    let cancels = |entry: &Entry| entry.marks.kind == Kind::Cancel;
+    let overtaken = || TransferError::Overtaken { id: *new, by: hex::encode(by.as_bytes()) };
+    let mined = own.find(|entry| farthing::EntryId::from(entry.id) == by).ok_or_else(overtaken)?;
+    let id = mined.id;
+    match (found.entry.as_ref().is_some_and(cancels), cancels(mined)) {
+        (true, false) => return Err(ReplaceError::TooLate { paid: id, cancel: *new }.into()),
+        (false, true) => return Err(overtaken().into()),
+        (true, true) => {
+            context.output.note(format_args!("{id} was mined all the same, and cancels it too; nobody is paid"))
+        }
+        (false, false) => context.output.note(format_args!("{id} was mined all the same; it is paid, once")),
     }
-    context.output.note(format_args!("{paid} was mined all the same; it is paid, once, with the lower fee"));
-    let found = wait::until(context, client, &paid, wanted)?;
+    let found = wait::until(context, client, &id, wanted)?;
     StandingView::new(context, found)
 }
